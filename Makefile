@@ -1,0 +1,49 @@
+# Sightline: `make` lists what can be made.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# A folder of wheels that pip knows is one that uv should know, too.
+PIP_WHEELS := $(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null)
+export UV_FIND_LINKS ?= $(or $(PIP_FIND_LINKS),$(PIP_WHEELS))
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+UV := .venv/bin/uv pip install --quiet --python .venv --compile-bytecode --override docker/stages/overrides.txt
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+
+demo: .venv/stages ## sample labels to a published detector, then the verdict
+	python -m tasks.sample --to samples/belt.zip
+	dvc repro || true
+	@python -m tasks.sample.verdict
+
+test: check ## every test
+	python -m pytest tests
+
+check: .venv/tests ## style, types and import rules
+	ruff check .
+	ruff format --check .
+	mypy
+	lint-imports --no-cache --no-logo
+
+bench: .venv/tests ## speed and memory as ratios, into reports/bench.json
+	python -m tests.bench
+
+tracking: .venv/stages ## the MLflow page on http://127.0.0.1:5000
+	mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000
+
+lock: .venv/tests ## resolve pyproject.toml anew into the pinned requirements
+	uv pip compile pyproject.toml --quiet --upgrade --all-extras --override docker/stages/overrides.txt \
+	  --python-version 3.11 --no-annotate --custom-compile-command "make lock" -o docker/stages/requirements.txt
+	sed -i 's/+cpu$$//' docker/stages/requirements.txt
+	uv pip compile --group dev --quiet --upgrade -c docker/stages/requirements.txt --override docker/stages/overrides.txt \
+	  --python-version 3.11 --no-annotate --custom-compile-command "make lock" -o tests/requirements.txt
+
+.venv/stages: docker/stages/requirements.txt docker/stages/overrides.txt
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet uv==0.13.9
+	$(UV) -r docker/stages/requirements.txt
+	@touch $@
+
+.venv/tests: .venv/stages tests/requirements.txt
+	$(UV) -r docker/stages/requirements.txt -r tests/requirements.txt
+	@touch $@
+
+.PHONY: help demo test check bench tracking lock
