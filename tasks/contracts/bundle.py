@@ -1,0 +1,79 @@
+"""`models/exported/<target>/bundle.json`: everything that a server needs to know about an artefact."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from tasks.contracts.record import Record
+
+
+class Preprocessing(Record):
+    """How an RGB uint8 image becomes the network's input: letterbox, scale, NCHW float32."""
+
+    input_wh: tuple[int, int]
+    fill: int = 114  # grey of the letterbox border, 0 to 255
+    scale: float = 1 / 255
+
+
+class Output(Record):
+    """How the network's output becomes boxes in the letterboxed image, before they are mapped back.
+
+    yolo: (1, 4 + classes, anchors) with centre x, centre y, width, height in input pixels; needs NMS.
+    end2end: (1, detections, 6) with x_min, y_min, x_max, y_max in input pixels, score, class; no NMS.
+    detr: (1, queries, 4 + classes) with centre x, centre y, width, height relative to the input, scores; no NMS.
+    """
+
+    layout: Literal["yolo", "end2end", "detr"]
+    min_score: float = 0.001  # lower scores are not boxes at all
+    nms_iou: float = 0.7  # yolo only; per class
+    max_detections: int = 300  # per image, the best by score
+
+
+class Calibration(Record):
+    """The images that an INT8 artefact was calibrated on, all from train."""
+
+    images: int
+    sha256: str  # over the sorted sha256 of the images
+    objects_per_class: dict[str, int]
+
+
+class Parity(Record):
+    """How far the artefact's boxes are from the checkpoint's on the golden images."""
+
+    images: int
+    boxes: int  # of the checkpoint, at the score that counts
+    matched: int  # found again with IoU at least 0.5 and the same class
+    max_box_px: float | None  # over matched boxes, in pixels of the image
+    max_score: float | None
+    mean_box_px: float | None
+    mean_score: float | None
+
+
+class Bundle(Record):
+    """An artefact and what it takes to run it. A bundle loads without the training library (but target pytorch)."""
+
+    target: str
+    artefact: str  # file in the bundle
+    family: str
+    architecture: str
+    code_licence: str
+    weights_licence: str
+    classes: list[str]
+    precision: Literal["fp32", "fp16", "int8"]
+    preprocessing: Preprocessing
+    output: Output
+    hints: dict[str, str] = Field(default_factory=dict)  # runtime settings under which it was measured
+    calibration: Calibration | None = None
+    parity: Parity | None = None  # null for the checkpoint itself
+    versions: dict[str, str]  # of the exporter and the runtime
+    files_sha256: dict[str, str]  # every file of the bundle but bundle.json
+    size_bytes: int  # of those files together
+    trained_sha256: str  # weights it was made of
+    registry_version: str | None = None  # set on a champion that was pulled
+
+
+class NoChampion(Record):
+    """Stands in `models/exported/champion/absent.json` when the registry has no champion yet."""
+
+    absent: Literal[True] = True
+    reason: str

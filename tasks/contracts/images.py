@@ -1,0 +1,28 @@
+"""Where an image of the tables lies, and how it is decoded: one way for every stage."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+
+
+def image_path(file: str, raw: Path, annotations: Path) -> Path:
+    """Where `images.file` lies: `raw/...` below the ingest folder, `frames/...` below the parse folder."""
+    root, _, rest = file.partition("/")
+    return raw / rest if root == "raw" else annotations / root / rest
+
+
+def read_image(path: Path) -> Image:
+    """Decode an image to RGB, uint8, (height, width, 3), with its EXIF orientation applied.
+
+    Raises ValueError if the bytes are no image that can be decoded.
+    """
+    # imdecode instead of imread: paths with non-ASCII names work on every platform.
+    content = np.fromfile(path, dtype=np.uint8)
+    decoded = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
+    if decoded is None:
+        raise ValueError(f"{path} cannot be decoded")
+    return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), dtype=np.uint8)

@@ -1,0 +1,102 @@
+"""`params.yaml`: one section per stage, read into that stage's typed class; and the sections that stages share."""
+
+import re
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from tasks.contracts.errors import PipelineError
+
+P = TypeVar("P", bound="Params")
+
+
+class Params(BaseModel):
+    """A section of `params.yaml`: unknown keys are refused, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class UseCase(Params):
+    """What the detector is for: shared by tune, train, evaluate, gate and publish."""
+
+    target: str = Field(description="the artefact that goes live; its verdict decides the release")
+    metric: str = Field(
+        description="what tune and train maximise on val: map50, map50_95, precision, recall, f1, "
+        'or one class of these: ap50 of "crack", recall of "crack", ...'
+    )
+    operating_point: str = Field(
+        default="best f1",
+        description='how a class\'s score threshold is chosen on val: "best f1", "recall >= 0.95" (the highest '
+        'threshold that still reaches it) or "precision >= 0.9" (the lowest threshold that reaches it)',
+    )
+    operating_points: dict[str, str] = Field(default_factory=dict, description="the same per class, by label")
+
+    @field_validator("metric")
+    @classmethod
+    def _metric_is_known(cls, metric: str) -> str:
+        if not METRIC.fullmatch(metric):
+            raise ValueError(f'{metric!r} is not a metric; write one of {", ".join(METRICS)} or ap50 of "label"')
+        return metric
+
+
+METRICS = ("map50", "map50_95", "precision", "recall", "f1")
+METRIC = re.compile(
+    r'(?P<overall>map50|map50_95|precision|recall|f1)|(?P<name>ap50|ap50_95|precision|recall|f1) of "(?P<label>[^"]+)"'
+)
+
+
+class Tracking(Params):
+    """Where runs and models are recorded: shared by tune, train, export (the champion) and publish."""
+
+    uri: str = Field(description="MLflow tracking URI: sqlite:///mlflow.db on one machine, http(s):// for a team")
+    experiment: str = Field(description="MLflow experiment, and the registered model's name")
+    artifacts: str = Field(
+        default="mlartifacts", description="where an embedded store keeps artefacts: a folder or s3://"
+    )
+
+
+Target = Literal[
+    "pytorch", "torchscript", "onnx", "openvino-fp32", "openvino-fp16", "openvino-int8", "tensorrt-fp16", "champion"
+]
+
+
+def read_params(path: Path, section: str, model: type[P]) -> P:
+    """Read one section of a `params.yaml`.
+
+    Raises PipelineError naming every wrong key at once.
+    """
+    value = _sections(path).get(section, {})
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        faults = "; ".join(_fault(section, fault["loc"], fault["msg"], model) for fault in error.errors())
+        raise PipelineError("params are not valid", f"{path}: {faults}", "Mend them and run again") from error
+
+
+def read_seed(path: Path) -> int:
+    """The seed that all randomness of a run comes from."""
+    seed = _sections(path).get("seed")
+    if not isinstance(seed, int):
+        raise PipelineError("seed is missing", str(path), "Add a line such as `seed: 7` at its top")
+    return seed
+
+
+def _sections(path: Path) -> dict[str, object]:
+    try:
+        sections = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise PipelineError("params file does not exist", str(path), "Pass --params FILE") from error
+    except yaml.YAMLError as error:
+        raise PipelineError("params file is not YAML", f"{path}: {error}", "Mend the line that it names") from error
+    if not isinstance(sections, dict):
+        raise PipelineError("params file has no sections", str(path), "It needs one mapping per stage")
+    return sections
+
+
+def _fault(section: str, loc: tuple[int | str, ...], message: str, model: type[BaseModel]) -> str:
+    name = ".".join([section, *map(str, loc)])
+    if "Extra inputs" in message:
+        return f"{name} is unknown (known: {', '.join(model.model_fields)})"
+    return f"{name}: {message}"
