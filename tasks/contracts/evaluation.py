@@ -2,17 +2,24 @@
 
 predictions.parquet   boxes of val and test (contracts.tables.PREDICTIONS), from `Output.min_score` up
 evaluation.json       this module's Evaluation
-metrics.json          the headline figures, flat, for `dvc metrics`
-resamples.parquet     one row per bootstrap resample, one column per metric name of `metric_names`: the same seed and
-                      groups give the same resamples for every target, so two targets' rows are paired
+resamples.parquet     one row per bootstrap resample, one column per metric name (`map50`, `recall of "crack"`, `ap50 of
+                      "crack" where size = small`): the same seed and groups give the same resamples for every target,
+                      so two targets' rows are paired
 curves.parquet        columns label, threshold, precision, recall, f1 at IoU 0.5 on test
+
+Overall mAP is the mean over the classes that have objects. Overall precision, recall and F1 are over all objects and
+detections together, each class at its own operating threshold.
 """
 
 from tasks.contracts.record import Record
 
 
 class Interval(Record):
-    """A measured value and its 95 % bootstrap interval; null where nothing could be measured."""
+    """A measured value and its 95 % bootstrap interval; null where nothing could be measured.
+
+    Where objects are so few, or results so even, that resampling alone would be too sure of itself, the interval is
+    widened to the exact binomial one.
+    """
 
     value: float | None
     low: float | None
@@ -24,9 +31,13 @@ class ClassEvaluation(Record):
 
     objects: int
     groups: int  # groups of the test split that hold at least one object of it
+    images: int = 0  # images of the test split that do
     threshold: float  # operating score threshold, chosen on val
     true_positives: int  # at the threshold, IoU 0.5
     false_positives: int
+    found: int = 0  # objects that a detection of any score finds, IoU 0.5
+    operating_point: str = ""  # as params ask for it, e.g. recall >= 0.95
+    operating_note: str = ""  # why the threshold is not that, e.g. it cannot be reached on val
     ap50: Interval
     ap50_95: Interval
     precision: Interval
@@ -34,8 +45,25 @@ class ClassEvaluation(Record):
     f1: Interval
 
 
+class ClassSlice(Record):
+    """One class's objects in a part of the test split."""
+
+    objects: int
+    groups: int  # that hold at least one of them
+    images: int
+    true_positives: int  # at the operating threshold
+    found: int  # at any score
+    ap50: Interval
+    recall: Interval
+
+
 class Slice(Record):
-    """A part of the test split: by object size, by source, by an attribute."""
+    """A part of the test split: by object size, by source, by an attribute.
+
+    Size is the box's area in pixels of the stored image, parted as COCO does: small, medium, large. Objects of other
+    parts are neither looked for nor mistakes when found. A detection that finds nothing counts against the part of its
+    own size, of its image's source, or of the attribute values that its image holds.
+    """
 
     by: str  # size, source or the attribute's name
     part: str
@@ -43,6 +71,7 @@ class Slice(Record):
     objects: int
     ap50: Interval
     recall: Interval
+    classes: dict[str, ClassSlice] = {}  # those that have objects in it
 
 
 class ScoreBin(Record):
@@ -74,8 +103,10 @@ class Evaluation(Record):
     absent: str | None = None  # the reason why there is nothing to measure: no champion yet
     registry_version: str | None = None  # of a champion
     images: int = 0
+    unreadable: int = 0  # images of val and test that could not be decoded and are left out
     objects: int = 0
     groups: int = 0
+    test_sha256: str = ""  # of the test images, their truth, groups and the seed: equal where resamples are paired
     resampled: str = "groups"  # or "images", where groups are too few; `resampling_reason` says so
     resampling_reason: str = ""
     resamples: int = 0
@@ -88,5 +119,5 @@ class Evaluation(Record):
     calibration_error: float | None = None  # expected calibration error over score_bins
     score_bins: list[ScoreBin] = []
     latency: Latency | None = None
-    peak_memory_mb: float | None = None  # resident, over the predictions alone
+    peak_memory_mb: float | None = None  # resident, added by loading and running the artefact; 10^6 bytes
     size_bytes: int = 0

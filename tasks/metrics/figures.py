@@ -1,0 +1,93 @@
+"""Headline figures with their intervals, in the form that the evaluation is written in."""
+
+import numpy as np
+import pandas as pd
+
+from tasks.contracts.evaluation import ClassEvaluation, Evaluation, Interval
+from tasks.metrics.bootstrap import Resampling, holders
+from tasks.metrics.coco_library import library_average_precisions
+from tasks.metrics.intervals import TAIL_OF_95, Counts, bounds, evidence
+from tasks.metrics.matching import Matches, Scene
+from tasks.metrics.operating_points import Threshold
+from tasks.metrics.use_case import AP_NAMES, RATE_NAMES, ap_figures, figures, metric_name
+
+OVERALL = ("map50", "map50_95", *RATE_NAMES)
+
+
+def headline_figures(boxes: Scene, matches: Matches, thresholds: list[float]) -> dict[str, float | None]:
+    """Every headline figure by its `metric_name`; AP from the library."""
+    own = figures(matches, thresholds)
+    aps = ap_figures(boxes.labels, library_average_precisions(boxes))
+    # Intervals rest on our own matches: they must be those of the library.
+    apart = [name for name, ap in aps.items() if not _equal(ap, own[name])]
+    assert not apart, f"our AP differs from the library's: {apart}"
+    return own | aps
+
+
+def _equal(one: float | None, other: float | None) -> bool:
+    return one is other if one is None or other is None else abs(one - other) < 1e-6
+
+
+def overall_figures(
+    values: dict[str, float | None], resamples: pd.DataFrame, counts: list[Counts]
+) -> dict[str, Interval]:
+    """map50, map50_95, precision, recall and F1 over all classes."""
+    return {name: _interval(name, None, values, resamples, counts) for name in OVERALL}
+
+
+def class_figures(
+    matches: Matches,
+    drawn: Resampling,
+    chosen: list[Threshold],
+    *,
+    values: dict[str, float | None],
+    resamples: pd.DataFrame,
+    counts: list[Counts],
+) -> dict[str, ClassEvaluation]:
+    """The same per class, in the order of `matches.labels`, as are `chosen` and `counts`."""
+    groups, images = holders(matches, drawn.split_group), holders(matches, np.arange(len(drawn.group)))
+    result = {}
+    for index, (label, threshold, of) in enumerate(zip(matches.labels, chosen, counts, strict=True)):
+        ap50, ap50_95, precision, recall, f1 = (
+            _interval(name, label, values, resamples, [of]) for name in (*AP_NAMES, *RATE_NAMES)
+        )
+        result[label] = ClassEvaluation(
+            objects=of.objects,
+            groups=int(groups[index]),
+            images=int(images[index]),
+            threshold=threshold.score,
+            operating_point=threshold.point,
+            operating_note=threshold.note,
+            true_positives=of.right,
+            false_positives=of.wrong,
+            found=of.found,
+            ap50=ap50,
+            ap50_95=ap50_95,
+            precision=precision,
+            recall=recall,
+            f1=f1,
+        )
+    return result
+
+
+def flat_figures(evaluation: Evaluation) -> dict[str, float | None]:
+    """All headline figures and costs by name, without intervals, for `dvc metrics`."""
+    values = {name: interval.value for name, interval in evaluation.overall.items()}
+    for label, of in evaluation.classes.items():
+        values |= {metric_name(name, label): getattr(of, name).value for name in (*AP_NAMES, *RATE_NAMES)}
+    if evaluation.latency is not None:
+        values["latency_p95_ms"] = evaluation.latency.p95_ms
+        values["peak_memory_mb"] = evaluation.peak_memory_mb
+        values["size_mb"] = evaluation.size_bytes / 1e6
+    return values
+
+
+def _interval(
+    name: str, label: str | None, values: dict[str, float | None], resamples: pd.DataFrame, counts: list[Counts]
+) -> Interval:
+    full_name = metric_name(name, label)
+    value = values[full_name]
+    if value is None:
+        return Interval(value=None, low=None, high=None)
+    low, high = bounds(value, resamples[full_name].to_numpy(), evidence(name, counts), TAIL_OF_95)
+    return Interval(value=value, low=low, high=high)

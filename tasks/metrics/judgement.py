@@ -1,0 +1,222 @@
+"""What a rule says of a target: accepted, rejected, or undecided for want of test objects.
+
+A bar is cleared when the one-sided bound at the rule's confidence clears it. The measured value itself falling short
+is a rejection, even where the interval still reaches over the bar: the best estimate is that the target is not good
+enough. A value that clears the bar while the bound does not is undecided, and says how many objects more could tell.
+Differences from the checkpoint and the champion are taken resample by resample, which cancels what both share.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from tasks.contracts.evaluation import ClassEvaluation, ClassSlice, Evaluation, Interval
+from tasks.contracts.verdict import RuleResult
+from tasks.metrics.intervals import Counts, Evidence, bounds, evidence, objects_to_decide
+from tasks.metrics.matching import Floats
+from tasks.metrics.rules import BudgetRule, MetricRule, Rule
+from tasks.metrics.use_case import metric_name
+
+CHECKPOINT, CHAMPION = "pytorch", "champion"
+_ROUNDING = 1e-9  # 0.95 - 0.93 is a little more than 0.02
+
+
+@dataclass(frozen=True)
+class Target:
+    """One target's evaluation and its resamples."""
+
+    evaluation: Evaluation
+    resamples: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class _Figure:
+    """A metric of a target, with all that a bound needs."""
+
+    name: str  # by metric_name
+    label: str | None
+    value: float | None
+    resamples: Floats
+    counts: list[Counts]
+
+
+def judge(rule: Rule, target: Target, references: dict[str, Target]) -> list[RuleResult]:
+    """Judge one rule on one target: one result, or one per class. references: checkpoint and champion, if there are."""
+    if isinstance(rule, BudgetRule):
+        return [_judge_budget(rule, target.evaluation)]
+    labels = list(target.evaluation.classes) if rule.each_class else [rule.label]
+    if rule.kind == "floor":
+        return [_judge_floor(rule, _figure(rule, label, target)) for label in labels]
+    reference = references.get(CHECKPOINT if rule.kind == "drop" else CHAMPION)
+    if reference is None:
+        nothing = "there is no champion yet to compare with"
+        return [_unmatched(rule, _figure(rule, label, target), nothing) for label in labels]
+    return [_judge_difference(rule, _figure(rule, label, target), _figure(rule, label, reference)) for label in labels]
+
+
+def _figure(rule: MetricRule, label: str | None, target: Target) -> _Figure:
+    name = metric_name(rule.name, label, rule.where)
+    interval, classes = _measured(rule, label, target.evaluation)
+    resamples = target.resamples[name].to_numpy() if name in target.resamples else np.zeros(0)
+    by_groups = target.evaluation.resampled == "groups"
+    counts = [
+        Counts(
+            objects=of.objects,
+            units=of.groups if by_groups else of.images,
+            right=of.true_positives,
+            wrong=of.false_positives if isinstance(of, ClassEvaluation) else 0,
+            found=of.found,
+        )
+        for of in classes
+    ]
+    return _Figure(name, label, interval.value if interval else None, resamples, counts)
+
+
+def _measured(
+    rule: MetricRule, label: str | None, evaluation: Evaluation
+) -> tuple[Interval | None, list[ClassEvaluation] | list[ClassSlice]]:
+    """The metric's interval and the classes that it is over; None and none where test has no such objects."""
+    if rule.where is None:
+        if label is None:
+            return evaluation.overall[rule.name], list(evaluation.classes.values())
+        of_class = evaluation.classes.get(label)
+        return (getattr(of_class, rule.name), [of_class]) if of_class else (None, [])
+    for sliced in evaluation.slices:
+        if (sliced.by, sliced.part) == rule.where:
+            if label is None:
+                return getattr(sliced, rule.name), list(sliced.classes.values())
+            if label in sliced.classes:
+                return getattr(sliced.classes[label], rule.name), [sliced.classes[label]]
+    return None, []
+
+
+def _judge_floor(rule: MetricRule, figure: _Figure) -> RuleResult:
+    value, bar, tail = figure.value, rule.bound, 1 - rule.confidence
+    if value is None:
+        return _unmeasured(rule, figure)
+    behind = evidence(rule.name, figure.counts)
+    low, high = bounds(value, figure.resamples, behind, tail)
+    result = partial(
+        RuleResult, rule=rule.text, metric=figure.name, value=value, low=low, high=high, bound=bar, unit=""
+    )
+    says = f"{figure.name} is {value:.3f}"
+    if value < bar:
+        reason = f"{says}, {bar - value:.3f} short of {bar:g}; {_sure(rule)} it is at most {high:.3f}"
+        return result(outcome="rejected", shortfall=bar - value, more_objects=None, reason=reason)
+    if low >= bar:
+        reason = f"{says}, {_sure(rule)} at least {low:.3f}, and {bar:g} is asked for"
+        return result(outcome="accepted", shortfall=None, more_objects=None, reason=reason)
+    more = objects_to_decide(value, bar, figure.resamples, behind, tail)
+    reason = f"{says}, but {_sure(rule)} only at least {low:.3f}, and {bar:g} is asked for: {_needs(more, figure)}"
+    return result(outcome="undecided", shortfall=bar - low, more_objects=more, reason=reason)
+
+
+def _judge_difference(rule: MetricRule, figure: _Figure, reference: _Figure) -> RuleResult:
+    """A target may be worse than its reference by the rule's bound, and surely not by more."""
+    than = "the checkpoint" if rule.kind == "drop" else "the champion"
+    if figure.value is None:
+        return _unmeasured(rule, figure)
+    if reference.value is None:
+        return _unmatched(
+            rule, figure, f"{figure.name} is {figure.value:.3f}, and {than} has none: it finds nothing at all"
+        )
+    behind = evidence(rule.name, figure.counts)
+    behind = Evidence("difference", behind.units, objects=behind.objects)
+    tail, gain, gains = 1 - rule.confidence, figure.value - reference.value, figure.resamples - reference.resamples
+    low, high = bounds(gain, gains, behind, tail)
+    result = partial(RuleResult, rule=rule.text, metric=figure.name, unit="")
+    if rule.kind == "drop":
+        result = partial(result, value=0 - gain, low=0 - high, high=0 - low, bound=rule.bound)
+    else:
+        result = partial(result, value=gain, low=low, high=high, bound=-rule.bound)
+    apart = f"{abs(gain):.3f} {'below' if gain < 0 else 'above'}" if gain else "equal to"
+    says = f"{figure.name} is {figure.value:.3f}, {apart} {than}"
+    if gain < -rule.bound - _ROUNDING:
+        reason = f"{says}, {-rule.bound - gain:.3f} more than the {rule.bound:g} that is allowed"
+        return result(outcome="rejected", shortfall=-rule.bound - gain, more_objects=None, reason=reason)
+    surely = f"{_sure(rule)} at most {max(0.0, -low):.3f} below, and {rule.bound:g} is allowed"
+    if low >= -rule.bound - _ROUNDING:
+        return result(outcome="accepted", shortfall=None, more_objects=None, reason=f"{says}, {surely}")
+    more = objects_to_decide(gain, -rule.bound, gains, behind, tail)
+    reason = f"{says}, but {surely}: {_needs(more, figure)}"
+    return result(outcome="undecided", shortfall=-rule.bound - low, more_objects=more, reason=reason)
+
+
+def _judge_budget(rule: BudgetRule, evaluation: Evaluation) -> RuleResult:
+    value = _cost(rule.figure, evaluation)
+    result = partial(
+        RuleResult,
+        rule=rule.text,
+        metric=rule.figure,
+        value=value,
+        low=None,
+        high=None,
+        bound=rule.bound,
+        unit=rule.unit,
+    )
+    says = f"{rule.figure} is {value:.3g} {rule.unit}"
+    if value <= rule.bound:
+        reason = f"{says}, and {rule.bound:g} {rule.unit} is allowed"
+        return result(outcome="accepted", shortfall=None, more_objects=None, reason=reason)
+    over = value - rule.bound
+    reason = f"{says}, {over:.3g} {rule.unit} over the {rule.bound:g} {rule.unit} that is allowed"
+    return result(outcome="rejected", shortfall=over, more_objects=None, reason=reason)
+
+
+def _cost(figure: str, evaluation: Evaluation) -> float:
+    latency = evaluation.latency
+    assert latency is not None, "evaluate measures it on every bundle"
+    assert evaluation.peak_memory_mb is not None
+    return {
+        "latency p50": latency.p50_ms,
+        "latency p95": latency.p95_ms,
+        "latency p99": latency.p99_ms,
+        "size": evaluation.size_bytes / 1e6,
+        "peak memory": evaluation.peak_memory_mb,
+    }[figure]
+
+
+def _unmeasured(rule: MetricRule, figure: _Figure) -> RuleResult:
+    """No value: test lacks such objects, or there are and nothing at all was predicted."""
+    result = partial(RuleResult, rule=rule.text, metric=figure.name, value=None, low=None, high=None, unit="")
+    result = partial(result, bound=rule.bound, shortfall=None)
+    says = f"{figure.name} cannot be measured"
+    if any(of.objects for of in figure.counts):
+        return result(outcome="rejected", more_objects=None, reason=f"{says}: nothing was found at all")
+    if rule.kind != "floor" or not 0 < rule.bound < 1:
+        return result(outcome="undecided", more_objects=None, reason=f"{says}: test holds no such object")
+    # So many, all of them right, are the fewest that can support the bar (the exact binomial bound).
+    fewest = math.ceil(math.log(1 - rule.confidence) / math.log(rule.bound))
+    reason = f"{says}: test holds no such object, and it takes at least {fewest}"
+    return result(outcome="undecided", more_objects=fewest, reason=reason)
+
+
+def _unmatched(rule: MetricRule, figure: _Figure, reason: str) -> RuleResult:
+    """Accepted for want of anything to compare with."""
+    return RuleResult(
+        rule=rule.text,
+        metric=figure.name,
+        outcome="accepted",
+        value=None,
+        low=None,
+        high=None,
+        bound=rule.bound if rule.kind == "drop" else -rule.bound,
+        unit="",
+        shortfall=None,
+        more_objects=None,
+        reason=reason,
+    )
+
+
+def _sure(rule: MetricRule) -> str:
+    return f"at {100 * rule.confidence:g} % confidence"
+
+
+def _needs(more: int | None, figure: _Figure) -> str:
+    if more is None:
+        return "too close for a test set of any reasonable size to decide"
+    of = "" if figure.label is None else f' of "{figure.label}"'
+    return f"about {more:,} more test objects{of} could decide it"

@@ -1,0 +1,40 @@
+"""Every object and every box at the operating thresholds, row by row, with what became of it: for people to look at."""
+
+import numpy as np
+import pandas as pd
+
+from tasks.contracts.tables import BOX
+from tasks.metrics.matching import IOU_50, match, scene
+from tasks.metrics.mistakes import KINDS, false_kinds
+from tasks.metrics.use_case import operating
+
+RIGHT = "right"
+MARKED = ["image_id", "side", "kind", "label", "score", *BOX]
+
+
+def marked_boxes(
+    truth: pd.DataFrame, predictions: pd.DataFrame, images: list[str], thresholds: dict[str, float]
+) -> pd.DataFrame:
+    """Columns image_id, side (truth or prediction), kind (right, or one of KINDS), label, score and the box.
+
+    truth: columns image_id, label and the box; predictions: contracts.tables.PREDICTIONS; thresholds: operating score
+    threshold by label. Boxes below their threshold and rows of other images or labels are left out. An object that a
+    class or localisation error is about is not missed, as in `error_kinds`: it is right, and that box is not.
+    """
+    labels = list(thresholds)
+    truth, predictions = (
+        table[table["image_id"].isin(images) & table["label"].isin(labels)] for table in (truth, predictions)
+    )
+    boxes = scene(truth, predictions, images, labels)
+    matches = match(boxes, IOU_50)
+    right, wrong = operating(matches, list(thresholds.values()))
+    found, false = matches.found[right, 0], matches.row[wrong]
+    kind, culprit = false_kinds(boxes, false)
+    blamed = culprit[np.isin(kind, [KINDS.index("class"), KINDS.index("localisation")])]
+
+    truth_kind = np.full(len(truth), KINDS[0], dtype=object)
+    truth_kind[np.concatenate([found, blamed])] = RIGHT
+    objects = truth.assign(side="truth", kind=truth_kind, score=1.0)
+    hits = predictions.iloc[matches.row[right]].assign(side="prediction", kind=RIGHT)
+    alarms = predictions.iloc[false].assign(side="prediction", kind=[KINDS[number] for number in kind])
+    return pd.concat([objects[MARKED], hits[MARKED], alarms[MARKED]], ignore_index=True)

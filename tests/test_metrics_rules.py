@@ -1,0 +1,93 @@
+"""The gate's sentences: every form is read, and whatever is not is refused with what there is."""
+
+import pytest
+
+from tasks.contracts.errors import PipelineError
+from tasks.metrics.rules import FORMS, BudgetRule, MetricRule, parse_rules
+
+READ = {
+    "map50 >= 0.8": ("floor", "map50", None, False, None, 0.8, 0.95),
+    "map50_95>=.5 at 90 % confidence": ("floor", "map50_95", None, False, None, 0.5, 0.9),
+    'recall of "crack" >= 0.95 at 99.5% confidence': ("floor", "recall", "crack", False, None, 0.95, 0.995),
+    'recall  of "hair line"   >= 1': ("floor", "recall", "hair line", False, None, 1.0, 0.95),
+    "ap50 of each class >= 0.5": ("floor", "ap50", None, True, None, 0.5, 0.95),
+    "ap50_95 of each class >= 0.5": ("floor", "ap50_95", None, True, None, 0.5, 0.95),
+    "f1 >= 0.7": ("floor", "f1", None, False, None, 0.7, 0.95),
+    'recall of "crack" where size = small >= 0.8': ("floor", "recall", "crack", False, ("size", "small"), 0.8, 0.95),
+    "ap50 where source = line 2/day=3.zip >= 0.8": (
+        "floor",
+        "ap50",
+        None,
+        False,
+        ("source", "line 2/day=3.zip"),
+        0.8,
+        0.95,
+    ),
+    "recall of each class where lit = no >= 0.8": ("floor", "recall", None, True, ("lit", "no"), 0.8, 0.95),
+    "drop of map50 <= 0.02": ("drop", "map50", None, False, None, 0.02, 0.95),
+    "drop of ap50 of each class <= 0.05 at 80 % confidence": ("drop", "ap50", None, True, None, 0.05, 0.8),
+    "map50 not worse than champion by 0.01": ("champion", "map50", None, False, None, 0.01, 0.95),
+    'recall of "crack" not worse than champion': ("champion", "recall", "crack", False, None, 0.0, 0.95),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), READ.items(), ids=READ.keys())
+def test_rule_on_a_metric_is_read(text: str, expected: tuple[object, ...]) -> None:
+    (rule,) = parse_rules([text], 0.95)
+    assert isinstance(rule, MetricRule)
+    read = (rule.kind, rule.name, rule.label, rule.each_class, rule.where, rule.bound, rule.confidence)
+    assert read == expected
+    assert rule.text == " ".join(text.split())
+
+
+@pytest.mark.parametrize(
+    ("text", "figure", "bound", "unit"),
+    [
+        ("latency p95 <= 50 ms", "latency p95", 50.0, "ms"),
+        ("latency p50<=7.5ms", "latency p50", 7.5, "ms"),
+        ("size <= 10 MB", "size", 10.0, "MB"),
+        ("size <= 900 KB", "size", 0.9, "MB"),
+        ("peak memory <= 1.5 GB", "peak memory", 1500.0, "MB"),
+    ],
+)
+def test_budget_is_read_in_ms_and_mb(text: str, figure: str, bound: float, unit: str) -> None:
+    assert parse_rules([text], 0.95) == [BudgetRule(text, figure, pytest.approx(bound), unit)]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("map50 > 0.8", "not of any form"),
+        ("mAP50 >= 0.8", "not of any form"),
+        ("map50 <= 0.8", "not of any form"),
+        ("recall of crack >= 0.8", "not of any form"),
+        ("map50 >= 80", "a metric is a number from 0 to 1"),
+        ("map50 >= 0.8 at 100 % confidence", "confidence is from 50 % to below 100 %"),
+        ('map50 of "crack" >= 0.8', "write ap50 for one class or a slice"),
+        ("ap50 >= 0.8", "write map50, or ap50 of "),
+        ("f1 where size = small >= 0.8", "slices are measured in recall and ap50"),
+        ("latency p95 <= 50 MB", "latency p95 is in ms"),
+        ("size <= 50 ms", "size is in KB or MB or GB"),
+        ("latency mean <= 50 ms", "not of any form"),
+    ],
+)
+def test_rule_that_is_not_understood_says_why_and_lists_the_forms(text: str, why: str) -> None:
+    with pytest.raises(PipelineError) as caught:
+        parse_rules(["map50 >= 0.5", text], 0.95)
+    assert f"{text!r}: " in caught.value.where
+    assert why in caught.value.where
+    assert FORMS in caught.value.mend
+
+
+def test_all_rules_that_are_not_understood_are_named_at_once() -> None:
+    with pytest.raises(PipelineError) as caught:
+        parse_rules(["one", "map50 >= 0.5", "two"], 0.95)
+    assert "'one'" in caught.value.where
+    assert "'two'" in caught.value.where
+    assert "map50" not in caught.value.where
+
+
+def test_every_form_in_the_help_is_read() -> None:
+    forms = [line.strip() for line in FORMS.splitlines()]
+    assert len(forms) == 8
+    assert len(parse_rules(forms, 0.95)) == 8
