@@ -8,19 +8,23 @@ from tasks.contracts.record import Record
 
 
 class Preprocessing(Record):
-    """How an RGB uint8 image becomes the network's input: letterbox, scale, NCHW float32."""
+    """How an RGB uint8 image becomes the network's input: resize, scale, NCHW float32.
+
+    letterbox: keeps the aspect ratio, centred on a grey border. stretch: fills the input.
+    """
 
     input_wh: tuple[int, int]
+    resize: Literal["letterbox", "stretch"] = "letterbox"
     fill: int = 114  # grey of the letterbox border, 0 to 255
     scale: float = 1 / 255
 
 
 class Output(Record):
-    """How the network's output becomes boxes in the letterboxed image, before they are mapped back.
+    """How the network's output becomes boxes in the network's input, before they are mapped back to the image.
 
     yolo: (1, 4 + classes, anchors) with centre x, centre y, width, height in input pixels; needs NMS.
     end2end: (1, detections, 6) with x_min, y_min, x_max, y_max in input pixels, score, class; no NMS.
-    detr: (1, queries, 4 + classes) with centre x, centre y, width, height relative to the input, scores; no NMS.
+    detr: (1, detections, 6) with centre x, centre y, width, height relative to the input, score, class; no NMS.
     """
 
     layout: Literal["yolo", "end2end", "detr"]

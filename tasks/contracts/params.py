@@ -1,5 +1,6 @@
 """`params.yaml`: one section per stage, read into that stage's typed class; and the sections that stages share."""
 
+import json
 import re
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -10,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from tasks.contracts.errors import PipelineError
 
 P = TypeVar("P", bound="Params")
+Scalar = str | int | float | bool | None
 
 
 class Params(BaseModel):
@@ -81,6 +83,24 @@ def read_seed(path: Path) -> int:
     if not isinstance(seed, int):
         raise PipelineError("seed is missing", str(path), "Add a line such as `seed: 7` at its top")
     return seed
+
+
+def read_targets(path: Path) -> list[Target]:
+    """The targets that a run exports and evaluates, in the order of `export.targets`."""
+
+    class Section(Params):
+        model_config = ConfigDict(extra="ignore")
+        targets: list[Target] = Field(min_length=1)
+
+    return read_params(path, "export", Section).targets
+
+
+def flat(section: str, params: Params) -> dict[str, Scalar]:
+    """A section as `section.name: value`, for lineage and tracking; what is no scalar as JSON."""
+    values = params.model_dump(mode="json")
+    return {
+        f"{section}.{name}": value if isinstance(value, Scalar) else json.dumps(value) for name, value in values.items()
+    }
 
 
 def _sections(path: Path) -> dict[str, object]:

@@ -57,7 +57,28 @@ OBJECTS = pa.schema(
 )
 
 SPLIT = pa.schema(
-    [_required("image_id", pa.string()), _required("split", pa.string()), _required("group", pa.string())]
+    [
+        _required("image_id", pa.string()),
+        _required("split", pa.string()),  # train, val, test; excluded: on no side, see contracts.leakage
+        _required("group", pa.string()),  # never on two sides
+    ]
+)
+
+# What split.parquet holds beside it, so that the next split remembers.
+SPLIT_MEMORY = pa.schema(
+    [
+        *SPLIT,
+        pa.field("side", pa.string()),  # where it belongs for good, even while excluded; null: never placed
+        pa.field("reason", pa.string()),  # why it is excluded
+    ]
+)
+
+DUPLICATES = pa.schema(
+    [
+        _required("image_id", pa.string()),
+        _required("hash", pa.string()),  # perceptual hash, 256 bits as hexadecimal digits
+        _required("cluster", pa.int64()),  # equal for images that near-duplicates link, directly or over others
+    ]
 )
 
 PREDICTIONS = pa.schema(

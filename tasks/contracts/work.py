@@ -1,10 +1,15 @@
 """Progress that outlives a killed stage: `.work/<stage>/<key>`, apart from the outputs that DVC removes."""
 
+import fcntl
 import hashlib
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import BaseModel
+
+from tasks.contracts.errors import PipelineError
 
 
 def work_folder(work: Path, stage: str, inputs: Iterable[Path], *params: BaseModel | str | int) -> Path:
@@ -21,6 +26,29 @@ def work_folder(work: Path, stage: str, inputs: Iterable[Path], *params: BaseMod
     folder = work / stage / digest.hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+@contextmanager
+def only_one(folder: Path, wait: bool = False) -> Iterator[None]:
+    """Hold a work folder for this process; the lock ends with the process, however that ends.
+
+    Raises PipelineError if another process holds it, or waits for its turn.
+    """
+    # A POSIX lock, as flock's would live on in worker processes whose parent was killed.
+    with (folder / "lock").open("a+") as lock:
+        try:
+            fcntl.lockf(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except OSError as error:
+            lock.seek(0)
+            raise PipelineError(
+                "another process is at this very work",
+                f"{folder}, process {lock.read().strip() or 'unknown'}",
+                "Wait for it or stop it, then run again",
+            ) from error
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
 
 
 def content_sha256(path: Path) -> str:

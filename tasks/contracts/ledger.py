@@ -1,0 +1,59 @@
+"""`data/annotations/ledger.json`: what became of every object in the label files.
+
+Nothing disappears without a row here.
+"""
+
+from tasks.contracts.record import Record
+
+
+class Counts(Record):
+    """Objects of some kind. total = kept + converted + dropped."""
+
+    total: int  # read from label files, interpolated frames of tracks included
+    kept: int  # plain boxes, as labelled (clipped at the image's border where they went over it)
+    converted: int  # other shapes that became their tight box
+    dropped: int  # in no table; `Ledger.dropped` has the reasons
+
+
+class ImageCounts(Record):
+    """Images that label files declare. declared = held + missing + ambiguous + superseded + skipped."""
+
+    declared: int
+    held: int  # a file was found, readable or not
+    missing: int  # no file of that name anywhere below data/raw
+    ambiguous: int  # several different files could be meant: none was taken
+    superseded: int  # declared again by a newer export, which speaks for them
+    skipped: int  # video frames that parse.frame_step leaves out
+    unreadable: int  # of those held: not an image that can be opened
+    size_mismatches: int  # of those held: the label file gives another size than the image has; the image is right
+    empty: int  # in images.parquet without any object: negatives
+
+
+class ExportLedger(Record):
+    """One export below data/raw."""
+
+    formats: list[str]  # e.g. cvat_images; empty for loose images
+    objects: Counts
+    images: ImageCounts
+    superseded_by: list[str]  # newer exports that took over images of this one
+    notes: list[str]  # what the reader left aside, one sentence each
+
+
+class Ledger(Record):
+    """All counts, and the first few names behind those that a person may want to mend."""
+
+    objects: Counts
+    images: ImageCounts
+    shapes: dict[str, Counts]  # by shape as labelled: box, rotated_box, ellipse, polygon, ..., tag
+    labels: dict[str, Counts]  # by label after parse.rename; declared labels without objects are there with zeros
+    undeclared_labels: list[str]  # used by objects, but absent from the label list of their own file
+    dropped: dict[str, int]  # by reason
+    exports: dict[str, ExportLedger]  # by name
+    clipped: int  # kept or converted boxes that went over the image's border
+    outside: int  # shapes of tracks that only say "not visible from here": marks, not objects, in no other count
+    files_without_labels: int  # image files below data/raw that no label file declares
+    missing: list[str]  # first names, as "export: name"
+    ambiguous: list[str]
+    unreadable: list[str]
+    size_mismatches: list[str]  # with both sizes
+    dropped_examples: dict[str, list[str]]  # reason -> first places, as "export: image, shape, label"

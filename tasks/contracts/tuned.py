@@ -1,0 +1,19 @@
+"""`models/tuned/`: what the search found, and how.
+
+best.json             this module's Tuned
+trials.parquet        one row per trial: number, state, value, epochs, seconds, and one column per searched param
+study.journal         the study itself as Optuna's journal; absent without trials
+history.svg, importance.svg, parallel.svg   plots of the study; those that it has too few trials for are absent
+"""
+
+from tasks.contracts.record import Record
+
+
+class Tuned(Record):
+    """What train takes from the search."""
+
+    metric: str  # use_case.metric
+    trials: int  # that ran to their end or were pruned
+    trial: int | None  # number of the best one; null without trials
+    value: float | None  # the metric of its best epoch on val
+    params: dict[str, int | float | str | bool]  # take the place of train's; empty without trials

@@ -1,0 +1,318 @@
+"""Measure an exported artefact on the metrics of the use case.
+
+The bundle runs through its Runtime on val and test, so what is measured is what will run. Operating thresholds are
+chosen on val for this very artefact, everything else is measured on test. Intervals come from resampling the split's
+groups; the same seed gives the same resamples for every target, so that the gate can compare targets in pairs.
+
+In:
+  RAW/, ANNOTATIONS/     images and their objects
+  SPLIT                  which image is val or test, and its group
+  BUNDLE/                bundle.json and the artefact; or absent.json, where the registry has no champion yet
+
+Out:
+  EVALUATION/
+    predictions.parquet  boxes of val and test
+    evaluation.json      every figure, with its interval; see tasks/contracts/evaluation.py
+    resamples.parquet    the headline figures and slices in every bootstrap resample
+    curves.parquet       precision, recall and F1 over the score
+
+Params: seed, use_case, evaluate
+
+Example:
+  python -m tasks.evaluate --raw data/raw --annotations data/annotations --split data/split.parquet
+  --bundle models/exported/onnx --evaluation reports/evaluation/onnx
+"""
+
+import hashlib
+import logging
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+import typer
+from pydantic import Field
+from tqdm import tqdm
+
+from tasks.contracts.bundle import Bundle, NoChampion
+from tasks.contracts.errors import PipelineError
+from tasks.contracts.evaluation import Evaluation, Latency
+from tasks.contracts.images import Image, image_path, read_image
+from tasks.contracts.params import Params, UseCase, read_params, read_seed
+from tasks.contracts.record import read_record, write_record
+from tasks.contracts.stage import run, whole_output
+from tasks.contracts.tables import BOX, IMAGES, OBJECTS, PREDICTIONS, SPLIT, read_table, write_table
+from tasks.metrics.bootstrap import count, draw, resampled_figures
+from tasks.metrics.cost import added_memory, latencies_ms, machine_name, processors
+from tasks.metrics.curves import CURVE_COLUMNS, calibration_error, curves, score_bins
+from tasks.metrics.figures import OVERALL, class_figures, headline_figures, overall_figures
+from tasks.metrics.matching import match, scene
+from tasks.metrics.mistakes import confusion, error_kinds
+from tasks.metrics.operating_points import choose_thresholds, operating_points
+from tasks.metrics.slices import measure_slices, parts
+from tasks.metrics.use_case import figures
+from tasks.runtimes.protocol import Runtime, open_runtime
+
+log = logging.getLogger(__name__)
+
+CHAMPION = "champion"
+_DECODED_AHEAD = 8
+_HELD_BYTES = 256_000_000  # decoded images in memory while latency is measured
+
+
+class EvaluateParams(Params):
+    """Section `evaluate`."""
+
+    resamples: int = Field(ge=100, le=100_000, description="bootstrap resamples behind every interval")
+    fewest_groups: int = Field(ge=2, description="with fewer groups in test, images are resampled instead")
+    slice_attributes: list[str] = Field(description="attributes of objects whose values are measured apart")
+    size_edges_px: tuple[int, int] = Field(
+        description="small is up to the first square in area, large from the second on"
+    )
+    score_bins: int = Field(ge=2, le=100, description="bands of scores whose calibration is measured")
+    score_bins_from: float = Field(ge=0, lt=1, description="lower scores do not count in the calibration error")
+    latency_images: int = Field(ge=20, description="predictions that are timed, one image at a time")
+    latency_warm_up: int = Field(ge=1, description="predictions before them that are not")
+    threads: int | None = Field(ge=1, description="processor threads of the runtime; null: all that there are")
+    device: str = Field(description="auto, cpu, or the number of a GPU")
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """One side of the split: its images (image_id, source, group) and its objects."""
+
+    images: pd.DataFrame
+    truth: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of predictions; latency, memory and the bundle's own figures are not in it yet."""
+
+    evaluation: Evaluation
+    resamples: pd.DataFrame
+    curves: pd.DataFrame
+
+
+def evaluate(
+    val: Labelled,
+    test: Labelled,
+    predictions: pd.DataFrame,
+    labels: list[str],
+    *,
+    use_case: UseCase,
+    params: EvaluateParams,
+    seed: int,
+) -> Measured:
+    """Choose operating thresholds on val and measure everything on test."""
+    val_matches = match(scene(val.truth, predictions, val.images["image_id"].to_list(), labels))
+    boxes = scene(test.truth, predictions, test.images["image_id"].to_list(), labels)
+    matches = match(boxes)
+    chosen = choose_thresholds(val_matches, operating_points(use_case, labels))
+    thresholds = [threshold.score for threshold in chosen]
+    groups = test.images.set_index("image_id")["group"][boxes.images].to_list()
+    drawn = draw(boxes.images, groups, params.resamples, params.fewest_groups, seed)
+    resamples = resampled_figures(matches, thresholds, drawn)
+    values, val_values = headline_figures(boxes, matches, thresholds), figures(val_matches, thresholds)
+    counts = count(matches, thresholds, drawn)
+    parted = parts(boxes, test.images, test.truth, edges_px=params.size_edges_px, attributes=params.slice_attributes)
+    slices, columns = measure_slices(boxes, parted, thresholds, drawn)
+    bins = score_bins(matches, params.score_bins, params.score_bins_from)
+    evaluation = Evaluation(
+        target="",
+        images=len(boxes.images),
+        objects=len(boxes.truth),
+        groups=len(set(groups)),
+        test_sha256=_test_sha256(test, params, seed),
+        resampled=drawn.unit,
+        resampling_reason=drawn.reason,
+        resamples=params.resamples,
+        overall=overall_figures(values, resamples, counts),
+        val={name: val_values[name] for name in OVERALL},
+        classes=class_figures(matches, drawn, chosen, values=values, resamples=resamples, counts=counts),
+        errors=error_kinds(boxes, matches, thresholds),
+        confusion=confusion(boxes, matches, thresholds),
+        slices=slices,
+        calibration_error=calibration_error(bins),
+        score_bins=bins,
+    )
+    return Measured(evaluation, pd.concat([resamples, columns], axis=1), curves(matches))
+
+
+def _test_sha256(test: Labelled, params: EvaluateParams, seed: int) -> str:
+    """Equal for two targets if their resamples may be subtracted row by row."""
+    digest = hashlib.sha256(f"{seed} {params.resamples} {params.fewest_groups}".encode())
+    for table, columns in ((test.images, ["image_id", "group"]), (test.truth, ["image_id", "label", *BOX])):
+        digest.update(table[columns].sort_values(columns).to_csv(index=False).encode())
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a bundle found on the images, and what that took."""
+
+    predictions: pd.DataFrame
+    unreadable: list[str]
+    latency: Latency
+    peak_memory_mb: float
+
+
+def run_bundle(bundle: Path, paths: dict[str, Path], timed: list[str], params: EvaluateParams) -> Outcome:
+    """Run a bundle on every image that can be decoded; paths: by image id; timed: the ids that latency may use.
+
+    Raises PipelineError if none of them can be decoded.
+    """
+    threads = params.threads or processors()
+    held = _some_images([paths[image_id] for image_id in timed], params.latency_images)
+    if not held:
+        raise PipelineError("no image of test can be decoded", str(bundle), "See the findings of check")
+    with added_memory() as memory:
+        runtime = open_runtime(bundle, threads, params.device)
+        latencies_ms(runtime.predict, held, 0, params.latency_warm_up)
+    took = latencies_ms(runtime.predict, held, params.latency_warm_up, params.latency_images)
+    p50, p95, p99 = (float(value) for value in np.percentile(took, [50, 95, 99]))
+    latency = Latency(
+        p50_ms=p50,
+        p95_ms=p95,
+        p99_ms=p99,
+        images=len(took),
+        machine=machine_name(),
+        threads=threads,
+        device=params.device,
+    )
+    del held
+    predictions, unreadable = _predict_all(runtime, paths)
+    return Outcome(predictions, unreadable, latency, memory.megabytes)
+
+
+def _some_images(paths: list[Path], most: int) -> list[Image]:
+    """Decoded images spread evenly over the paths: as many as latency needs, or as fit into memory well."""
+    images: list[Image] = []
+    for index in np.unique(np.linspace(0, len(paths) - 1, min(most, len(paths))).round().astype(int)):
+        with suppress(ValueError, OSError):
+            images.append(read_image(paths[index]))
+        if sum(image.nbytes for image in images) > _HELD_BYTES:
+            break
+    return images
+
+
+def _predict_all(runtime: Runtime, paths: dict[str, Path]) -> tuple[pd.DataFrame, list[str]]:
+    """Boxes of every image (contracts.tables.PREDICTIONS), and the images that cannot be decoded."""
+    tables, unreadable = [pd.DataFrame(columns=PREDICTIONS.names)], []
+    classes = np.array(runtime.bundle.classes, dtype=object)
+    for image_id, image in tqdm(_decoded(paths), total=len(paths), desc="evaluate", unit="image", disable=None):
+        if image is None:
+            unreadable.append(image_id)
+            continue
+        found = runtime.predict(image)
+        table = pd.DataFrame(found.boxes_xyxy, columns=BOX)
+        tables.append(table.assign(image_id=image_id, label=classes[found.class_indices], score=found.scores))
+    return pd.concat(tables[1:] or tables, ignore_index=True)[PREDICTIONS.names], unreadable
+
+
+def _decoded(paths: dict[str, Path]) -> Iterator[tuple[str, Image | None]]:
+    """Images in order, decoded ahead in a thread; None for one that cannot be."""
+    ahead: deque[tuple[str, Future[Image]]] = deque()
+    waiting = iter(paths.items())
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        while True:
+            for image_id, path in islice(waiting, _DECODED_AHEAD - len(ahead)):
+                ahead.append((image_id, pool.submit(read_image, path)))
+            if not ahead:
+                return
+            image_id, future = ahead.popleft()
+            try:
+                yield image_id, future.result()
+            except (ValueError, OSError):
+                yield image_id, None
+
+
+def main(
+    *,
+    raw: Annotated[Path, typer.Option(help="exports as ingest left them")],
+    annotations: Annotated[Path, typer.Option(help="tables of parse")],
+    split: Annotated[Path, typer.Option(help="split.parquet")],
+    bundle: Annotated[Path, typer.Option(help="what export made")],
+    evaluation: Annotated[Path, typer.Option(help="folder to write")],
+    params: Annotated[Path, typer.Option(help="params.yaml")] = Path("params.yaml"),
+) -> None:
+    """Read tables and bundle, run it, measure, write."""
+    start = time.perf_counter()
+    settings = read_params(params, "evaluate", EvaluateParams)
+    use_case, seed = read_params(params, "use_case", UseCase), read_seed(params)
+    if (bundle / "absent.json").is_file():
+        reason = read_record(bundle / "absent.json", NoChampion).reason
+        nothing = Measured(
+            Evaluation(target=CHAMPION, absent=reason), pd.DataFrame(), pd.DataFrame(columns=CURVE_COLUMNS)
+        )
+        _write(nothing, pd.DataFrame(columns=PREDICTIONS.names), evaluation)
+        log.info("nothing to evaluate in %s: %s", bundle, reason)
+        return
+    exported = read_record(bundle / "bundle.json", Bundle)
+    images, objects = _val_and_test(annotations, split)
+    held = images.loc[images["readable"], ["image_id", "file"]]
+    paths = {image_id: image_path(file, raw, annotations) for image_id, file in held.itertuples(index=False)}
+    log.info("evaluating %s on %s images of val and test", bundle, f"{len(images):,}")
+
+    outcome = run_bundle(bundle, paths, images.loc[images["split"] == "test", "image_id"].to_list(), settings)
+    seen = images[images["image_id"].isin(paths.keys() - set(outcome.unreadable))]
+    val, test = (_labelled(seen[seen["split"] == side], objects) for side in ("val", "test"))
+    labels = [*exported.classes, *sorted({*val.truth["label"], *test.truth["label"]} - {*exported.classes})]
+    measured = evaluate(val, test, outcome.predictions, labels, use_case=use_case, params=settings, seed=seed)
+    of_bundle = {
+        "target": CHAMPION if exported.registry_version else exported.target,
+        "registry_version": exported.registry_version,
+        "unreadable": len(images) - len(seen),
+        "latency": outcome.latency,
+        "peak_memory_mb": outcome.peak_memory_mb,
+        "size_bytes": exported.size_bytes,
+    }
+    whole = replace(measured, evaluation=measured.evaluation.model_copy(update=of_bundle))
+    _write(whole, outcome.predictions, evaluation)
+    log.info("%s in %.1f s", _summary(whole.evaluation), time.perf_counter() - start)
+
+
+def _val_and_test(annotations: Path, split: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Images with their split and its group, sorted by image_id; and the objects of all images."""
+    images = read_table(annotations / "images.parquet", IMAGES).drop(columns="group")
+    images = images.merge(read_table(split, SPLIT), on="image_id").sort_values("image_id", ignore_index=True)
+    images = images[images["split"].isin(["val", "test"])].assign(readable=images["readable"] & images["file"].notna())
+    if not (images["split"] == "test").any():
+        raise PipelineError("no image is in test", str(split), "Label more groups of images, or change params: split")
+    return images, read_table(annotations / "objects.parquet", OBJECTS)
+
+
+def _labelled(images: pd.DataFrame, objects: pd.DataFrame) -> Labelled:
+    return Labelled(images[["image_id", "source", "group"]], objects[objects["image_id"].isin(images["image_id"])])
+
+
+def _write(measured: Measured, predictions: pd.DataFrame, folder: Path) -> None:
+    with whole_output(folder) as partial:
+        partial.mkdir()
+        write_table(predictions, partial / "predictions.parquet", PREDICTIONS)
+        write_record(measured.evaluation, partial / "evaluation.json")
+        measured.resamples.to_parquet(partial / "resamples.parquet", compression="zstd")
+        measured.curves.to_parquet(partial / "curves.parquet", compression="zstd")
+
+
+def _summary(evaluation: Evaluation) -> str:
+    map50, latency = evaluation.overall["map50"], evaluation.latency
+    assert latency is not None
+    accuracy = (
+        "without objects" if map50.value is None else f"map50 {map50.value:.3f} ({map50.low:.3f} to {map50.high:.3f})"
+    )
+    return (
+        f"evaluated {evaluation.target} on {evaluation.images:,} test images with {evaluation.objects:,} objects: "
+        f"{accuracy}, {latency.p95_ms:.1f} ms p95, {evaluation.size_bytes / 1e6:.1f} MB"
+    )
+
+
+if __name__ == "__main__":
+    run(main)

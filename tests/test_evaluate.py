@@ -1,0 +1,247 @@
+"""Evaluate runs a real ONNX bundle over real files and writes figures that can be counted by hand."""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import pandas as pd
+import pytest
+import yaml
+from onnx import TensorProto, helper
+
+from tasks.contracts.bundle import Bundle, NoChampion, Output, Preprocessing
+from tasks.contracts.errors import PipelineError
+from tasks.contracts.evaluation import Evaluation
+from tasks.contracts.record import read_record, write_record
+from tasks.contracts.tables import BOX, IMAGES, OBJECTS, PREDICTIONS, SPLIT, read_table, write_table
+from tasks.evaluate import main
+from tasks.metrics.figures import flat_figures
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+SIDE = 64
+BOLT, CRACK = [8.0, 8.0, 32.0, 32.0], [40.0, 40.0, 60.0, 60.0]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """Twenty-four images whose brightness is the score of both detections; val and test, two images a group."""
+    names = [f"{side}-{number:02}" for side in ("val", "test") for number in range(12)]
+    raw = tmp_path / "raw" / "line"
+    raw.mkdir(parents=True)
+    for number, name in enumerate(names):
+        brightness = 100 + 10 * (number % 12)
+        cv2.imwrite(str(raw / f"{name}.png"), np.full((SIDE, SIDE, 3), brightness, dtype=np.uint8))
+    images = pd.DataFrame({"image_id": names, "name": names, "file": [f"raw/line/{name}.png" for name in names]})
+    images = images.assign(sha256=None, width=SIDE, height=SIDE, source="line", subset=None, task_id=None, frame=None)
+    write_table(images.assign(group="line", readable=True), tmp_path / "annotations" / "images.parquet", IMAGES)
+    # Every image has a bolt; a crack is only in every third one.
+    rows = [[name, "bolt", *BOLT] for name in names] + [[name, "crack", *CRACK] for name in names[::3]]
+    objects = pd.DataFrame(rows, columns=["image_id", "label", *BOX])
+    objects = objects.assign(object_id=[str(row) for row in objects.index], shape="box", rotation=0.0, occluded=False)
+    objects = objects.assign(truncated=False, z_order=0, track_id=None, source="manual", attributes="{}", points=None)
+    write_table(objects, tmp_path / "annotations" / "objects.parquet", OBJECTS)
+    split = pd.DataFrame({"image_id": names, "split": ["val"] * 12 + ["test"] * 12})
+    write_table(split.assign(group=[f"g{n // 2}" for n in range(24)]), tmp_path / "split.parquet", SPLIT)
+    params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+    params["use_case"]["operating_point"] = "best f1"
+    params["evaluate"] |= {"resamples": 100, "fewest_groups": 5, "latency_images": 20, "threads": 1, "device": "cpu"}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    write_bundle(tmp_path / "bundle")
+    return tmp_path
+
+
+def write_bundle(folder: Path, registry_version: str | None = None) -> None:
+    """A detector that sees a bolt and a crack in every image, and is as sure of them as the image is bright."""
+    folder.mkdir(exist_ok=True)
+    constants = [
+        helper.make_node("Constant", [], [name], value=helper.make_tensor(name, TensorProto.FLOAT, shape, values))
+        for name, shape, values in (
+            ("boxes", (1, 2, 4), BOLT + CRACK),
+            ("labels", (1, 2, 1), [0.0, 1.0]),
+            ("ones", (1, 2, 1), [1.0, 1.0]),
+        )
+    ]
+    nodes = [
+        *constants,
+        helper.make_node("ReduceMean", ["pixels"], ["mean"], axes=[1, 2, 3], keepdims=0),
+        helper.make_node("Mul", ["mean", "ones"], ["scores"]),
+        helper.make_node("Concat", ["boxes", "scores", "labels"], ["detections"], axis=2),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "bright",
+        [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, [1, 3, SIDE, SIDE])],
+        [helper.make_tensor_value_info("detections", TensorProto.FLOAT, [1, 2, 6])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    onnx.save(model, str(folder / "detector.onnx"))
+    content = (folder / "detector.onnx").read_bytes()
+    bundle = Bundle(
+        target="onnx",
+        artefact="detector.onnx",
+        family="ultralytics",
+        architecture="bright",
+        code_licence="Apache-2.0",
+        weights_licence="none",
+        classes=["bolt", "crack"],
+        precision="fp32",
+        preprocessing=Preprocessing(input_wh=(SIDE, SIDE)),
+        output=Output(layout="end2end"),
+        versions={},
+        files_sha256={"detector.onnx": hashlib.sha256(content).hexdigest()},
+        size_bytes=len(content),
+        trained_sha256="0" * 64,
+        registry_version=registry_version,
+    )
+    write_record(bundle, folder / "bundle.json")
+
+
+def run_main(workspace: Path) -> Evaluation:
+    main(
+        raw=workspace / "raw",
+        annotations=workspace / "annotations",
+        split=workspace / "split.parquet",
+        bundle=workspace / "bundle",
+        evaluation=workspace / "evaluation",
+        params=workspace / "params.yaml",
+    )
+    return read_record(workspace / "evaluation" / "evaluation.json", Evaluation)
+
+
+def test_figures_are_those_that_one_counts_by_hand(workspace: Path) -> None:
+    evaluation = run_main(workspace)
+    assert (evaluation.target, evaluation.images, evaluation.objects, evaluation.groups) == ("onnx", 12, 16, 6)
+    assert (evaluation.resampled, evaluation.resamples, evaluation.unreadable) == ("groups", 100, 0)
+    bolt, crack = evaluation.classes["bolt"], evaluation.classes["crack"]
+    assert (bolt.objects, bolt.true_positives, bolt.false_positives, bolt.found) == (12, 12, 0, 12)
+    assert (bolt.ap50.value, bolt.recall.value, bolt.groups, bolt.images) == (1.0, 1.0, 6, 12)
+    # Cracks are in images 0, 3, 6 and 9, of brightness 100, 130, 160 and 190; false alarms in all others.
+    assert (crack.objects, crack.true_positives, crack.false_positives) == (4, 4, 8)
+    assert crack.threshold == pytest.approx(100 / 255, abs=1e-4)
+    assert crack.ap50.value == pytest.approx(1 / 3, abs=0.01)
+    assert evaluation.overall["map50"].value == pytest.approx((1 + 1 / 3) / 2, abs=0.01)
+    assert evaluation.overall["precision"].value == pytest.approx(16 / 24)
+    assert evaluation.confusion["background"]["crack"] == 8
+    assert evaluation.errors["crack"] == {"missed": 0, "background": 8, "class": 0, "localisation": 0, "duplicate": 0}
+    for interval in (*evaluation.overall.values(), bolt.ap50, bolt.recall, crack.precision):
+        assert interval.low is not None
+        assert interval.value is not None
+        assert interval.high is not None
+        assert interval.low <= interval.value <= interval.high
+    assert bolt.recall.low == pytest.approx(0.7354, abs=1e-3)  # twelve of twelve is no certainty
+
+
+def test_everything_that_the_contract_names_is_written(workspace: Path) -> None:
+    evaluation = run_main(workspace)
+    folder = workspace / "evaluation"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "curves.parquet",
+        "evaluation.json",
+        "predictions.parquet",
+        "resamples.parquet",
+    ]
+    predictions = read_table(folder / "predictions.parquet", PREDICTIONS)
+    assert len(predictions) == 48  # two in each image of val and test
+    assert flat_figures(evaluation)["map50"] == evaluation.overall["map50"].value
+    assert flat_figures(evaluation)['recall of "crack"'] == 1.0
+    resamples = pd.read_parquet(folder / "resamples.parquet")
+    assert len(resamples) == 100
+    assert {"map50", 'f1 of "bolt"', 'recall of "bolt" where size = small'} <= set(resamples)
+    assert list(pd.read_parquet(folder / "curves.parquet")) == ["label", "threshold", "precision", "recall", "f1"]
+    assert evaluation.latency is not None
+    assert 0 < evaluation.latency.p50_ms <= evaluation.latency.p95_ms <= evaluation.latency.p99_ms
+    assert (evaluation.latency.images, evaluation.latency.threads, evaluation.latency.device) == (20, 1, "cpu")
+    assert evaluation.latency.machine
+    assert evaluation.peak_memory_mb is not None
+    assert evaluation.size_bytes == (workspace / "bundle" / "detector.onnx").stat().st_size
+
+
+def test_images_that_cannot_be_decoded_are_left_out_and_counted(workspace: Path) -> None:
+    (workspace / "raw" / "line" / "test-03.png").write_bytes(b"no image")
+    (workspace / "raw" / "line" / "test-04.png").unlink()
+    evaluation = run_main(workspace)
+    assert (evaluation.unreadable, evaluation.images, evaluation.objects) == (2, 10, 13)
+    assert evaluation.classes["crack"].objects == 3
+
+
+def test_class_that_the_artefact_does_not_know_counts_as_missed(workspace: Path) -> None:
+    objects = read_table(workspace / "annotations" / "objects.parquet", OBJECTS)
+    objects.loc[objects["image_id"] == "test-05", "label"] = "dent"
+    write_table(objects, workspace / "annotations" / "objects.parquet", OBJECTS)
+    evaluation = run_main(workspace)
+    assert evaluation.classes["dent"].ap50.value == 0.0
+    assert evaluation.confusion["dent"]["bolt"] == 1
+    assert "no object on val" in evaluation.classes["dent"].operating_note
+
+
+def test_same_seed_gives_the_same_figures_and_another_bundle_the_same_draw(workspace: Path) -> None:
+    first = run_main(workspace)
+    resamples = pd.read_parquet(workspace / "evaluation" / "resamples.parquet")
+    write_bundle(workspace / "bundle", registry_version="3")
+    second = run_main(workspace)
+    pd.testing.assert_frame_equal(pd.read_parquet(workspace / "evaluation" / "resamples.parquet"), resamples)
+    assert first.test_sha256 == second.test_sha256
+    assert (second.target, second.registry_version) == ("champion", "3")
+    assert first.model_dump(exclude={"latency", "peak_memory_mb", "target", "registry_version"}) == second.model_dump(
+        exclude={"latency", "peak_memory_mb", "target", "registry_version"}
+    )
+
+
+def test_changed_truth_changes_what_may_be_paired(workspace: Path) -> None:
+    first = run_main(workspace)
+    objects = read_table(workspace / "annotations" / "objects.parquet", OBJECTS)
+    objects.loc[objects["image_id"] == "test-05", "x_max"] += 1
+    write_table(objects, workspace / "annotations" / "objects.parquet", OBJECTS)
+    assert run_main(workspace).test_sha256 != first.test_sha256
+
+
+def test_too_few_groups_are_said(workspace: Path) -> None:
+    params = yaml.safe_load((workspace / "params.yaml").read_text())
+    params["evaluate"]["fewest_groups"] = 10
+    (workspace / "params.yaml").write_text(yaml.safe_dump(params))
+    evaluation = run_main(workspace)
+    assert evaluation.resampled == "images"
+    assert "takes at least 10, and test has 6" in evaluation.resampling_reason
+
+
+def test_no_champion_is_an_evaluation_that_says_so(workspace: Path) -> None:
+    for path in (workspace / "bundle").iterdir():
+        path.unlink()
+    write_record(NoChampion(reason="the registry is empty"), workspace / "bundle" / "absent.json")
+    evaluation = run_main(workspace)
+    assert (evaluation.target, evaluation.absent, evaluation.overall) == ("champion", "the registry is empty", {})
+    assert read_table(workspace / "evaluation" / "predictions.parquet", PREDICTIONS).empty
+    assert pd.read_parquet(workspace / "evaluation" / "resamples.parquet").empty
+    assert flat_figures(evaluation) == {}
+
+
+def test_split_without_test_images_is_refused(workspace: Path) -> None:
+    split = read_table(workspace / "split.parquet", SPLIT)
+    write_table(split[split["split"] == "val"], workspace / "split.parquet", SPLIT)
+    with pytest.raises(PipelineError, match="Label more groups of images"):
+        run_main(workspace)
+
+
+def test_no_image_of_test_that_decodes_is_refused(workspace: Path) -> None:
+    for path in (workspace / "raw" / "line").glob("test-*"):
+        path.write_bytes(b"")
+    with pytest.raises(PipelineError, match="no image of test can be decoded"):
+        run_main(workspace)
+
+
+@pytest.mark.slow
+def test_command_is_the_one_that_dvc_declares(workspace: Path) -> None:
+    declared = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]["evaluate"]["cmd"].split()
+    places = {"--raw": "raw", "--annotations": "annotations", "--split": "split.parquet", "--bundle": "bundle"}
+    places |= {"--evaluation": "evaluation"}
+    command = [sys.executable, *declared[1:3], "--params", str(workspace / "params.yaml")]
+    for option in declared[3::2]:
+        command += [option, str(workspace / places[option])]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stderr.splitlines()) == 2, "one line at the start, one at the end"
+    assert "evaluated onnx on 12 test images with 16 objects: map50 0.66" in done.stderr
