@@ -1,0 +1,180 @@
+"""Accept or reject each target, with reasons.
+
+Rules are sentences in the use case's words. A rule on a metric passes when its lower bound clears the bar, not when
+the measured value happens to; one that the value clears and the bound does not is undecided, and says how many more
+test objects could decide it. The release follows the verdict on use_case.target; other accepted targets go with it.
+A judgement is a result: this stage ends well whatever the verdict, and publish refuses behind a rejection.
+
+In:
+  EVALUATIONS/<target>/  what evaluate wrote, per target; pytorch is the checkpoint, champion the live model
+
+Out:
+  VERDICT                outcome per target and rule, with value, interval, bound and reason
+  METRICS                headline figures by target, flat, for `dvc metrics`
+
+Params: use_case, gate, export.targets
+
+Rules:
+  recall of "crack" >= 0.95 at 95 % confidence
+  ap50 of each class >= 0.5
+  recall of "crack" where size = small >= 0.8
+  drop of map50 <= 0.02                          (below the checkpoint)
+  map50 not worse than champion by 0.01
+  latency p95 <= 50 ms
+  size <= 10 MB
+  peak memory <= 500 MB
+
+Example:
+  python -m tasks.gate --evaluations reports/evaluation --verdict reports/verdict.json --metrics reports/metrics.json
+"""
+
+import json
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import typer
+from pydantic import Field
+
+from tasks.contracts.errors import PipelineError, first_of
+from tasks.contracts.evaluation import Evaluation
+from tasks.contracts.params import Params, UseCase, read_params, read_targets
+from tasks.contracts.record import read_record, write_record
+from tasks.contracts.stage import run, whole_output
+from tasks.contracts.verdict import Outcome, TargetVerdict, Verdict
+from tasks.metrics.figures import flat_figures
+from tasks.metrics.judgement import CHAMPION, CHECKPOINT, Target, judge
+from tasks.metrics.rules import MetricRule, Rule, parse_rules
+
+log = logging.getLogger(__name__)
+
+
+class GateParams(Params):
+    """Section `gate`."""
+
+    confidence: float = Field(ge=50, lt=100, description="percent, one-sided, of rules on metrics that name none")
+    rules: list[str] = Field(min_length=1, description="what every target is held to; see the forms above")
+
+
+def gate(use_case: UseCase, params: GateParams, targets: dict[str, Target], champion: Target | None) -> Verdict:
+    """Judge every target by every rule; the champion is only compared with.
+
+    Raises PipelineError if a rule is not understood, names a class or a slice that does not exist or needs a checkpoint
+    that was not evaluated, if use_case.target was not, or if targets were evaluated on different test splits.
+    """
+    rules = parse_rules(params.rules, params.confidence / 100)
+    references = {CHECKPOINT: targets[CHECKPOINT]} if CHECKPOINT in targets else {}
+    if champion is not None:
+        references[CHAMPION] = champion
+    _check(use_case, rules, targets, references)
+    verdicts = {name: _judge_all(rules, target, references) for name, target in targets.items()}
+    deciding = verdicts[use_case.target]
+    accepted = deciding.outcome == "accepted"
+    return Verdict(
+        accepted=accepted,
+        target=use_case.target,
+        outcome=deciding.outcome,
+        reason=_reason(use_case.target, deciding),
+        targets=verdicts,
+        released=[name for name, verdict in verdicts.items() if verdict.outcome == "accepted"] if accepted else [],
+        champion_version=champion.evaluation.registry_version if champion else None,
+    )
+
+
+def _check(use_case: UseCase, rules: list[Rule], targets: dict[str, Target], references: dict[str, Target]) -> None:
+    if use_case.target not in targets:
+        raise PipelineError(
+            f"target {use_case.target!r} was not evaluated",
+            "params.yaml: use_case.target",
+            f"Evaluated are {', '.join(targets) or 'none'}; choose one of them, or add it to export.targets",
+        )
+    faults = [fault for rule in rules if isinstance(rule, MetricRule) for fault in _faults(rule, targets, references)]
+    if faults:
+        raise PipelineError(
+            "rules cannot be applied", f"params.yaml: gate.rules\n{first_of(faults)}\n", "Mend the rules"
+        )
+    everyone = targets | references
+    if len({target.evaluation.test_sha256 for target in everyone.values()}) > 1:
+        raise PipelineError(
+            "targets were evaluated on different test splits, seeds or resamples, and cannot be compared",
+            ", ".join(everyone),
+            "Run evaluate again for all of them: dvc repro evaluate",
+        )
+
+
+def _faults(rule: MetricRule, targets: dict[str, Target], references: dict[str, Target]) -> list[str]:
+    evaluations = [target.evaluation for target in targets.values()]
+    faults = []
+    if rule.label is not None and not any(rule.label in evaluation.classes for evaluation in evaluations):
+        faults.append(f"{rule.text}: no class {rule.label!r}; classes are {', '.join(evaluations[0].classes)}")
+    slices = {sliced.by for evaluation in evaluations for sliced in evaluation.slices} | {"size"}
+    if rule.where is not None and rule.where[0] not in slices:
+        known = ", ".join(sorted(slices))
+        faults.append(f"{rule.text}: no slices by {rule.where[0]!r}; there are {known}; see evaluate.slice_attributes")
+    if rule.kind == "drop" and CHECKPOINT not in references:
+        faults.append(f"{rule.text}: the checkpoint was not evaluated; add pytorch to export.targets")
+    return faults
+
+
+def _judge_all(rules: list[Rule], target: Target, references: dict[str, Target]) -> TargetVerdict:
+    results = [result for rule in rules for result in judge(rule, target, references)]
+    outcomes = {result.outcome for result in results}
+    outcome: Outcome = "rejected" if "rejected" in outcomes else "undecided" if "undecided" in outcomes else "accepted"
+    return TargetVerdict(outcome=outcome, rules=results)
+
+
+def _reason(name: str, verdict: TargetVerdict) -> str:
+    if verdict.outcome == "accepted":
+        return f"{name} passes all {len(verdict.rules)} rules"
+    reasons = [result.reason for result in verdict.rules if result.outcome == verdict.outcome]
+    return f"{name} is {verdict.outcome}: {'; '.join(reasons)}"
+
+
+def main(
+    evaluations: Annotated[Path, typer.Option(help="folder with one folder per target")],
+    verdict: Annotated[Path, typer.Option(help="file to write")],
+    metrics: Annotated[Path, typer.Option(help="file of figures to write")],
+    params: Annotated[Path, typer.Option(help="params.yaml")] = Path("params.yaml"),
+) -> None:
+    """Read all evaluations, judge, write."""
+    start = time.perf_counter()
+    use_case, settings = read_params(params, "use_case", UseCase), read_params(params, "gate", GateParams)
+    found = _read_targets(evaluations, read_targets(params))
+    figures = {name: flat_figures(target.evaluation) for name, target in found.items()}
+    champion = found.pop(CHAMPION, None)
+    log.info("judging %s by %d rules", ", ".join(found), len(settings.rules))
+    judged = gate(use_case, settings, found, champion)
+    with whole_output(metrics) as partial:
+        partial.write_text(json.dumps(figures, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_record(judged, verdict)
+    for line in _table(judged):
+        log.info(line)
+    log.info("%s in %.1f s", judged.reason, time.perf_counter() - start)
+
+
+def _read_targets(folder: Path, names: Sequence[str]) -> dict[str, Target]:
+    """What was evaluated of these targets; a champion that does not exist yet is not there."""
+    targets = {}
+    for name in names:
+        evaluation = read_record(folder / name / "evaluation.json", Evaluation)
+        if evaluation.absent is None:
+            targets[name] = Target(evaluation, pd.read_parquet(folder / name / "resamples.parquet"))
+    return targets
+
+
+def _table(verdict: Verdict) -> list[str]:
+    """One line per target, and under it the rules that it does not pass."""
+    width = max(map(len, verdict.targets))
+    lines = []
+    for name, judged in verdict.targets.items():
+        passed = sum(result.outcome == "accepted" for result in judged.rules)
+        lines.append(f"  {name:<{width}}  {judged.outcome:<9}  {passed} of {len(judged.rules)} rules passed")
+        lines += [f"    {r.outcome}: {r.reason}" for r in judged.rules if r.outcome != "accepted"]
+    return lines
+
+
+if __name__ == "__main__":
+    run(main)

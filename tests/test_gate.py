@@ -1,0 +1,314 @@
+"""The gate accepts, rejects, waits for more objects, and says why in the use case's words."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from numpy.typing import NDArray
+
+from tasks.contracts.errors import PipelineError
+from tasks.contracts.evaluation import ClassEvaluation, Evaluation, Interval, Latency
+from tasks.contracts.params import UseCase, read_params
+from tasks.contracts.record import read_record, write_record
+from tasks.contracts.tables import BOX
+from tasks.contracts.verdict import Outcome, RuleResult, Verdict
+from tasks.evaluate import EvaluateParams, Labelled, evaluate
+from tasks.gate import GateParams, gate, main
+from tasks.metrics.bootstrap import draw
+from tasks.metrics.judgement import Target
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+LABELS = ["bolt", "crack"]
+USE_CASE = UseCase(target="onnx", metric="map50")
+PARAMS = read_params(REPOSITORY / "params.yaml", "evaluate", EvaluateParams).model_copy(update={"resamples": 300})
+
+
+def labelled(images: int, side: str, seed: int = 0) -> Labelled:
+    """One bolt and, in every second image, one crack; two images of a group."""
+    names = [f"{side}-{number:04}" for number in range(images)]
+    rows = [[name, "bolt", 10, 10, 40, 40] for name in names] + [[n, "crack", 60, 60, 200, 120] for n in names[::2]]
+    truth = pd.DataFrame(rows, columns=["image_id", "label", *BOX]).assign(attributes="{}")
+    groups = [f"{side}-g{number // 2}" for number in range(images)]
+    return Labelled(pd.DataFrame({"image_id": names, "source": "line.zip", "group": groups}), truth)
+
+
+def detected(truth: pd.DataFrame, found: float, seed: int) -> pd.DataFrame:
+    """Each object is found with a chance; never a false alarm."""
+    rng = np.random.default_rng(seed)
+    predictions = truth.drop(columns="attributes").assign(score=rng.uniform(0.5, 1.0, len(truth)))
+    return predictions[rng.random(len(truth)) < found]
+
+
+def target(name: str, found: float = 1.0, images: int = 200, seed: int = 0, of_version: str | None = None) -> Target:
+    """A target as evaluate measures it, that finds this share of the objects."""
+    val, test = labelled(40, "val"), labelled(images, "test")
+    # On val every score is the lowest that there is, so that no detection on test falls below the threshold.
+    predictions = pd.concat([detected(val.truth, 1.0, 1).assign(score=0.5), detected(test.truth, found, seed)])
+    measured = evaluate(val, test, predictions, LABELS, use_case=USE_CASE, params=PARAMS, seed=7)
+    latency = Latency(p50_ms=8, p95_ms=12, p99_ms=15, images=100, machine="bench", threads=2, device="cpu")
+    costs = {"target": name, "latency": latency, "peak_memory_mb": 80.0, "size_bytes": 3_000_000}
+    evaluation = measured.evaluation.model_copy(update={**costs, "registry_version": of_version})
+    return Target(evaluation, measured.resamples)
+
+
+@pytest.fixture(scope="module")
+def perfect() -> Target:
+    return target("onnx")
+
+
+def judged(rules: list[str], *targets: Target, champion: Target | None = None) -> Verdict:
+    params = GateParams(confidence=95, rules=rules)
+    return gate(USE_CASE, params, {one.evaluation.target: one for one in targets}, champion)
+
+
+def only_result(verdict: Verdict) -> RuleResult:
+    (result,) = verdict.targets["onnx"].rules
+    return result
+
+
+@pytest.mark.parametrize(
+    ("found", "images", "rule", "outcome", "reason"),
+    [
+        (1.0, 200, 'recall of "crack" >= 0.95', "accepted", "at 95 % confidence at least 0.970, and 0.95 is asked for"),
+        (1.0, 200, 'recall of "crack" >= 0.95 at 99.9 % confidence', "undecided", "only at least 0.933"),
+        (1.0, 40, 'recall of "crack" >= 0.95', "undecided", 'about 39 more test objects of "crack" could decide it'),
+        (0.9, 200, 'recall of "crack" >= 0.95', "rejected", 'recall of "crack" is 0.930, 0.020 short of 0.95'),
+        (0.9, 200, 'recall of "crack" >= 0.9', "undecided", "more test objects"),
+        (0.9, 200, "recall >= 0.85", "accepted", "at least 0."),
+        (0.9, 200, "map50 >= 0.8", "accepted", "at least 0."),
+        (1.0, 200, 'recall of "bolt" where size = small >= 0.95', "accepted", "where size = small is 1.000"),
+        (
+            1.0,
+            200,
+            'recall of "bolt" where size = large >= 0.95',
+            "undecided",
+            "no such object, and it takes at least 59",
+        ),
+        (1.0, 200, "latency p95 <= 20 ms", "accepted", "latency p95 is 12 ms, and 20 ms is allowed"),
+        (1.0, 200, "latency p95 <= 10 ms", "rejected", "2 ms over the 10 ms that is allowed"),
+        (1.0, 200, "size <= 2.5 MB", "rejected", "0.5 MB over"),
+        (1.0, 200, "peak memory <= 80 MB", "accepted", "peak memory is 80 MB"),
+    ],
+)
+def test_rule_is_judged_by_its_bound(found: float, images: int, rule: str, outcome: Outcome, reason: str) -> None:
+    verdict = judged([rule], target("onnx", found, images))
+    result = only_result(verdict)
+    assert (result.outcome, verdict.outcome, verdict.accepted) == (outcome, outcome, outcome == "accepted")
+    assert reason in result.reason
+    assert (result.shortfall is None) == (outcome == "accepted" or result.value is None)
+
+
+def test_undecided_rule_says_how_many_more_objects_and_the_shortfall() -> None:
+    result = only_result(judged(['recall of "crack" >= 0.95'], target("onnx", 1.0, 40)))
+    assert result.more_objects == 39  # 20 are there; of 59 found without a miss 95 % follows at 95 % confidence
+    assert result.shortfall == pytest.approx(0.95 - 0.05 ** (1 / 20))
+
+
+def test_rule_for_each_class_gives_one_result_per_class(perfect: Target) -> None:
+    (verdict,) = judged(["ap50 of each class >= 0.5"], perfect).targets.values()
+    assert [result.metric for result in verdict.rules] == ['ap50 of "bolt"', 'ap50 of "crack"']
+
+
+def test_class_without_test_objects_is_undecided_and_says_how_many_it_takes(perfect: Target) -> None:
+    classes = dict(perfect.evaluation.classes)
+    empty = evaluate(
+        labelled(40, "val"),
+        labelled(40, "test"),
+        detected(labelled(40, "test").truth, 1, 0),
+        [*LABELS, "dent"],
+        use_case=USE_CASE,
+        params=PARAMS,
+        seed=7,
+    )
+    assert "dent" not in classes
+    unknown = Target(empty.evaluation.model_copy(update={"target": "onnx"}), empty.resamples)
+    result = only_result(judged(['recall of "dent" >= 0.9'], unknown))
+    assert (result.outcome, result.value, result.more_objects) == (
+        "undecided",
+        None,
+        math.ceil(math.log(0.05) / math.log(0.9)),
+    )
+    assert "test holds no such object" in result.reason
+
+
+def test_nothing_predicted_is_a_rejection() -> None:
+    verdict = judged(['precision of "crack" >= 0.5', "map50 >= 0.1"], target("onnx", 0.0))
+    assert [result.outcome for result in verdict.targets["onnx"].rules] == ["rejected", "rejected"]
+    assert "nothing was found at all" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "artefact", "rule", "outcome"),
+    [
+        (0.95, 0.95, "drop of map50 <= 0", "accepted"),
+        (0.95, 0.8, "drop of map50 <= 0.05", "rejected"),
+        (0.95, 0.8, "drop of map50 <= 0.4", "accepted"),
+        (0.8, 0.95, "drop of ap50 of each class <= 0.02", "accepted"),
+        (0.95, 0.8, 'drop of recall of "crack" <= 0.18', "undecided"),
+    ],
+)
+def test_drop_is_measured_in_pairs_against_the_checkpoint(
+    checkpoint: float, artefact: float, rule: str, outcome: Outcome
+) -> None:
+    verdict = judged([rule], target("pytorch", checkpoint), target("onnx", artefact))
+    assert verdict.outcome == outcome
+    assert verdict.targets["pytorch"].outcome == "accepted"  # the checkpoint is equal to itself
+
+
+def test_paired_bound_is_narrower_than_two_bounds_apart() -> None:
+    """Both miss the same objects: what they share does not blur their difference."""
+    champion = target("champion", 0.8, of_version="4")
+    result = only_result(judged(["recall not worse than champion by 0.01"], target("onnx", 0.8), champion=champion))
+    assert (result.value, result.low, result.high, result.outcome) == (0, 0, 0, "accepted")
+
+
+@pytest.mark.parametrize(
+    ("challenger", "rule", "outcome"),
+    [
+        (0.95, "map50 not worse than champion by 0.01", "accepted"),
+        (0.95, "map50 not worse than champion", "accepted"),
+        (0.7, "map50 not worse than champion by 0.01", "rejected"),
+        (0.82, "map50 not worse than champion", "undecided"),
+    ],
+)
+def test_challenger_is_compared_with_the_champion(challenger: float, rule: str, outcome: Outcome) -> None:
+    champion = target("champion", 0.8, seed=3, of_version="4")
+    verdict = judged([rule], target("onnx", challenger, seed=4), champion=champion)
+    assert verdict.outcome == outcome
+    assert verdict.champion_version == "4"
+    assert "champion" not in verdict.targets
+
+
+def test_drop_of_just_the_bound_is_no_more_than_the_bound() -> None:
+    """Every group loses the same one object of fifty: 0.98 less 0.96 is 0.020000000000000018."""
+    checkpoint = recall_of_groups("pytorch", np.full(40, 49), 50)
+    artefact = recall_of_groups("onnx", np.full(40, 48), 50)
+    assert judged(["drop of recall <= 0.02"], checkpoint, artefact).accepted
+
+
+def test_champion_that_found_nothing_holds_nobody_back() -> None:
+    champion = target("champion", 0.0, of_version="4")
+    rule = 'precision of "crack" not worse than champion'
+    assert "has none: it finds nothing at all" in only_result(judged([rule], target("onnx"), champion=champion)).reason
+    assert only_result(judged([rule], target("onnx", 0.0), champion=champion)).outcome == "rejected"
+
+
+def test_class_that_the_champion_never_heard_of_holds_nobody_back(perfect: Target) -> None:
+    champion = target("champion", 0.5, of_version="4")
+    known = {label: of for label, of in champion.evaluation.classes.items() if label != "crack"}
+    older = Target(champion.evaluation.model_copy(update={"classes": known}), champion.resamples)
+    (verdict,) = judged(["ap50 of each class not worse than champion"], perfect, champion=older).targets.values()
+    assert [result.outcome for result in verdict.rules] == ["accepted", "accepted"]
+
+
+def test_without_a_champion_its_rules_pass_and_say_so(perfect: Target) -> None:
+    result = only_result(judged(["map50 not worse than champion by 0.01"], perfect))
+    assert (result.outcome, result.value) == ("accepted", None)
+    assert result.reason == "there is no champion yet to compare with"
+
+
+@pytest.mark.parametrize(
+    ("found", "accepted", "released"),
+    [
+        ({"onnx": 1.0, "pytorch": 1.0, "torchscript": 0.5}, True, ["onnx", "pytorch"]),
+        ({"onnx": 0.5, "pytorch": 1.0, "torchscript": 1.0}, False, []),
+    ],
+    ids=["the live target passes", "the live target falls short"],
+)
+def test_release_follows_the_live_target(found: dict[str, float], accepted: bool, released: list[str]) -> None:
+    verdict = judged(["map50 >= 0.8"], *[target(name, share) for name, share in found.items()])
+    assert verdict.accepted == accepted
+    assert sorted(verdict.released) == released
+    assert verdict.reason.startswith("onnx passes all 1 rules" if accepted else "onnx is rejected: map50 is 0.")
+
+
+@pytest.mark.parametrize(
+    ("rule", "what"),
+    [
+        ('recall of "carck" >= 0.9', "no class 'carck'; classes are bolt, crack"),
+        (
+            "recall where lighting = dark >= 0.9",
+            "no slices by 'lighting'; there are size; see evaluate.slice_attributes",
+        ),
+        ("drop of map50 <= 0.1", "the checkpoint was not evaluated; add pytorch to export.targets"),
+    ],
+)
+def test_rule_that_cannot_be_applied_is_refused_with_what_there_is(rule: str, what: str, perfect: Target) -> None:
+    with pytest.raises(PipelineError) as caught:
+        judged([rule], perfect)
+    assert what in caught.value.where
+
+
+def test_live_target_that_was_not_evaluated_is_refused(perfect: Target) -> None:
+    with pytest.raises(PipelineError, match="Evaluated are torchscript; choose one of them"):
+        gate(USE_CASE, GateParams(confidence=95, rules=["map50 >= 0.1"]), {"torchscript": perfect}, None)
+
+
+def test_targets_of_different_test_splits_are_not_compared(perfect: Target) -> None:
+    with pytest.raises(PipelineError, match="Run evaluate again for all of them"):
+        judged(["map50 >= 0.1"], perfect, champion=target("champion", images=100))
+
+
+def recall_of_groups(name: str, found: NDArray[np.int64], objects: int) -> Target:
+    """A target of which nothing is known but how many of each group's objects it found."""
+    groups = len(found)
+    drawn = draw([f"i{n:03}" for n in range(groups)], [f"g{n:03}" for n in range(groups)], 300, 10, seed=7)
+    value, nothing = float(found.sum() / (objects * groups)), Interval(value=None, low=None, high=None)
+    of_class = ClassEvaluation(
+        objects=objects * groups,
+        groups=groups,
+        threshold=0.5,
+        true_positives=int(found.sum()),
+        false_positives=0,
+        **dict.fromkeys(("ap50", "ap50_95", "precision", "recall", "f1"), nothing),
+    )
+    overall = {"recall": Interval(value=value, low=None, high=None)}
+    evaluation = Evaluation(target=name, overall=overall, classes={"bolt": of_class})
+    return Target(evaluation, pd.DataFrame({"recall": found @ drawn.weights / (objects * groups)}))
+
+
+@pytest.mark.parametrize(("margin", "worse_by"), [(0.0, 0.0), (0.05, 0.05)], ids=["A/A", "worse by the margin"])
+def test_a_model_that_should_not_pass_the_champion_seldom_does(margin: float, worse_by: float) -> None:
+    """At the edge of the rule, chance alone may promote a challenger one time in twenty."""
+    promoted, trials = 0, 300
+    rng = np.random.default_rng(5)
+    for _ in range(trials):
+        ease = rng.normal(0, 0.05, 40)  # groups that are easy for one are easy for the other
+        champion = recall_of_groups("champion", rng.binomial(5, np.clip(0.8 + ease, 0, 1)), 5)
+        challenger = recall_of_groups("onnx", rng.binomial(5, np.clip(0.8 - worse_by + ease, 0, 1)), 5)
+        rule = f"recall not worse than champion by {margin}"
+        promoted += judged([rule], challenger, champion=champion).accepted
+    assert promoted / trials <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / trials)
+    assert promoted  # or the rule would never promote anything
+
+
+def test_command_reads_evaluations_and_writes_the_verdict(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    left_over = target("torchscript", 1.0, 40)  # of an earlier run that exported more
+    measured = (target("onnx", 0.6, 40), target("pytorch", 1.0, 40), target("champion", 0.9, 40, of_version="2"))
+    for one in (*measured, left_over):
+        folder = tmp_path / "evaluation" / one.evaluation.target
+        folder.mkdir(parents=True)
+        write_record(one.evaluation, folder / "evaluation.json")
+        one.resamples.to_parquet(folder / "resamples.parquet")
+    params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+    params["use_case"]["target"] = "onnx"
+    params["export"]["targets"] = ["onnx", "pytorch", "champion"]
+    params["gate"]["rules"] = ["map50 >= 0.8", "drop of map50 <= 0.1", "map50 not worse than champion by 0.05"]
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    caplog.set_level("INFO")
+    main(tmp_path / "evaluation", tmp_path / "verdict.json", tmp_path / "metrics.json", tmp_path / "params.yaml")
+    verdict = read_record(tmp_path / "verdict.json", Verdict)
+    assert not verdict.accepted
+    assert list(verdict.targets) == ["onnx", "pytorch"]
+    assert verdict.champion_version == "2"
+    assert "rejected: map50 is 0." in caplog.text
+    figures = json.loads((tmp_path / "metrics.json").read_text())
+    assert {name: set(of) >= {"map50", "recall"} for name, of in figures.items()} == {
+        "onnx": True,
+        "pytorch": True,
+        "champion": True,
+    }
