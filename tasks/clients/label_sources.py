@@ -1,0 +1,207 @@
+"""Where exports lie before they are taken: a zip, a folder of exports, or the same in object storage."""
+
+import hashlib
+import logging
+import shutil
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from tqdm import tqdm
+
+from tasks.clients.archives import LITTER, ArchiveError, Limits
+from tasks.clients.object_storage import Bucket, StoredObject
+from tasks.contracts.errors import PipelineError, first_of
+
+log = logging.getLogger(__name__)
+
+# A folder that holds one of these is an unpacked export itself, otherwise a collection of exports.
+EXPORT_FOLDERS = {"annotations", "images", "imagesets", "jpegimages", "labels", "obj_train_data"}
+EXPORT_SUFFIXES = {
+    *(".xml", ".json", ".yaml", ".yml", ".data", ".names"),
+    *(".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"),
+    *(".mp4", ".avi", ".mov", ".mkv", ".webm"),
+}
+
+DOWNLOADS_AT_ONCE = 8
+SOURCES = "Set ingest.source in params.yaml to a CVAT zip, a folder of exports, or s3://bucket/prefix"
+
+Files = Mapping[PurePosixPath, Path]  # path in the export -> file on this machine
+
+
+@dataclass(frozen=True)
+class Found:
+    """One export of a source, not taken yet."""
+
+    name: str  # its path below the source, without .zip
+    source: str  # path or URL
+    is_zip: bool
+    files: int  # in the source: 1 for a zip
+    size_bytes: int  # in the source
+    fetch: Callable[[], AbstractContextManager[Files]]  # its files on this machine, while the context lasts
+    revision: str | None = None  # see contracts.manifest.Export
+
+
+def exports_in(source: str, endpoint_url: str | None, limits: Limits, work: Path) -> list[Found]:
+    """The exports of a source, by name. What a download brings lies below `work` until it is taken.
+
+    Raises PipelineError if there is none, or if the source cannot be read.
+    """
+    found = _in_storage(source, endpoint_url, limits, work) if source.startswith("s3://") else _on_disk(Path(source))
+    if not found:
+        raise PipelineError("no label export found", source, SOURCES)
+    return found
+
+
+class Part(NamedTuple):
+    """The files of one export, as paths in the source."""
+
+    name: str
+    folder: PurePosixPath  # that the paths in the export are relative to
+    paths: list[PurePosixPath]
+
+    @property
+    def is_zip(self) -> bool:
+        """Whether the export is an archive; an unpacked one is never a single zip."""
+        return _is_zip(self.paths[0])
+
+
+def divide(paths: Iterable[PurePosixPath], name: str) -> list[Part]:
+    """Divide the files of a source called `name` into exports, sorted by name.
+
+    A zip is one export. So is a folder that directly holds labels, images or videos, with all that is below it. Any
+    other folder is a collection: each sub-folder is one export, or a collection again if there are zips in it.
+    Hidden files are left out; files that belong to no export too, with a warning.
+    Raises PipelineError if two exports would have one name.
+    """
+    seen = [path for path in paths if not any(part.startswith(".") or part in LITTER for part in path.parts)]
+    parts = sorted(_divide(seen, PurePosixPath(), name))
+    twice = [name for name, count in Counter(part.name for part in parts).items() if count > 1]
+    if twice:
+        raise PipelineError(
+            "exports share a name", ", ".join(twice), "Rename or remove one: a zip, or the folder beside it"
+        )
+    alone = sorted(set(seen) - {path for part in parts for path in part.paths})
+    if alone:
+        log.warning("left out %d files that belong to no export: %s", len(alone), ", ".join(map(str, alone[:5])))
+    return parts
+
+
+def _divide(paths: list[PurePosixPath], folder: PurePosixPath, name: str) -> Iterator[Part]:
+    """The exports at and below `folder`, all of whose files `paths` are."""
+    direct, below = [], defaultdict(list)
+    for path in paths:
+        first, *rest = path.relative_to(folder).parts
+        if rest:
+            below[first].append(path)
+        else:
+            direct.append(path)
+    data = [path for path in direct if path.suffix.lower() in EXPORT_SUFFIXES]
+    zips = [path for path in direct if _is_zip(path)]
+    if not zips and (data or EXPORT_FOLDERS & {first.lower() for first in below}):
+        yield Part(name, folder, paths)
+        return
+    yield from (Part(path.with_suffix("").as_posix(), folder, [path]) for path in zips)
+    if data:
+        yield Part(name, folder, data)
+    for first, inside in below.items():
+        inner = folder / first
+        if any(_is_zip(path) for path in inside):
+            yield from _divide(inside, inner, inner.as_posix())
+        else:
+            yield Part(inner.as_posix(), inner, inside)
+
+
+def _is_zip(path: PurePosixPath) -> bool:
+    return path.suffix.lower() == ".zip"
+
+
+def _on_disk(source: Path) -> list[Found]:
+    if source.is_dir():
+        root, name = source, source.resolve().name
+        paths = sorted(path for path in root.rglob("*") if path.is_symlink() or not path.is_dir())
+    elif source.is_file() and _is_zip(PurePosixPath(source)):
+        root, name, paths = source.parent, source.stem, [source]
+    else:
+        raise PipelineError("ingest.source is neither a folder nor a zip", str(source), SOURCES)
+    odd = [str(path) for path in paths if path != source and (path.is_symlink() or not path.is_file())]
+    if odd:
+        raise PipelineError("the source holds links or devices", f"\n{first_of(odd)}", "Put files in their place")
+    return [_in_place(part, root) for part in divide([PurePosixPath(path.relative_to(root)) for path in paths], name)]
+
+
+def _in_place(part: Part, root: Path) -> Found:
+    files = {path.relative_to(part.folder): root / path for path in part.paths}
+    return Found(
+        name=part.name,
+        source=str(root / (part.paths[0] if part.is_zip else part.folder)),
+        is_zip=part.is_zip,
+        files=len(files),
+        size_bytes=sum(file.stat().st_size for file in files.values()),
+        fetch=lambda: nullcontext(files),
+    )
+
+
+def _in_storage(source: str, endpoint_url: str | None, limits: Limits, work: Path) -> list[Found]:
+    bucket = Bucket(source, endpoint_url)
+    # Paths are relative to the prefix; if the prefix is one object itself, to the folder it is in.
+    below = f"{bucket.prefix}/" if bucket.prefix else ""
+    listed = bucket.objects()
+    if any(found.key == bucket.prefix for found in listed):
+        below = bucket.prefix.rpartition("/")[0]
+        below = f"{below}/" if below else ""
+    objects = {PurePosixPath(found.key.removeprefix(below)): found for found in listed}
+    odd = [found.key for path, found in objects.items() if f"{below}{path}" != found.key or ".." in path.parts]
+    if odd or len(objects) < len(listed):
+        raise PipelineError(
+            "keys in the bucket are no paths", f"{source}: {', '.join(odd[:5])}", "Rename these objects"
+        )
+    parts = divide(objects, PurePosixPath(bucket.prefix or bucket.name).stem)
+    return [
+        _stored(part, {path: objects[path] for path in part.paths}, bucket, limits, work / "ingest") for part in parts
+    ]
+
+
+def _stored(
+    part: Part, objects: Mapping[PurePosixPath, StoredObject], bucket: Bucket, limits: Limits, work: Path
+) -> Found:
+    wanted = {path.relative_to(part.folder): found for path, found in objects.items()}
+    listing = "\n".join(f"{path} {found.size_bytes} {found.etag}" for path, found in sorted(wanted.items()))
+    revision = hashlib.sha256(listing.encode()).hexdigest()
+    first_path, first = next(iter(wanted.items()))
+    return Found(
+        name=part.name,
+        source=bucket.url_of(first.key if part.is_zip else first.key.removesuffix(f"/{first_path}")),
+        is_zip=part.is_zip,
+        files=len(wanted),
+        size_bytes=sum(found.size_bytes for found in wanted.values()),
+        fetch=partial(_downloaded, wanted, bucket, limits, work / revision[:16]),
+        revision=revision,
+    )
+
+
+@contextmanager
+def _downloaded(
+    wanted: Mapping[PurePosixPath, StoredObject], bucket: Bucket, limits: Limits, folder: Path
+) -> Iterator[Files]:
+    size_bytes = sum(found.size_bytes for found in wanted.values())
+    faults = limits.faults(len(wanted), size_bytes)
+    if faults:
+        raise ArchiveError(faults)
+    # Keys are other people's: they name no file here before their export is looked through.
+    files = {path: folder / hashlib.sha256(path.as_posix().encode()).hexdigest() for path in wanted}
+    with (
+        tqdm(total=size_bytes, desc="download", unit="B", unit_scale=True, disable=None, leave=False) as bar,
+        ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as pool,
+    ):
+        for _ in pool.map(lambda path: bucket.download(wanted[path], files[path], bar.update), wanted):
+            pass
+    try:
+        yield files
+    finally:
+        shutil.rmtree(folder)

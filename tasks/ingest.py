@@ -1,0 +1,185 @@
+"""Take label exports in, exactly as they came.
+
+In:   what params name as ingest.source, one of
+        labels.zip           one export
+        folder/              of exports: zips, unpacked exports (each sub-folder one), loose images or videos
+        s3://bucket/prefix   the same in object storage; a download that broke off goes on where it stopped
+
+Out:  data/raw/
+        manifest.json        each export held: name, folder, source, sha256, bytes, files, when it was taken
+        <folder>/            its files, unpacked
+
+An export that is held already is not taken again, and none is ever removed. Other content under a name that is held is
+a new version and lies beside the old one; the later stands above the earlier. All faults of a source are told at once,
+and its sound exports are taken all the same.
+
+Params: ingest.
+Example: python -m tasks.ingest --raw data/raw
+"""
+
+import hashlib
+import logging
+import shutil
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import Field
+from tqdm import tqdm
+
+from tasks.clients.archives import ArchiveError, Limits, name_faults, unpack
+from tasks.clients.label_sources import Files, Found, exports_in
+from tasks.contracts.errors import PipelineError, first_of
+from tasks.contracts.manifest import MANIFEST, Export, Manifest
+from tasks.contracts.params import read_params
+from tasks.contracts.record import read_record, write_record
+from tasks.contracts.stage import run, whole_output
+from tasks.contracts.work import content_sha256
+
+log = logging.getLogger(__name__)
+
+
+class IngestParams(Limits):
+    """Where exports come from, and how much one may hold."""
+
+    source: str = Field(description="a CVAT zip, a folder of exports, or s3://bucket/prefix")
+    endpoint_url: str | None = Field(default=None, description="S3 endpoint; null: AWS_ENDPOINT_URL, or else AWS")
+
+
+def ingest(found: Iterable[Found], held: Manifest, raw: Path, limits: Limits, now: Callable[[], str]) -> Manifest:
+    """Take what is new into `raw`, export by export; each is noted in the manifest as soon as it is whole.
+
+    Raises PipelineError with the faults of all exports, after the sound ones are taken.
+    """
+    faults = []
+    for export in found:
+        try:
+            held = _take(export, held, raw, limits, now())
+        except ArchiveError as error:
+            faults += [f"{export.source}: {fault}" for fault in error.faults]
+        except OSError as error:
+            faults.append(f"{export.source}: {error}")
+    if faults:
+        what = f"{len(faults)} faults in the source"
+        raise PipelineError(what, f"\n{first_of(faults)}", "Mend or remove these exports and run again")
+    return held
+
+
+def _take(export: Found, held: Manifest, raw: Path, limits: Limits, now: str) -> Manifest:
+    known = export.revision and _held(held, export.name, lambda entry: entry.revision == export.revision)
+    if known:
+        return _stand_above(known, held, raw, now)
+    with export.fetch() as files:
+        sha256 = _sha256(files, export.is_zip)
+        known = _held(held, export.name, lambda entry: entry.sha256 == sha256)
+        if known:
+            return _stand_above(known, held, raw, now)
+        twin = next((entry for entry in held.exports if entry.sha256 == sha256), None)
+        if twin:
+            log.info("%s has the content of %s, which is held", export.source, twin.name)
+            return held
+        folder = _folder(export.name, sha256, held)
+        with whole_output(raw / folder) as partial_folder:
+            if export.is_zip:
+                count, size_bytes = unpack(next(iter(files.values())), partial_folder, limits)
+            else:
+                count, size_bytes = _copy(files, partial_folder, limits)
+    entry = Export(
+        name=export.name,
+        folder=folder,
+        source=export.source,
+        sha256=sha256,
+        bytes=size_bytes,
+        files=count,
+        revision=export.revision,
+        taken=now,
+    )
+    return _noted(Manifest(exports=[*held.exports, entry]), raw)
+
+
+def _held(held: Manifest, name: str, matches: Callable[[Export], bool]) -> Export | None:
+    return next((entry for entry in held.exports if entry.name == name and matches(entry)), None)
+
+
+def _stand_above(entry: Export, held: Manifest, raw: Path, now: str) -> Manifest:
+    """Nothing to do if `entry` is its name's latest version; one that came back becomes the latest again."""
+    if entry == [other for other in held.exports if other.name == entry.name][-1]:
+        return held
+    log.info("%s is back at an earlier version, held in %s", entry.name, entry.folder)
+    others = [other for other in held.exports if other != entry]
+    return _noted(Manifest(exports=[*others, entry.model_copy(update={"taken": now})]), raw)
+
+
+def _noted(manifest: Manifest, raw: Path) -> Manifest:
+    write_record(manifest, raw / MANIFEST)
+    return manifest
+
+
+def _sha256(files: Files, is_zip: bool) -> str:
+    if is_zip:
+        return content_sha256(next(iter(files.values())))
+    digest = hashlib.sha256()
+    for path, file in sorted(files.items()):
+        digest.update(path.as_posix().encode() + b"\0" + content_sha256(file).encode())
+    return digest.hexdigest()
+
+
+def _folder(name: str, sha256: str, held: Manifest) -> str:
+    folder = name.replace("/", "-")
+    used = {entry.folder.casefold() for entry in held.exports} | {MANIFEST}
+    return f"{folder}-{sha256[:8]}" if folder.casefold() in used else folder
+
+
+def _copy(files: Files, folder: Path, limits: Limits) -> tuple[int, int]:
+    size_bytes = sum(file.stat().st_size for file in files.values())
+    faults = name_faults([path.as_posix() for path in files]) + limits.faults(len(files), size_bytes)
+    if faults:
+        raise ArchiveError(faults)
+    for path, file in tqdm(files.items(), desc=folder.name, unit="file", disable=None, leave=False):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, folder / path)
+    return len(files), size_bytes
+
+
+def main(
+    raw: Annotated[Path, typer.Option(help="folder of the exports held")],
+    params: Annotated[Path, typer.Option(help="YAML file of all params")] = Path("params.yaml"),
+    work: Annotated[Path, typer.Option(help="folder where broken-off downloads wait")] = Path(".work"),
+) -> None:
+    """Read the source's listing, take what is new."""
+    started = time.perf_counter()
+    settings = read_params(params, "ingest", IngestParams)
+    found = exports_in(settings.source, settings.endpoint_url, settings, work)
+    files, size_bytes = sum(export.files for export in found), sum(export.size_bytes for export in found)
+    log.info("ingesting %s: %d exports, %s files, %.1f MB", settings.source, len(found), f"{files:,}", size_bytes / 1e6)
+    held = _read_manifest(raw)
+    after = ingest(found, held, raw, settings, lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
+    taken = [export for export in after.exports if export not in held.exports]
+    log.info(
+        "ingested %d new exports (%s files, %.1f MB), %d held, in %.1f s",
+        len(taken),
+        f"{sum(export.files for export in taken):,}",
+        sum(export.bytes for export in taken) / 1e6,
+        len(after.exports),
+        time.perf_counter() - started,
+    )
+
+
+def _read_manifest(raw: Path) -> Manifest:
+    """The manifest of what `raw` really holds; an export whose folder was removed by hand is held no more."""
+    for leftover in raw.glob(".*.partial-*"):
+        shutil.rmtree(leftover)
+    if not (raw / MANIFEST).is_file():
+        return Manifest(exports=[])
+    manifest = read_record(raw / MANIFEST, Manifest)
+    gone = [export.folder for export in manifest.exports if not (raw / export.folder).is_dir()]
+    if gone:
+        log.warning("no longer held, as the folders are gone: %s", ", ".join(gone))
+    return Manifest(exports=[export for export in manifest.exports if export.folder not in gone])
+
+
+if __name__ == "__main__":
+    run(main)
