@@ -1,0 +1,163 @@
+"""The MLflow model registry: versions of released bundles, the alias on the one that is live, and its log."""
+
+import logging
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks.clients.tracking import connected, one_at_a_time, quiet_mlflow
+from tasks.contracts.bundle import Bundle
+from tasks.contracts.errors import PipelineError
+from tasks.contracts.params import Tracking
+from tasks.contracts.record import read_record
+from tasks.contracts.release import Change
+from tasks.contracts.stage import whole_output
+from tasks.contracts.work import content_sha256
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion, RegisteredModel
+
+log = logging.getLogger(__name__)
+
+ALIAS = "champion"
+BUNDLES = "bundles"  # folder of a version's artefacts, one bundle per target in it
+# Tags of a version.
+CONTENT = "sightline.content_sha256"  # of all its bundles: the same content is registered once
+TARGET = "sightline.target"  # the artefact that goes live
+TARGETS = "sightline.targets"  # every bundle that it holds, comma-separated
+CHANGE = "sightline.change."  # prefix of the model's tags that are the lines of the release log
+
+
+class Registry:
+    """The registered model `name`, its versions and its champion."""
+
+    def __init__(self, client: "MlflowClient", tracking: Tracking) -> None:
+        self.name = tracking.experiment
+        self._client = client
+        self._tracking = tracking
+
+    def champion(self) -> str | None:
+        """The number of the version that is live; None where nothing is yet."""
+        model = self._model()
+        version = None if model is None else model.aliases.get(ALIAS)
+        return None if version is None else str(version)
+
+    def versions(self) -> dict[str, "ModelVersion"]:
+        """All versions by number, the oldest first."""
+        found = self._client.search_model_versions(f"name = '{self.name}'", order_by=["version_number ASC"])
+        return {str(version.version): version for version in found}
+
+    def holding(self, content_sha256: str) -> str | None:
+        """The number of the version that holds this content; None where it is not registered yet."""
+        held = {version.tags.get(CONTENT): number for number, version in self.versions().items()}
+        return held.get(content_sha256)
+
+    def register(self, content_sha256: str, run_id: str, tags: Mapping[str, str], description: str) -> str:
+        """The number of the version that holds this content, made of the run's artefacts if there is none yet."""
+        held = self.holding(content_sha256)
+        if held is not None:
+            return held
+        if self._model() is None:
+            self._client.create_registered_model(self.name)
+        source = self._client.get_run(run_id).info.artifact_uri
+        version = self._client.create_model_version(
+            self.name, source, run_id=run_id, tags={**tags, CONTENT: content_sha256}, description=description
+        )
+        return str(version.version)
+
+    def location(self, version: str) -> str:
+        """URI of the version's artefacts."""
+        return str(self._client.get_model_version_download_uri(self.name, version))
+
+    def pull(self, version: str, target: str, to: Path) -> Bundle:
+        """Bring one bundle of a version to the folder `to`, whole or not at all.
+
+        Raises PipelineError if a file is missing or is not the one that was released.
+        """
+        where = f"{self.location(version)}/{BUNDLES}/{target}"
+        with whole_output(to) as partial:
+            artifacts = quiet_mlflow().artifacts
+            artifacts.download_artifacts(where, dst_path=str(partial), tracking_uri=self._tracking.uri)
+            for path in (partial / target).iterdir():
+                path.replace(partial / path.name)
+            (partial / target).rmdir()
+            bundle = read_record(partial / "bundle.json", Bundle)
+            faults = bundle_faults(partial, bundle)
+            if faults:
+                raise PipelineError(
+                    "a registered bundle is not what was released",
+                    f"{self.name} version {version}, {target}: {'; '.join(faults)}",
+                    "Restore the artefact store, or roll back to a version that is whole",
+                )
+        return bundle
+
+    def changes(self) -> list[Change]:
+        """The release log, oldest line first."""
+        model = self._model()
+        lines = sorted((key, value) for key, value in model.tags.items() if key.startswith(CHANGE)) if model else []
+        return [Change.model_validate_json(value) for _, value in lines]
+
+    def move(self, change: Change) -> None:
+        """Move the alias as `change` says, its line in the log first: nothing goes live without one.
+
+        A line that a killed process left behind, its move not done, counts and is not written again.
+        """
+        done = self.changes()
+        left_behind = done and done[-1].model_copy(update={"time": change.time}) == change
+        if not left_behind:
+            # Keys sort by time; the rest keeps two processes from writing over each other's line.
+            key = f"{CHANGE}{change.time}-{uuid.uuid4().hex[:8]}"
+            self._client.set_registered_model_tag(self.name, key, change.model_dump_json())
+        self._client.set_registered_model_alias(self.name, ALIAS, change.version)
+
+    def _model(self) -> "RegisteredModel | None":
+        try:
+            return self._client.get_registered_model(self.name)
+        except quiet_mlflow().MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return None
+            raise
+
+    def one_at_a_time(self) -> AbstractContextManager[None]:
+        """Keep other processes of this machine from moving the alias meanwhile."""
+        return one_at_a_time(self._tracking.uri)
+
+
+@contextmanager
+def open_registry(tracking: Tracking) -> Iterator[Registry]:
+    """The registry of `tracking`; its errors become a PipelineError."""
+    with connected(tracking) as client:
+        yield Registry(client, tracking)
+
+
+def pull_champion(tracking: Tracking, target: str, to: Path) -> str | None:
+    """Bring the champion's bundle of `target` to the folder `to`, whole or not at all, each file checked by sha256.
+
+    Returns its registry version, or None where there is no champion yet. A champion that was not released for `target`
+    comes as the artefact that went live with it, since that is what a challenger has to beat.
+    """
+    with open_registry(tracking) as registry:
+        version = registry.champion()
+        if version is None:
+            return None
+        tags = registry.versions()[version].tags
+        if target not in tags.get(TARGETS, target).split(","):
+            log.warning("champion %s was not released as %s; taking its %s", version, target, tags[TARGET])
+            target = tags[TARGET]
+        registry.pull(version, target, to)
+        return version
+
+
+def bundle_faults(folder: Path, bundle: Bundle) -> list[str]:
+    """Files of a bundle that are missing or do not have the sha256 that `bundle.json` gives."""
+    faults = []
+    for file, sha256 in bundle.files_sha256.items():
+        path = folder / file
+        if not path.is_file():
+            faults.append(f"{file} is missing")
+        elif content_sha256(path) != sha256:
+            faults.append(f"{file} has another sha256 than in bundle.json")
+    return faults
