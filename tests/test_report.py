@@ -1,0 +1,273 @@
+"""The report: one page that shows what all stages wrote, needs nothing else and bears with inputs that say little."""
+
+import itertools
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from tasks.contracts.errors import PipelineError
+from tasks.contracts.evaluation import Evaluation
+from tasks.contracts.record import read_record
+from tasks.contracts.verdict import Verdict
+from tasks.report import main
+from tests.report_data_fixture import Scene
+from tests.report_fixture import write_inputs
+
+PLAIN = Scene(images=12, targets=("pytorch", "openvino-int8", "champion"), trials=0)
+VOID = {"meta", "br", "img", "link", "input", "hr"}
+SECTIONS = ["rules", "targets", "champion", "classes", "errors", "images", "slices", "findings", "data", "split",
+            "training", "sweep", "lineage"]  # fmt: skip
+
+
+class Page(HTMLParser):
+    """What a reader of the page meets: its tags in order, its text, and whether every tag is closed."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        names = [name for name, _ in attrs]
+        assert len(names) == len(set(names)), f"an attribute twice in {tag}: {names}"
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] != "style":
+            self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\s+", " ", " ".join(self.texts))
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def draw(folder: Path, scene: Scene, params: str = "") -> tuple[str, dict[str, Path]]:
+    paths = write_inputs(folder, scene)
+    knobs = folder / "params.yaml"
+    knobs.write_text("use_case: {target: openvino-int8, metric: map50}\n" + params)
+    main(**paths_as_options(paths), report_path=folder / "report.html", params=knobs)
+    return (folder / "report.html").read_text(encoding="utf-8"), paths
+
+
+def paths_as_options(paths: dict[str, Path]) -> dict[str, Path]:
+    return {name: path for name, path in paths.items() if name != "report"}
+
+
+@pytest.fixture(scope="module")
+def rich(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Path]]:
+    return draw(tmp_path_factory.mktemp("rich"), Scene())
+
+
+def test_command_draws_the_page(tmp_path: Path) -> None:
+    paths = write_inputs(tmp_path, PLAIN)
+    options = [part for name, path in paths.items() for part in (f"--{name}", str(path))]
+    report = tmp_path / "out" / "report.html"
+    knobs = tmp_path / "params.yaml"
+    knobs.write_text("use_case: {target: openvino-int8, metric: map50}\nreport: {worst_images: 1}\n")
+    command = [sys.executable, "-m", "tasks.report", *options, "--report", str(report), "--params", str(knobs)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[1])
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("\n") == 2
+    assert report.read_text().startswith("<!DOCTYPE html>")
+
+
+def test_nothing_is_loaded_from_elsewhere(rich: tuple[str, dict[str, Path]]) -> None:
+    html, _ = rich
+    page = Page(html)
+    assert not page.all("script")
+    assert not page.all("link")
+    for _, attributes in page.tags:
+        for name in ("src", "href", "srcset", "action", "poster", "background"):
+            value = attributes.get(name)
+            assert value is None or value.startswith(("data:", "#")), (name, value)
+    assert not re.search(r"(?:url\(|@import)\s*['\"]?(?!#)", html)
+    policies = [meta["content"] for meta in page.all("meta") if meta.get("http-equiv") == "Content-Security-Policy"]
+    assert policies == [
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+    ]
+
+
+def test_ids_are_unique_and_every_reference_has_its_target(rich: tuple[str, dict[str, Path]]) -> None:
+    html, _ = rich
+    ids = [attributes["id"] for _, attributes in Page(html).tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r'(?:href="|url\()#([^")]+)', html)) <= set(ids)
+
+
+def test_verdict_comes_first_with_what_fell_short_by_how_much(rich: tuple[str, dict[str, Path]]) -> None:
+    html, paths = rich
+    verdict = read_record(paths["verdict"], Verdict)
+    text = Page(html).text
+    assert 0 < text.index("Rejected:") < text.index(verdict.reason) < text.index("short by 0.050")
+    assert text.index("short by 0.050") < text.index("Targets side by side")
+    for target in verdict.targets.values():
+        for rule in target.rules:
+            assert rule.rule in text
+            assert rule.reason in text
+
+
+def test_headings_go_down_one_level_at_a_time(rich: tuple[str, dict[str, Path]]) -> None:
+    levels = [int(tag[1]) for tag, _ in Page(rich[0]).tags if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+
+
+def test_every_picture_has_words(rich: tuple[str, dict[str, Path]]) -> None:
+    page = Page(rich[0])
+    for image in page.all("img"):
+        assert image.get("alt")
+    for drawing in page.all("svg"):
+        assert drawing.get("aria-label") or drawing.get("aria-hidden") == "true"
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_contents_lead_to_every_section(rich: tuple[str, dict[str, Path]], section: str) -> None:
+    page = Page(rich[0])
+    assert section in [attributes.get("id") for attributes in page.all("section")]
+    assert f"#{section}" in [link["href"] for link in page.all("a")]
+
+
+def test_every_target_stands_beside_the_others_with_its_figures(rich: tuple[str, dict[str, Path]]) -> None:
+    html, paths = rich
+    text = Page(html).text
+    table = text[text.index("Targets side by side") : text.index("Against the champion", text.index("Targets side"))]
+    for target in Scene().targets:
+        evaluation = read_record(paths["evaluations"] / target / "evaluation.json", Evaluation)
+        assert target in table
+        for interval in evaluation.overall.values():
+            assert f"{interval.value:.3f} {interval.low:.3f}\N{EN DASH}{interval.high:.3f}" in table
+        assert evaluation.latency is not None
+        assert f"{evaluation.latency.p50_ms:.2f} p95 {evaluation.latency.p95_ms:.2f}" in table
+    assert "AGPL-3.0" in table
+    assert "60 of 61 within 1.8 px" in table
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        pytest.param("“best f1”", id="operating point"),
+        pytest.param("4 groups are too few to resample", id="what was resampled"),
+        pytest.param("Expected calibration error 0.061", id="calibration error"),
+        pytest.param("registry version 3", id="champion version"),
+        pytest.param("points have no extent 3 belt: line 0/frame_000003.png", id="drop reason with its place"),
+        pytest.param("a near duplicate 41 % 0 %", id="leakage before and after"),
+        pytest.param("goes 7.5 px over the right border", id="finding"),
+        pytest.param("belt, task 17, frame 1, line 1/frame_000001.png", id="finding's place"),
+        pytest.param("Pull the box back", id="what a labeller does about it"),
+        pytest.param("13 of 14 expectations about objects hold", id="expectations"),
+        pytest.param("Best epoch 17: mAP50 0.871 on val", id="best epoch"),
+        pytest.param("3f9c2d1e8b7a6054c3f9c2d1e8b7a6054c3f9c2d with uncommitted changes", id="commit"),
+        pytest.param("c3" * 32, id="data hash"),
+        pytest.param("0f1e2d3c4b5a69788796a5b4c3d2e1f0", id="mlflow run"),
+        pytest.param("train.lr0 0.005", id="params"),
+        pytest.param("torch 2.13.0", id="versions"),
+        pytest.param("64 train images", id="calibration images"),
+        pytest.param("12 trials for mAP50 on val", id="sweep"),
+    ],
+)
+def test_page_says(rich: tuple[str, dict[str, Path]], shown: str) -> None:
+    assert shown in Page(rich[0]).text
+
+
+def test_same_inputs_give_the_same_bytes(tmp_path: Path) -> None:
+    first, _ = draw(tmp_path / "first", PLAIN)
+    second, _ = draw(tmp_path / "second", PLAIN)
+    assert first == second
+
+
+def test_page_of_a_demo_stays_small(rich: tuple[str, dict[str, Path]]) -> None:
+    assert len(rich[0]) < 3_000_000
+
+
+HOSTILE = "<b>&\"'$x$</b><script>alert(1)</script>"
+
+
+def test_label_with_markup_in_it_is_shown_as_it_is(tmp_path: Path) -> None:
+    html, _ = draw(tmp_path, replace(PLAIN, labels=("bolt", HOSTILE), images=18))
+    assert "<script" not in html
+    assert "<b>&" not in html
+    page = Page(html)
+    assert HOSTILE in page.text
+    assert not page.all("script")
+
+
+@pytest.mark.parametrize(
+    ("scene", "shown"),
+    [
+        pytest.param(replace(PLAIN, outcome="accepted"), "Accepted: openvino-int8 goes out", id="accepted"),
+        pytest.param(replace(PLAIN, outcome="undecided"), "140 more test objects could decide it", id="undecided"),
+        pytest.param(
+            replace(PLAIN, champion=False), "There was nothing to compare with: the registry holds no", id="no champion"
+        ),
+        pytest.param(
+            replace(PLAIN, targets=("pytorch", "openvino-int8")), "No champion was among the targets", id="not asked"
+        ),
+        pytest.param(
+            replace(PLAIN, targets=("pytorch",)), "no evaluation of it was handed in", id="live target not measured"
+        ),
+        pytest.param(replace(PLAIN, trials=0), "No parameters were searched", id="no trials"),
+        pytest.param(replace(PLAIN, trials=1), "1 trial for mAP50", id="one trial"),
+        pytest.param(replace(PLAIN, findings=False), "Nothing was found wrong with 12 images", id="no findings"),
+        pytest.param(replace(PLAIN, objects=False), "The test split holds no objects", id="no test objects"),
+        pytest.param(replace(PLAIN, intervals=False), "no interval", id="no intervals"),
+        pytest.param(replace(PLAIN, labels=("part",)), "320 px, 1 class", id="one class"),
+        pytest.param(
+            replace(PLAIN, labels=tuple(f"part {n}" for n in range(80))),
+            "60 others in one row and column",
+            id="80 classes",
+        ),
+    ],
+)
+def test_input_that_says_little_or_much_gives_a_whole_page(tmp_path: Path, scene: Scene, shown: str) -> None:
+    html, _ = draw(tmp_path, scene)
+    page = Page(html)
+    assert shown in page.text
+    assert [section["id"] for section in page.all("section")] == SECTIONS
+    assert not re.search(r"\b(?:None|nan|NaN|Undefined)\b", page.text)
+
+
+def test_image_whose_file_is_gone_is_named_and_not_drawn(tmp_path: Path) -> None:
+    paths = write_inputs(tmp_path, PLAIN)
+    for file in paths["raw"].rglob("*.png"):
+        file.unlink()
+    knobs = tmp_path / "params.yaml"
+    knobs.write_text("use_case: {target: openvino-int8, metric: map50}")
+    main(**paths_as_options(paths), report_path=tmp_path / "report.html", params=knobs)
+    assert "The file is not held, so it cannot be drawn." in (tmp_path / "report.html").read_text()
+
+
+def test_amounts_shown_follow_params(tmp_path: Path) -> None:
+    html, _ = draw(tmp_path, replace(PLAIN, images=30), "report: {worst_images: 1, findings: 2, thumbnails: 0}")
+    photos = [drawing for drawing in Page(html).all("svg") if drawing.get("class") == "photo"]
+    assert len(photos) == 1
+    assert "And 7 more in the list." in html
+
+
+def test_missing_evaluations_say_what_to_run(tmp_path: Path) -> None:
+    paths = write_inputs(tmp_path, Scene(targets=()))
+    knobs = tmp_path / "params.yaml"
+    knobs.write_text("use_case: {target: openvino-int8, metric: map50}")
+    with pytest.raises(PipelineError, match=r"Run evaluate for each of export\.targets"):
+        main(**paths_as_options(paths), report_path=tmp_path / "report.html", params=knobs)
+    assert not (tmp_path / "report.html").exists()
