@@ -36,9 +36,9 @@ from pydantic import Field
 
 from tasks.clients.champion import By, change_by, check_champion, promote, roll_back, write_log
 from tasks.clients.object_storage import Bucket
-from tasks.clients.registry import ALIAS, BUNDLES, TARGET, TARGETS, Registry, bundle_faults, open_registry
+from tasks.clients.registry import ALIAS, BUNDLES, TARGET, TARGETS, Registry, open_registry
 from tasks.clients.tracking import open_run
-from tasks.contracts.bundle import Bundle
+from tasks.contracts.bundle import Bundle, bundle_faults
 from tasks.contracts.card import Card
 from tasks.contracts.errors import PipelineError, first_of
 from tasks.contracts.evaluation import Evaluation

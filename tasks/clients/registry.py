@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.clients.tracking import connected, one_at_a_time, quiet_mlflow
-from tasks.contracts.bundle import Bundle
+from tasks.contracts.bundle import Bundle, bundle_faults
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.params import Tracking
 from tasks.contracts.record import read_record
 from tasks.contracts.release import Change
 from tasks.contracts.stage import whole_output
-from tasks.contracts.work import content_sha256
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -149,15 +148,3 @@ def pull_champion(tracking: Tracking, target: str, to: Path) -> str | None:
             target = tags[TARGET]
         registry.pull(version, target, to)
         return version
-
-
-def bundle_faults(folder: Path, bundle: Bundle) -> list[str]:
-    """Files of a bundle that are missing or do not have the sha256 that `bundle.json` gives."""
-    faults = []
-    for file, sha256 in bundle.files_sha256.items():
-        path = folder / file
-        if not path.is_file():
-            faults.append(f"{file} is missing")
-        elif content_sha256(path) != sha256:
-            faults.append(f"{file} has another sha256 than in bundle.json")
-    return faults

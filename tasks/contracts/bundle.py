@@ -1,10 +1,12 @@
 """`models/exported/<target>/bundle.json`: everything that a server needs to know about an artefact."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
 from tasks.contracts.record import Record
+from tasks.contracts.work import content_sha256
 
 
 class Preprocessing(Record):
@@ -74,6 +76,17 @@ class Bundle(Record):
     size_bytes: int  # of those files together
     trained_sha256: str  # weights it was made of
     registry_version: str | None = None  # set on a champion that was pulled
+
+
+def bundle_faults(folder: Path, bundle: Bundle) -> list[str]:
+    """Files of a bundle that are missing or do not have the sha256 that `bundle.json` gives."""
+    faults = []
+    for name, sha256 in sorted(bundle.files_sha256.items()):
+        if not (folder / name).is_file():
+            faults.append(f"{name} is missing")
+        elif content_sha256(folder / name) != sha256:
+            faults.append(f"{name} is not the file that was exported (sha256 differs)")
+    return faults
 
 
 class NoChampion(Record):

@@ -1,0 +1,295 @@
+"""Turn the checkpoint into one bundle: an artefact for a target, and all that a server needs to know about it.
+
+In:
+  RAW, ANNOTATIONS     images and tables of ingest and parse
+  SPLIT                split.parquet; train calibrates INT8, val is where the artefact is held to the checkpoint
+  TRAINED/             weights and card.json
+
+Out:
+  BUNDLE/              the artefact and bundle.json, nothing else; loads without the training library (but `pytorch`)
+  BUNDLE/absent.json   instead, for target champion, while the registry has no champion
+
+Targets: pytorch (the checkpoint itself, the reference), torchscript, onnx, openvino-fp32, openvino-fp16,
+openvino-int8, tensorrt-fp16 (on a machine with an NVIDIA GPU), and champion (the live bundle, out of the registry).
+
+Every artefact is run beside the checkpoint on golden images; how far its boxes are off is recorded in bundle.json,
+and beyond export.tolerance there is no bundle. Equal checkpoints give equal artefacts, byte by byte (TensorRT apart).
+
+Params: seed, use_case, tracking, export (see params.yaml).
+
+Example:
+  python -m tasks.export --target openvino-int8 --raw data/raw --annotations data/annotations
+  --split data/split.parquet --trained models/trained --bundle models/exported/openvino-int8
+"""
+
+import hashlib
+import logging
+import time
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+import typer
+from pydantic import Field
+
+from tasks.contracts.bundle import Bundle, Calibration, NoChampion
+from tasks.contracts.card import Card
+from tasks.contracts.errors import PipelineError
+from tasks.contracts.images import read_image
+from tasks.contracts.params import Params, Target, Tracking, UseCase, read_params, read_seed
+from tasks.contracts.record import read_record, write_record
+from tasks.contracts.stage import run, whole_output
+from tasks.contracts.tables import IMAGES, OBJECTS, SPLIT, read_table
+from tasks.contracts.work import content_sha256
+from tasks.runtimes.kinds import KINDS
+from tasks.runtimes.parity import ImageParity, compare, side_by_side, summarise
+from tasks.runtimes.protocol import Runtime, open_runtime, read_bundle
+from tasks.runtimes.sampling import Labelled, Sample, draw_sample
+
+log = logging.getLogger(__name__)
+
+
+class Tolerance(Params):
+    """How far an artefact may be from the checkpoint on the golden images before it is refused."""
+
+    max_box_px: float | None = Field(default=None, gt=0, description="largest shift of a box side; null: any")
+    max_score: float | None = Field(default=None, gt=0, le=1, description="largest change of a score; null: any")
+    min_matched: float = Field(ge=0, le=1, description="share of the checkpoint's boxes that must be found again")
+
+
+class Tolerances(Params):
+    """One for every precision of artefacts."""
+
+    fp32: Tolerance
+    fp16: Tolerance
+    int8: Tolerance
+
+
+class ExportParams(Params):
+    """Section `export`."""
+
+    targets: list[Target] = Field(min_length=1, description="bundles to make; dvc.yaml runs one stage for each")
+    opset: int = Field(ge=16, le=20, description="ONNX operator set")
+    nms_free: bool = Field(
+        description="YOLO26: export the one-to-one head, which needs no NMS, instead of the one validation measures"
+    )
+    nms_iou: float = Field(gt=0, lt=1, description="overlap above which NMS drops the lower score")
+    max_detections: int = Field(ge=1, le=10_000, description="boxes per image, the best by score")
+    openvino_precision: Literal["f32", "bf16", "f16"] = Field(
+        description="arithmetic of OpenVINO bundles; bf16 is faster on some CPUs, and less exact"
+    )
+    calibration_images: int = Field(ge=1, description="images of train that INT8 ranges are measured on")
+    golden_images: int = Field(ge=1, description="images of val on which artefact and checkpoint are compared")
+    golden_score: float = Field(gt=0, lt=1, description="boxes of the checkpoint that count in it, from this score")
+    tolerance: Tolerances = Field(description="per precision, what parity may be at worst")
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What train made."""
+
+    card: Card
+    weights: Path
+
+
+def export(
+    target: str, checkpoint: Checkpoint, to: Path, *, calibration: Sample | None, golden: Sample, params: ExportParams
+) -> Bundle:
+    """Write the artefact for `target` and its bundle.json into the folder `to`, and hold it to the checkpoint.
+
+    calibration: for INT8 only.
+
+    Raises PipelineError if its boxes on the golden images are further from the checkpoint's than the params allow.
+    """
+    # Seconds of imports that target champion does without.
+    from tasks.detectors.ultralytics_export import write_artefact  # noqa: PLC0415
+
+    bundle = _describe(target, checkpoint, params)
+    if calibration is not None:
+        bundle = bundle.model_copy(update={"calibration": _calibration(calibration)})
+    calibrate_on = [] if calibration is None else calibration.paths
+    write_artefact(bundle, checkpoint.weights, calibrate_on, params.opset, to / bundle.artefact)
+    bundle = _with_files(bundle, to)
+    write_record(bundle, to / "bundle.json")
+    if target != "pytorch":
+        compared = _compare_with_checkpoint(checkpoint, golden, params, to)
+        bundle = bundle.model_copy(update={"parity": summarise(compared)})
+        _refuse_beyond_tolerance(bundle, compared, golden, getattr(params.tolerance, bundle.precision))
+        write_record(bundle, to / "bundle.json")
+    return bundle
+
+
+def _describe(target: str, checkpoint: Checkpoint, params: ExportParams) -> Bundle:
+    """The bundle as far as it is known before there is an artefact."""
+    from tasks.detectors.ultralytics_export import input_and_output  # noqa: PLC0415
+
+    card, kind = checkpoint.card, KINDS[target]
+    preprocessing, output = input_and_output(checkpoint.weights, card.image_size, params.nms_free)
+    hints = {}
+    if target.startswith("openvino-"):
+        # Left to itself, OpenVINO runs float32 models in bfloat16 on some CPUs: boxes move by pixels.
+        hints = {"INFERENCE_PRECISION_HINT": params.openvino_precision, "PERFORMANCE_HINT": "LATENCY"}
+    return Bundle(
+        target=target,
+        artefact=kind.artefact,
+        family=card.family,
+        architecture=card.architecture,
+        code_licence=card.code_licence,
+        weights_licence=card.weights_licence,
+        classes=card.classes,
+        precision=kind.precision,
+        preprocessing=preprocessing,
+        output=output.model_copy(update={"nms_iou": params.nms_iou, "max_detections": params.max_detections}),
+        hints=hints,
+        versions={name: _version(name) for name in kind.libraries},
+        files_sha256={},
+        size_bytes=0,
+        trained_sha256=card.weights_sha256,
+    )
+
+
+def _version(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _calibration(images: Sample) -> Calibration:
+    digest = hashlib.sha256("".join(sorted(images.sha256)).encode())
+    return Calibration(images=len(images.paths), sha256=digest.hexdigest(), objects_per_class=images.objects_per_class)
+
+
+def _with_files(bundle: Bundle, folder: Path) -> Bundle:
+    files = sorted(folder.iterdir())
+    return bundle.model_copy(
+        update={
+            "files_sha256": {file.name: content_sha256(file) for file in files},
+            "size_bytes": sum(file.stat().st_size for file in files),
+        }
+    )
+
+
+def _compare_with_checkpoint(
+    checkpoint: Checkpoint, golden: Sample, params: ExportParams, folder: Path
+) -> list[ImageParity]:
+    from tasks.detectors.ultralytics_export import open_network  # noqa: PLC0415
+
+    bundle = read_bundle(folder)
+    reference = Runtime(bundle, open_network(bundle, checkpoint.weights, None, "cpu"))
+    artefact = open_runtime(folder, device="auto" if bundle.target.startswith("tensorrt-") else "cpu")
+    images = [read_image(path) for path in golden.paths]
+    return compare(reference, artefact, images, params.golden_score)
+
+
+def _refuse_beyond_tolerance(bundle: Bundle, compared: list[ImageParity], golden: Sample, tolerance: Tolerance) -> None:
+    parity = summarise(compared)
+    if not parity.boxes:
+        log.warning("the checkpoint finds nothing on %d golden images: parity shows nothing", parity.images)
+        return
+    faults = []
+    if parity.matched < tolerance.min_matched * parity.boxes:
+        faults.append(f"{parity.matched} of {parity.boxes} boxes found again, {tolerance.min_matched:.0%} wanted")
+    if tolerance.max_box_px is not None and (parity.max_box_px or 0) > tolerance.max_box_px:
+        faults.append(f"boxes up to {parity.max_box_px:.3g} px off, {tolerance.max_box_px:g} allowed")
+    if tolerance.max_score is not None and (parity.max_score or 0) > tolerance.max_score:
+        faults.append(f"scores up to {parity.max_score:.3g} off, {tolerance.max_score:g} allowed")
+    if faults:
+        worst = max(range(len(compared)), key=lambda index: compared[index].badness)
+        raise PipelineError(
+            f"{bundle.target} is not the checkpoint any more ({'; '.join(faults)})",
+            f"worst on {golden.names[worst]}\n{side_by_side(compared[worst], bundle.classes)}\n",
+            _mend(bundle),
+        )
+
+
+def _mend(bundle: Bundle) -> str:
+    mend = f"Leave {bundle.target} out of export.targets or widen export.tolerance.{bundle.precision} in params.yaml"
+    precision = bundle.hints.get("INFERENCE_PRECISION_HINT", "f32")
+    return mend if precision == "f32" else f"Set export.openvino_precision to f32 (it is {precision}). {mend}"
+
+
+def pull_live_bundle(tracking: Tracking, target: str, bundle: Path) -> str:
+    """Bring the live bundle out of the registry, or say in absent.json that there is none; returns what happened."""
+    from tasks.clients.registry import pull_champion  # noqa: PLC0415
+
+    with whole_output(bundle) as partial:
+        version = pull_champion(tracking, target, partial)
+        if version is None:
+            reason = f"the registry has no champion of {tracking.experiment!r} yet"
+            write_record(NoChampion(reason=reason), partial / "absent.json")
+            return reason
+        pulled = read_bundle(partial).model_copy(update={"registry_version": version})
+        write_record(pulled, partial / "bundle.json")
+    return f"version {version}, {pulled.target}"
+
+
+def read_checkpoint(trained: Path) -> Checkpoint:
+    """The weights of train, held to the sha256 that their card gives."""
+    card = read_record(trained / "card.json", Card)
+    weights = trained / card.weights
+    if not weights.is_file() or content_sha256(weights) != card.weights_sha256:
+        raise PipelineError("weights are missing or not those of card.json", str(weights), "Run train again")
+    if card.family != "ultralytics":
+        raise PipelineError(f"family {card.family!r} cannot be exported", str(trained), "Known families: ultralytics")
+    return Checkpoint(card, weights)
+
+
+def _labelled(raw: Path, annotations: Path, split_file: Path, side: str) -> Labelled:
+    """The images of one side of the split that are held and readable."""
+    images = read_table(annotations / "images.parquet", IMAGES)
+    split = read_table(split_file, SPLIT)
+    held = images[images["readable"] & images["file"].notna()]
+    everything = Labelled(held, read_table(annotations / "objects.parquet", OBJECTS), raw, annotations)
+    labelled = everything.of(split.loc[split["split"] == side, "image_id"])
+    if labelled.images.empty:
+        raise PipelineError(f"no image of {side} is held", str(split_file), "Ingest the images and run split again")
+    return labelled
+
+
+def main(
+    *,
+    target: Annotated[str, typer.Option(help="what to export to, see above")],
+    raw: Annotated[Path, typer.Option(help="folder of ingest")],
+    annotations: Annotated[Path, typer.Option(help="folder of parse")],
+    split: Annotated[Path, typer.Option(help="split.parquet")],
+    trained: Annotated[Path, typer.Option(help="folder of train")],
+    bundle: Annotated[Path, typer.Option(help="folder to write")],
+    params: Annotated[Path, typer.Option(help="params.yaml")] = Path("params.yaml"),
+) -> None:
+    """Read the checkpoint and the images, write the bundle."""
+    started = time.monotonic()
+    if target == "champion":
+        use_case, tracking = read_params(params, "use_case", UseCase), read_params(params, "tracking", Tracking)
+        log.info("exported champion: %s", pull_live_bundle(tracking, use_case.target, bundle))
+        return
+    if target not in KINDS:
+        raise PipelineError(f"unknown target {target!r}", "--target", f"Choose one of {', '.join(get_args(Target))}")
+    settings, seed = read_params(params, "export", ExportParams), read_seed(params)
+    checkpoint = read_checkpoint(trained)
+    log.info("exporting %s %s to %s", checkpoint.card.architecture, checkpoint.card.weights_sha256[:12], target)
+
+    def draw(side: str, count: int) -> Sample:
+        return draw_sample(_labelled(raw, annotations, split, side), checkpoint.card.classes, count, seed)
+
+    golden = draw("val", settings.golden_images)
+    calibration = draw("train", settings.calibration_images) if KINDS[target].precision == "int8" else None
+    with whole_output(bundle) as partial:
+        partial.mkdir()
+        made = export(target, checkpoint, partial, calibration=calibration, golden=golden, params=settings)
+    log.info("exported %s, %s, in %.1f s", target, _in_words(made), time.monotonic() - started)
+
+
+def _in_words(bundle: Bundle) -> str:
+    size, parity = f"{bundle.size_bytes / 1e6:.1f} MB", bundle.parity
+    if parity is None or not parity.matched:
+        return size
+    return (
+        f"{size}, {parity.matched} of {parity.boxes} boxes of the checkpoint found again on {parity.images} images, "
+        f"at most {parity.max_box_px:.2g} px and {parity.max_score:.2g} of score off"
+    )
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,84 @@
+"""How a bundle is opened and run, whatever its artefact: decoded image in, boxes out.
+
+`open_runtime` reads `bundle.json`, checks that every file is the one that was exported, and loads the artefact with
+the library that it needs, and no other. A Runtime serves one thread: open one per thread.
+"""
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from tasks.contracts.bundle import Bundle, bundle_faults
+from tasks.contracts.errors import PipelineError, first_of
+from tasks.contracts.images import Image
+from tasks.contracts.record import read_record
+from tasks.runtimes.kinds import KINDS
+from tasks.runtimes.processing import Detections, Floats, postprocess, preprocess
+
+_EXPORT_AGAIN = "Export it again, or pull it again from where it came"
+
+
+class Network(Protocol):
+    """An artefact that is loaded and ready: what each module of this folder provides."""
+
+    def __call__(self, pixels: Floats) -> Floats:
+        """Run (1, 3, height, width) float32 through the network; the output's layout is in the bundle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """A bundle that is loaded and ready."""
+
+    bundle: Bundle
+    network: Network
+
+    def predict(self, image: Image, min_score: float = 0.0) -> Detections:
+        """Find objects in an RGB uint8 image (height, width, 3).
+
+        `min_score` raises the bundle's own floor: fewer boxes, sooner; those that stay are the same.
+        """
+        preprocessing, output = self.bundle.preprocessing, self.bundle.output
+        if min_score > output.min_score:
+            output = output.model_copy(update={"min_score": min_score})
+        pixels, placement = preprocess(image, preprocessing)
+        return postprocess(self.network(pixels), output, placement, preprocessing.input_wh)
+
+
+def open_runtime(folder: Path, threads: int | None = None, device: str = "auto") -> Runtime:
+    """Load the bundle in `folder` with the library that its target needs.
+
+    threads: CPU threads of one prediction; None leaves them to the library. device: `auto`, `cpu`, the number of a
+    CUDA device, or for OpenVINO one of its device names.
+    Raises PipelineError if the bundle is not whole, or its library or device is not there.
+    """
+    bundle = read_bundle(folder)
+    return Runtime(bundle, _open_network(bundle, folder / bundle.artefact, threads, device))
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Read `bundle.json` and hold every file of the bundle to its sha256.
+
+    Raises PipelineError naming every file that is missing or changed.
+    """
+    bundle = read_record(folder / "bundle.json", Bundle)
+    faults = bundle_faults(folder, bundle)
+    if faults:
+        raise PipelineError("bundle is not whole", f"{folder}\n{first_of(faults)}\n", _EXPORT_AGAIN)
+    return bundle
+
+
+def _open_network(bundle: Bundle, artefact: Path, threads: int | None, device: str) -> Network:
+    kind = KINDS.get(bundle.target)
+    if kind is None:
+        raise PipelineError(f"no runtime for target {bundle.target!r}", str(artefact.parent), _EXPORT_AGAIN)
+    # By name, so that only the one library is imported that the artefact needs: a server holds no other.
+    name = kind.module.format(family=bundle.family)
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        raise PipelineError(f"no family {bundle.family!r}", str(artefact.parent), _EXPORT_AGAIN) from error
+    network: Network = module.open_network(bundle, artefact, threads, device)
+    return network

@@ -1,0 +1,116 @@
+"""How far an artefact is from the checkpoint, on made-up networks whose difference is known."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tasks.contracts.bundle import Bundle, Output, Preprocessing
+from tasks.runtimes.parity import compare, side_by_side, summarise
+from tasks.runtimes.protocol import Runtime
+
+Columns = NDArray[np.float64]
+IMAGE = np.zeros((160, 160, 3), dtype=np.uint8)
+# centre x, centre y, width, height, score of bolt, score of nut; an object and a doubtful one
+TWO_OBJECTS = [[50.0, 50, 20, 20, 0.9, 0.0], [100.0, 100, 30, 30, 0.0, 0.5], [20.0, 120, 10, 10, 0.1, 0.0]]
+
+
+class FixedNetwork:
+    """Finds the same boxes in every image."""
+
+    def __init__(self, rows: list[list[float]]) -> None:
+        self.output = np.array(rows, dtype=np.float32).reshape(-1, 6).T[None]
+
+    def __call__(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:  # noqa: ARG002
+        return self.output
+
+
+def runtime(rows: list[list[float]]) -> Runtime:
+    bundle = Bundle(
+        target="onnx",
+        artefact="",
+        family="ultralytics",
+        architecture="",
+        code_licence="",
+        weights_licence="",
+        classes=["bolt", "nut"],
+        precision="fp32",
+        preprocessing=Preprocessing(input_wh=(160, 160)),
+        output=Output(layout="yolo"),
+        versions={},
+        files_sha256={},
+        size_bytes=0,
+        trained_sha256="",
+    )
+    return Runtime(bundle, FixedNetwork(rows))
+
+
+def changed(change: Callable[[Columns], object]) -> list[list[float]]:
+    rows = np.array(TWO_OBJECTS)
+    change(rows)
+    changed_rows: list[list[float]] = rows.tolist()
+    return changed_rows
+
+
+def _shift(rows: Columns) -> None:
+    rows[1, 0] += 2
+
+
+def _fade(rows: Columns) -> None:
+    rows[0, 4] -= 0.25
+
+
+def _swap_classes(rows: Columns) -> None:
+    rows[1, 4:] = rows[1, :3:-1]
+
+
+def _tear_apart(rows: Columns) -> None:
+    rows[0, 0] += 15
+
+
+@pytest.mark.parametrize(
+    ("change", "matched", "box_px", "score"),
+    [
+        pytest.param(lambda _: None, 2, 0.0, 0.0, id="equal"),
+        pytest.param(_shift, 2, 2.0, 0.0, id="a box moved"),
+        pytest.param(_fade, 2, 0.0, 0.25, id="a score fell"),
+        pytest.param(_swap_classes, 1, 0.0, 0.0, id="another class is another object"),
+        pytest.param(_tear_apart, 1, 0.0, 0.0, id="overlap below a half is another object"),
+    ],
+)
+def test_difference_is_measured_box_by_box(
+    change: Callable[[Columns], object], matched: int, box_px: float, score: float
+) -> None:
+    parity = summarise(compare(runtime(TWO_OBJECTS), runtime(changed(change)), [IMAGE, IMAGE], 0.25))
+    assert (parity.images, parity.boxes, parity.matched) == (2, 4, 2 * matched)
+    assert parity.max_box_px == pytest.approx(box_px, abs=1e-4)
+    assert parity.max_score == pytest.approx(score, abs=1e-6)
+
+
+def test_a_near_tie_that_suppression_decided_otherwise_is_no_difference() -> None:
+    # Two boxes for one object, 3 px apart: the artefact's rounding makes the other one win.
+    left, right = [50.0, 50, 40, 40, 0.900, 0], [53.0, 50, 40, 40, 0.899, 0]
+    parity = summarise(compare(runtime([left, right]), runtime([[*left[:4], 0.8985, 0], right]), [IMAGE], 0.25))
+    assert parity.matched == 1
+    assert parity.max_box_px == pytest.approx(0, abs=1e-4)
+
+
+def test_a_checkpoint_that_is_sure_of_nothing_is_compared_by_its_best_boxes() -> None:
+    unsure = changed(lambda rows: np.multiply(rows, [1, 1, 1, 1, 0.1, 0.1], out=rows))
+    assert summarise(compare(runtime(unsure), runtime(unsure), [IMAGE], 0.25)).boxes == 3
+
+
+def test_without_any_box_there_is_no_figure() -> None:
+    parity = summarise(compare(runtime([[0.0] * 6]), runtime([[0.0] * 6]), [IMAGE], 0.25))
+    assert (parity.boxes, parity.max_box_px, parity.mean_score) == (0, None, None)
+
+
+def test_both_outputs_are_shown_side_by_side() -> None:
+    lost = changed(lambda rows: rows[1, 4:].fill(0))
+    (compared,) = compare(runtime(TWO_OBJECTS), runtime(lost), [IMAGE], 0.25)
+    assert side_by_side(compared, ["bolt", "nut"]).splitlines() == [
+        "  class  checkpoint                                artefact",
+        "  bolt   0.900 [   40.0    40.0    60.0    60.0]   0.900 [   40.0    40.0    60.0    60.0]",
+        "  nut    0.500 [   85.0    85.0   115.0   115.0]   not found",
+    ]

@@ -1,0 +1,114 @@
+"""Opening a bundle: only whole ones, and each with its own library."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+
+from tasks.contracts.bundle import Bundle, Output, Preprocessing
+from tasks.contracts.errors import PipelineError
+from tasks.contracts.record import write_record
+from tasks.contracts.work import content_sha256
+from tasks.runtimes.protocol import open_runtime, read_bundle
+
+
+def write_bundle(folder: Path, **changes: object) -> Path:
+    """A bundle whose files are what bundle.json says, but no network."""
+    folder.mkdir()
+    for name in ("detector.xml", "detector.bin"):
+        (folder / name).write_text(name, encoding="utf-8")
+    bundle = Bundle(
+        target="openvino-fp32",
+        artefact="detector.xml",
+        family="ultralytics",
+        architecture="tiny",
+        code_licence="AGPL-3.0",
+        weights_licence="none",
+        classes=["bolt"],
+        precision="fp32",
+        preprocessing=Preprocessing(input_wh=(96, 96)),
+        output=Output(layout="yolo"),
+        versions={},
+        files_sha256={file.name: content_sha256(file) for file in folder.iterdir()},
+        size_bytes=24,
+        trained_sha256="",
+    )
+    write_record(bundle.model_copy(update=changes), folder / "bundle.json")
+    return folder
+
+
+def test_every_missing_or_changed_file_is_named(tmp_path: Path) -> None:
+    folder = write_bundle(tmp_path / "bundle")
+    (folder / "detector.bin").unlink()
+    (folder / "detector.xml").write_text("other", encoding="utf-8")
+    with pytest.raises(PipelineError) as refused:
+        open_runtime(folder)
+    assert refused.value.what == "bundle is not whole"
+    assert "detector.bin is missing" in refused.value.where
+    assert "detector.xml is not the file that was exported" in refused.value.where
+    assert "Export it again" in refused.value.mend
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param(None, "file does not exist", id="missing"),
+        pytest.param("{", "not of the form this version writes", id="torn"),
+        pytest.param('{"target": "onnx", "layers": 3}', "not of the form this version writes", id="another version"),
+    ],
+)
+def test_bundle_without_its_description_is_refused(tmp_path: Path, content: str | None, message: str) -> None:
+    folder = write_bundle(tmp_path / "bundle")
+    (folder / "bundle.json").unlink()
+    if content is not None:
+        (folder / "bundle.json").write_text(content, encoding="utf-8")
+    with pytest.raises(PipelineError, match=message):
+        read_bundle(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        pytest.param({"target": "coreml"}, "no runtime for target 'coreml'", id="target"),
+        pytest.param({"target": "pytorch", "family": "unheard_of"}, "no family 'unheard_of'", id="family"),
+    ],
+)
+def test_bundle_of_an_unknown_kind_is_refused(tmp_path: Path, changes: dict[str, object], message: str) -> None:
+    with pytest.raises(PipelineError, match=message):
+        open_runtime(write_bundle(tmp_path / "bundle", **changes))
+
+
+@pytest.mark.parametrize("target", ["onnx", "openvino-fp32"])
+def test_artefact_that_cannot_be_loaded_is_named(tmp_path: Path, target: str) -> None:
+    with pytest.raises(PipelineError, match=r"(?s)cannot load it: .*detector.xml.*Export it again"):
+        open_runtime(write_bundle(tmp_path / "bundle", target=target))
+
+
+@pytest.mark.parametrize(
+    ("target", "library", "extra"),
+    [
+        pytest.param("onnx", "onnxruntime", "export", id="onnx"),
+        pytest.param("openvino-int8", "openvino", "export", id="openvino"),
+        pytest.param("torchscript", "torch", "train", id="torchscript"),
+    ],
+)
+def test_a_missing_library_is_answered_with_the_extra_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str, library: str, extra: str
+) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    monkeypatch.delitem(sys.modules, f"tasks.runtimes.{target.removesuffix('-int8')}_runtime", raising=False)
+    with pytest.raises(PipelineError, match=rf"not installed.*pip install 'sightline\[{extra}\]'"):
+        open_runtime(write_bundle(tmp_path / "bundle", target=target))
+
+
+@pytest.mark.parametrize("target", ["onnx", "openvino-fp32"])
+def test_a_device_that_is_not_here_is_named(tmp_path: Path, target: str) -> None:
+    with pytest.raises(PipelineError, match=r"here: device (7|npu9)\. Choose"):
+        open_runtime(write_bundle(tmp_path / "bundle", target=target), device="7" if target == "onnx" else "npu9")
+
+
+def test_openvino_is_imported_without_its_telemetry() -> None:
+    openvino_runtime = importlib.import_module("tasks.runtimes.openvino_runtime")
+    openvino_runtime.import_openvino()
+    assert sys.modules["openvino_telemetry"] is None
