@@ -185,7 +185,7 @@ def run_bundle(bundle: Path, paths: dict[str, Path], timed: list[str], params: E
         images=len(took),
         machine=machine_name(),
         threads=threads,
-        device=params.device,
+        device=runtime.network.device,
     )
     del held
     predictions, unreadable = _predict_all(runtime, paths)

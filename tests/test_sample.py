@@ -144,7 +144,7 @@ def test_parts_move_with_the_belt_from_frame_to_frame() -> None:
 
 def test_default_sample_has_many_sequences_and_enough_cracks_to_judge() -> None:
     pictures = [picture for held in draw_project(385, 7).values() for picture in held]
-    assert len({picture.name.rpartition("/")[0] for picture in pictures}) == 35
+    assert len({picture.name.rpartition("/")[0] for picture in pictures}) == 65
     cracks = sum(shape.label == "crack" for picture in pictures for shape in picture.shapes)
     assert 120 < cracks < 250
 

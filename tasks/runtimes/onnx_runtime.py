@@ -23,6 +23,9 @@ class OnnxNetwork:
     def __init__(self, session: onnxruntime.InferenceSession) -> None:
         self._session = session
         self._input = session.get_inputs()[0].name
+        provider = session.get_providers()[0]
+        number = session.get_provider_options()[provider].get("device_id")
+        self.device = "cpu" if number is None else f"cuda:{number}"
 
     def __call__(self, pixels: Floats) -> Floats:
         """Run (1, 3, height, width) float32."""

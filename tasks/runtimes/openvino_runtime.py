@@ -31,8 +31,9 @@ def import_openvino() -> ModuleType:
 class OpenvinoNetwork:
     """One compiled model and its one inference request."""
 
-    def __init__(self, request: "openvino.InferRequest") -> None:  # type: ignore[name-defined]  # noqa: F821
+    def __init__(self, request: "openvino.InferRequest", device: str) -> None:  # type: ignore[name-defined]  # noqa: F821
         self._request = request
+        self.device = device
 
     def __call__(self, pixels: Floats) -> Floats:
         """Run (1, 3, height, width) float32."""
@@ -56,4 +57,4 @@ def open_network(bundle: Bundle, artefact: Path, threads: int | None, device: st
         compiled = core.compile_model(core.read_model(artefact), name, settings)
     except RuntimeError as error:
         raise PipelineError("OpenVINO cannot load it", f"{artefact}: {error}", "Export it again") from error
-    return OpenvinoNetwork(compiled.create_infer_request())
+    return OpenvinoNetwork(compiled.create_infer_request(), name.lower() if name == "CPU" else name)

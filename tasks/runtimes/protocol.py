@@ -22,6 +22,8 @@ _EXPORT_AGAIN = "Export it again, or pull it again from where it came"
 class Network(Protocol):
     """An artefact that is loaded and ready: what each module of this folder provides."""
 
+    device: str  # where it really runs, in its library's words: cpu, cuda:0, GPU.1
+
     def __call__(self, pixels: Floats) -> Floats:
         """Run (1, 3, height, width) float32 through the network; the output's layout is in the bundle."""
 

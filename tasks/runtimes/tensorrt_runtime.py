@@ -42,6 +42,7 @@ class TensorrtNetwork:
         import torch  # noqa: PLC0415
 
         names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
+        self.device = device
         self._torch = torch
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._engine = engine  # the context does not keep it alive

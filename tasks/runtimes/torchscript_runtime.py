@@ -22,12 +22,13 @@ class TorchNetwork:
 
     def __init__(self, module: Callable[[torch.Tensor], torch.Tensor], device: torch.device) -> None:
         self._module = module
-        self._device = device
+        self._place = device
+        self.device = str(device)
 
     def __call__(self, pixels: Floats) -> Floats:
         """Run (1, 3, height, width) float32."""
         with torch.inference_mode():
-            output: Floats = self._module(torch.from_numpy(pixels).to(self._device)).cpu().numpy()
+            output: Floats = self._module(torch.from_numpy(pixels).to(self._place)).cpu().numpy()
         return output
 
 

@@ -33,7 +33,7 @@ from tasks.sample.scene import CAMERAS, Camera, sequence
 
 log = logging.getLogger(__name__)
 
-FRAMES_PER_SEQUENCE = 11
+FRAMES_PER_SEQUENCE = 6
 VIDEO_SHARE = 12  # one image in this many is a frame of the video
 FIRST_TASK = 21
 VIDEO_CAMERA = CAMERAS[-1]
