@@ -23,13 +23,13 @@ def hashes_to_words(hashes: Sequence[str]) -> Words:
     return data.view(np.uint64).reshape(-1, HASH_SIDE * HASH_SIDE // 64)
 
 
-def near_duplicate_pairs(left: Sequence[str], right: Sequence[str], max_bits: int) -> tuple[Indices, Indices]:
-    """Indices into `left` and `right` of all pairs at most `max_bits` apart."""
-    if not left or not right:
+def near_duplicate_pairs(left: Words, right: Words, max_bits: int) -> tuple[Indices, Indices]:
+    """Rows of `left` and `right` of all pairs at most `max_bits` apart."""
+    if not len(left) or not len(right):
         return np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp)
-    rows, columns = hashes_to_words(left), _by_word(hashes_to_words(right))
+    columns = _by_word(right)
     step = max(1, _PAIRS_AT_ONCE // len(columns))
-    blocks = [(start, *_near(rows[start : start + step], columns, max_bits)) for start in range(0, len(rows), step)]
+    blocks = [(start, *_near(left[start : start + step], columns, max_bits)) for start in range(0, len(left), step)]
     ones = np.concatenate([start + ones for start, ones, _ in blocks])
     return ones, np.concatenate([others for _, _, others in blocks])
 

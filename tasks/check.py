@@ -1,0 +1,235 @@
+"""Say what is wrong with labels and images, for a labeller to mend and for the stages behind to trust.
+
+In:
+  raw/              exports with their image files
+  annotations/      images.parquet, objects.parquet, ledger.json
+Out:
+  checks/
+    report.json         passed or not, findings by rule and severity, what stops the run
+    findings.parquet    each finding with its image, object and place in CVAT
+    duplicates.parquet  perceptual hash and near-duplicate cluster of each image, which split reads
+    docs/index.html     Great Expectations Data Docs
+Params: check
+
+A failed check is a result: this command still exits with 0, and split refuses behind it.
+
+Example:
+  python -m tasks.check --raw data/raw --annotations data/annotations --checks data/checks
+"""
+
+import logging
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import pandas as pd
+import typer
+from pydantic import Field
+
+from tasks.checks.box_rules import aspect_ratios, box_pairs, box_sizes, with_image_size
+from tasks.checks.clusters import near_duplicate_clusters
+from tasks.checks.findings import Finding, Validation, findings_table
+from tasks.checks.image_measures import ImageMeasures, measure_images
+from tasks.checks.image_rules import image_quality, image_sizes, missing_images, undecodable_images
+from tasks.checks.label_rules import class_counts, empty_images, similar_labels
+from tasks.checks.ledger_rules import ledger_findings
+from tasks.checks.rules import RULES
+from tasks.checks.twin_rules import exact_duplicates, near_duplicates
+from tasks.contracts.check_report import SEVERITIES, CheckReport, ExpectationCount, RuleCount, Severity
+from tasks.contracts.images import image_path
+from tasks.contracts.ledger import Ledger
+from tasks.contracts.params import Params, read_params
+from tasks.contracts.record import read_record, write_record
+from tasks.contracts.stage import run, whole_output
+from tasks.contracts.tables import DUPLICATES, FINDINGS, IMAGES, OBJECTS, read_table, write_table
+
+log = logging.getLogger(__name__)
+
+
+class CheckParams(Params):
+    """Limits of the checks. Those in params.yaml were tuned on real data sets so that a finding is worth a look."""
+
+    stop_on: list[Severity] = Field(description="severities that stop the run")
+    labels: list[str] = Field(description="the class names that may occur; empty: any")
+    max_unreadable_share: float = Field(ge=0, le=1, description="more undecodable files are an error")
+    max_missing_share: float = Field(
+        default=0.1, ge=0, le=1, description="per export; more images not held are an error"
+    )
+    max_dropped_share: float = Field(ge=0, le=1, description="more objects dropped by parse are an error")
+    near_duplicate_bits: int = Field(ge=0, le=64, description="of 256 hash bits; up to so many differ")
+    min_sharpness: float = Field(ge=0, description="variance of the Laplacian over that of grey values")
+    min_brightness: float = Field(ge=0, le=255, description="mean grey value of an image that is not dark")
+    min_contrast: float = Field(ge=0, le=128, description="standard deviation of grey values")
+    min_objects_per_class: int = Field(ge=0, description="fewer objects of a class are reported")
+    max_imbalance: float = Field(ge=1, description="objects of the most frequent class per rarest one")
+    max_empty_share: float = Field(ge=0, le=1, description="per export; more images without objects")
+    tiny_box_px: float = Field(ge=0, description="boxes narrower or lower, in pixels")
+    huge_box_share: float = Field(gt=0, le=1, description="boxes over more of their image")
+    same_box_iou: float = Field(gt=0, le=1, description="boxes that overlap more are labelled twice")
+    max_aspect_deviations: float = Field(gt=0, description="robust deviations from the class's aspect ratio")
+
+
+class Checked(NamedTuple):
+    """What the checks found."""
+
+    report: CheckReport
+    findings: pd.DataFrame  # contracts.tables.FINDINGS
+    duplicates: pd.DataFrame  # contracts.tables.DUPLICATES
+
+
+def check(
+    images: pd.DataFrame,
+    objects: pd.DataFrame,
+    ledger: Ledger,
+    measures: pd.DataFrame,
+    validation: Validation,
+    *,
+    params: CheckParams,
+) -> Checked:
+    """Find faults in the tables, in what parse counted and in what was measured.
+
+    `measures` has the columns of ImageMeasures, on the index of the held images.
+    """
+    hashes = measures["hash"].dropna()
+    clusters = near_duplicate_clusters(hashes.tolist(), params.near_duplicate_bits)
+    measured = images.join(measures.rename(columns={"width": "decoded_width", "height": "decoded_height"}))
+    measured["cluster"] = pd.Series(clusters, index=hashes.index)
+    per_class = _objects_per_class(objects, ledger)
+    findings = [
+        *validation.findings,
+        *_image_findings(measured, objects, params),
+        *_label_findings(images, objects, per_class, params),
+        *ledger_findings(ledger, params.max_dropped_share),
+    ]
+    return Checked(
+        _report(measured, per_class, findings, validation.counts, params),
+        findings_table(findings, images),
+        measured.loc[hashes.index, ["image_id", "hash", "cluster"]].sort_values("image_id"),
+    )
+
+
+def _objects_per_class(objects: pd.DataFrame, ledger: Ledger) -> dict[str, int]:
+    # An object without a label is dropped by parse and reported as such.
+    counts = dict.fromkeys(filter(str.strip, ledger.labels), 0) | Counter(objects["label"])
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _image_findings(measured: pd.DataFrame, objects: pd.DataFrame, params: CheckParams) -> Iterator[Finding]:
+    yield from missing_images(measured, params.max_missing_share)
+    yield from undecodable_images(measured, params.max_unreadable_share)
+    yield from image_quality(measured, params.min_sharpness, params.min_brightness, params.min_contrast)
+    yield from image_sizes(measured)
+    yield from exact_duplicates(measured, objects)
+    yield from near_duplicates(measured)
+
+
+def _label_findings(
+    images: pd.DataFrame, objects: pd.DataFrame, per_class: dict[str, int], params: CheckParams
+) -> Iterator[Finding]:
+    yield from similar_labels(per_class, set(params.labels), objects)
+    yield from class_counts(per_class, params.min_objects_per_class, params.max_imbalance)
+    yield from empty_images(images, objects, params.max_empty_share)
+    placed = with_image_size(objects, images).dropna(subset=["width"])
+    yield from box_sizes(placed, params.tiny_box_px, params.huge_box_share)
+    yield from aspect_ratios(placed, params.max_aspect_deviations)
+    yield from box_pairs(placed, params.same_box_iou)
+
+
+def _report(
+    measured: pd.DataFrame,
+    per_class: dict[str, int],
+    findings: list[Finding],
+    expectations: dict[str, ExpectationCount],
+    params: CheckParams,
+) -> CheckReport:
+    rules = _rule_counts(findings)
+    stopping = [count for count in rules if count.severity in params.stop_on]
+    severities = Counter(finding.severity for finding in findings)
+    held = measured["file"].notna()
+    return CheckReport(
+        passed=not stopping,
+        stop_on=params.stop_on,
+        stops=[_stop(count, findings) for count in stopping],
+        images=len(measured),
+        held=int(held.sum()),
+        decoded=int((held & measured["fault"].isna()).sum()),
+        objects=sum(per_class.values()),
+        objects_per_class=per_class,
+        findings=len(findings),
+        severities={severity: severities[severity] for severity in SEVERITIES},
+        rules=rules,
+        expectations=expectations,
+        near_duplicate_bits=params.near_duplicate_bits,
+    )
+
+
+def _stop(count: RuleCount, findings: list[Finding]) -> str:
+    """What stops the run: a rule, its first finding, and what to do."""
+    first = next(item for item in findings if (item.rule, item.severity) == (count.rule, count.severity))
+    more = f" (and {count.findings - 1:,} more)" if count.findings > 1 else ""
+    return f"{count.rule}: {first.message}{more}. {count.mend}"
+
+
+def _rule_counts(findings: list[Finding]) -> list[RuleCount]:
+    groups: dict[tuple[str, Severity], list[Finding]] = defaultdict(list)
+    for finding in findings:
+        groups[finding.rule, finding.severity].append(finding)
+    counts = [
+        RuleCount(
+            rule=rule,
+            severity=severity,
+            findings=len(members),
+            images=len({finding.image_id for finding in members} - {None}),
+            meaning=RULES[rule].meaning,
+            mend=RULES[rule].mend,
+        )
+        for (rule, severity), members in groups.items()
+    ]
+    return sorted(counts, key=lambda count: (SEVERITIES.index(count.severity), -count.findings, count.rule))
+
+
+def main(
+    raw: Annotated[Path, typer.Option(help="folder with the exports that ingest holds")],
+    annotations: Annotated[Path, typer.Option(help="folder that parse wrote")],
+    checks: Annotated[Path, typer.Option(help="folder to write: report, findings, duplicates, docs")],
+    params: Annotated[Path, typer.Option(help="file with the section `check`")] = Path("params.yaml"),
+) -> None:
+    """Check the tables and files named on the command line."""
+    start = time.perf_counter()
+    limits = read_params(params, "check", CheckParams)
+    images = read_table(annotations / "images.parquet", IMAGES)
+    objects = read_table(annotations / "objects.parquet", OBJECTS)
+    ledger = read_record(annotations / "ledger.json", Ledger)
+    files = images["file"].dropna()
+    log.info("checking %s images (%s held) with %s objects", f"{len(images):,}", f"{len(files):,}", f"{len(objects):,}")
+    measures = pd.DataFrame(
+        measure_images([image_path(file, raw, annotations) for file in files]),
+        index=files.index,
+        columns=list(ImageMeasures._fields),
+    )
+    # Importing Great Expectations costs seconds, which --help need not pay.
+    from tasks.checks.expectations import validate_tables  # noqa: PLC0415
+
+    with whole_output(checks) as partial, tempfile.TemporaryDirectory() as context:
+        partial.mkdir()
+        validation = validate_tables(
+            images, with_image_size(objects, images), limits.labels, Path(context), partial / "docs"
+        )
+        report, findings, duplicates = check(images, objects, ledger, measures, validation, params=limits)
+        write_record(report, partial / "report.json")
+        write_table(findings, partial / "findings.parquet", FINDINGS)
+        write_table(duplicates, partial / "duplicates.parquet", DUPLICATES)
+    log.info("%s in %.1f s", _summary(report), time.perf_counter() - start)
+
+
+def _summary(report: CheckReport) -> str:
+    counts = ", ".join(f"{count:,} {severity}s" for severity, count in report.severities.items())
+    outcome = "passed" if report.passed else f"NOT passed, {'; '.join(report.stops)}"
+    return f"checked {report.images:,} images, {report.objects:,} objects: {counts}; {outcome}"
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,92 @@
+"""One decode per image, and all that is measured on it: whether it is whole, sharp, bright, and what it looks like."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import imagehash
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
+from tqdm import tqdm
+
+from tasks.contracts.near_duplicates import HASH_SIDE
+
+# Sharpness depends on resolution: it is measured on images shrunk to about this many pixels on their longer side.
+_MEASURED_SIDE = 320
+# imagehash takes the DCT of an image four times the hash's side; shrunk to it by us, it need not resize again.
+_HASHED_SIDE = 4 * HASH_SIDE
+
+
+class ImageMeasures(NamedTuple):
+    """What one decode tells. Grey values are 0 to 255; nulls where the file could not be decoded to its end."""
+
+    fault: str | None  # unreadable, truncated
+    width: int | None = None  # after EXIF orientation
+    height: int | None = None
+    brightness: float | None = None  # mean grey value
+    contrast: float | None = None  # standard deviation of grey values
+    sharpness: float | None = None  # variance of the Laplacian over the variance of grey values
+    hash: str | None = None  # perceptual hash, 64 hexadecimal digits
+
+
+def measure_images(paths: Sequence[Path]) -> list[ImageMeasures]:
+    """Decode and measure every file on all cores; decoding and measuring release the GIL."""
+    threads_before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            progress = tqdm(pool.map(measure_image, paths), total=len(paths), desc="images", disable=None, delay=5)
+            return list(progress)
+    finally:
+        cv2.setNumThreads(threads_before)
+
+
+def measure_image(path: Path) -> ImageMeasures:
+    """Decode one file to grey, with its EXIF orientation applied, and measure it."""
+    try:
+        data = np.fromfile(path, dtype=np.uint8)
+        grey = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if data.size else None
+    except (OSError, cv2.error):
+        grey = None
+    if grey is None:
+        return ImageMeasures(fault=_fault(path))
+    height, width = grey.shape
+    small = _shrink(grey)
+    mean, deviation = cv2.meanStdDev(small)
+    _, edges = cv2.meanStdDev(cv2.Laplacian(small, cv2.CV_16S))
+    return ImageMeasures(
+        fault=None,
+        width=width,
+        height=height,
+        brightness=float(mean[0, 0]),
+        contrast=float(deviation[0, 0]),
+        sharpness=float((edges[0, 0] / max(deviation[0, 0], 1.0)) ** 2),
+        hash=_perceptual_hash(small),
+    )
+
+
+def _shrink(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    factor = round(max(grey.shape) / _MEASURED_SIDE)
+    if factor < 2:
+        return grey
+    size_wh = (max(1, grey.shape[1] // factor), max(1, grey.shape[0] // factor))
+    return np.asarray(cv2.resize(grey, size_wh, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def _perceptual_hash(grey: NDArray[np.uint8]) -> str:
+    square = cv2.resize(grey, (_HASHED_SIDE, _HASHED_SIDE), interpolation=cv2.INTER_AREA)
+    bits = imagehash.phash(PillowImage.fromarray(square), hash_size=HASH_SIDE).hash
+    return np.packbits(bits).tobytes().hex()
+
+
+def _fault(path: Path) -> str:
+    """Why a file cannot be decoded: a header that can be read means that the rest is cut off or damaged."""
+    try:
+        with PillowImage.open(path):
+            return "truncated"
+    except (OSError, ValueError, SyntaxError, PillowImage.DecompressionBombError):
+        return "unreadable"

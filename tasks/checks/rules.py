@@ -1,0 +1,72 @@
+"""What each rule means and what a labeller does about it: one sentence each."""
+
+from typing import NamedTuple
+
+
+class Rule(NamedTuple):
+    """The words of one rule."""
+
+    meaning: str
+    mend: str
+
+
+RULES: dict[str, Rule] = {
+    # The tables themselves
+    "image_id_not_unique": Rule("Two images have one id.", "Rename one of the exports or images, and parse again."),
+    "object_id_not_unique": Rule("Two objects have one id.", "Remove the export that is there twice, and parse again."),
+    "object_without_image": Rule("An object belongs to no image.", "Export its task from CVAT again."),
+    "image_listed_twice": Rule("A task lists one image twice.", "Remove one of the two exports of the task."),
+    "image_size_not_positive": Rule("An image has no width or height.", "Replace the image file."),
+    "box_outside_image": Rule("A box leaves its image.", "Move the box inside the image."),
+    "box_without_area": Rule("A box has no area.", "Draw the box again or delete it."),
+    "label_blank": Rule("An object has an empty label.", "Choose a label for it."),
+    "unknown_label": Rule("A label is not among the known classes.", "Correct it, or add it to check.labels."),
+    # Images
+    "missing_images": Rule(
+        "Labels speak of images that are not held.",
+        "Put the image files beside the labels, or raise check.max_missing_share.",
+    ),
+    "ambiguous_images": Rule(
+        "Several image files could be meant.", "Name files as CVAT does, or export the task with its images."
+    ),
+    "unreadable_image": Rule(
+        "A file is no image that can be decoded.", "Replace it, or raise check.max_unreadable_share."
+    ),
+    "truncated_image": Rule("A file ends before its image does.", "Copy the file again from where it came."),
+    "image_size_differs": Rule(
+        "An image has another size than its labels say.", "Replace the image or label it again."
+    ),
+    "label_size_differs": Rule("Labels give a wrong image size.", "Nothing to mend: the size of the image counts."),
+    "files_without_labels": Rule("Image files are in no label file.", "See whether a task was left out of the export."),
+    "duplicate_image": Rule("The same file stands twice.", "Keep one of the two."),
+    "duplicate_image_other_labels": Rule(
+        "The same file stands twice, with different labels.", "Keep the one that is labelled right."
+    ),
+    "near_duplicate_images": Rule(
+        "Images of different scenes look the same.", "Nothing to mend: split keeps them on one side."
+    ),
+    "near_duplicates_in_scene": Rule(
+        "Images of one scene look the same.", "If there are many, label fewer frames: they teach little."
+    ),
+    "blurred_image": Rule("An image is out of focus or moved.", "Leave it out if its objects cannot be told."),
+    "dark_image": Rule("An image is almost black.", "Leave it out if its objects cannot be told."),
+    "low_contrast_image": Rule("An image is almost one grey.", "Leave it out if its objects cannot be told."),
+    "odd_image_size": Rule("An image has quite another size than the rest.", "See whether it belongs to the data."),
+    "images_without_objects": Rule("Many images have no object.", "See whether they were labelled at all."),
+    # Labels
+    "similar_labels": Rule("Two labels differ by little more than spelling.", "Merge them in CVAT or by parse.rename."),
+    "undeclared_label": Rule("An object's label is not in its task's list.", "Add it to the task's labels in CVAT."),
+    "class_without_objects": Rule("A declared class has no object.", "Label some, or remove the class in CVAT."),
+    "class_with_few_objects": Rule("A class has too few objects to learn and measure.", "Label more of them."),
+    "class_imbalance": Rule("The most frequent class dwarfs a rare one.", "Label more images with the rare class."),
+    "dropped_objects": Rule(
+        "Objects could not become boxes.", "See ledger.json for the reasons, or raise check.max_dropped_share."
+    ),
+    "clipped_boxes": Rule("Boxes went over the border and were cut there.", "Nothing to mend."),
+    # Boxes
+    "tiny_box": Rule("A box is only a few pixels wide or high.", "Delete it if it was a slip of the hand."),
+    "huge_box": Rule("A box fills nearly the whole image.", "See whether it is meant."),
+    "duplicate_box": Rule("An object is labelled twice.", "Delete one of the two boxes."),
+    "box_under_two_labels": Rule("One place has two labels.", "Delete the wrong one."),
+    "odd_aspect_ratio": Rule("A box has quite another shape than its class.", "See whether it fits its object."),
+}

@@ -1,0 +1,108 @@
+"""One decode tells whether an image is whole, which way up it is, and what it looks like."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
+
+from tasks.checks.image_measures import measure_image, measure_images
+from tasks.contracts.near_duplicates import hashes_to_words, near_duplicate_pairs
+
+Grey = NDArray[np.uint8]
+NEAR = 24  # bits; the default of check.near_duplicate_bits
+
+
+def scene(seed: int) -> Grey:
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(90, 110, (240, 320), dtype=np.uint8)
+    for _ in range(15):
+        centre = (int(rng.integers(0, 320)), int(rng.integers(0, 240)))
+        cv2.circle(pixels, centre, int(rng.integers(8, 50)), int(rng.integers(0, 256)), -1)
+    return pixels
+
+
+def written(folder: Path, pixels: Grey, name: str = "image.png") -> Path:
+    path = folder / name
+    path.write_bytes(cv2.imencode(path.suffix, pixels)[1].tobytes())
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".webp"])
+@pytest.mark.parametrize("kept", [0.2, 0.5, 0.95])
+def test_a_file_that_ends_early_is_truncated(tmp_path: Path, suffix: str, kept: float) -> None:
+    path = written(tmp_path, scene(0), f"image{suffix}")
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * kept)])
+    measures = measure_image(path)
+    assert measures.fault in {"truncated", "unreadable"}
+    assert suffix == ".webp" or measures.fault == "truncated"
+    assert measures.hash is None
+
+
+def test_a_jpeg_without_its_end_marker_is_truncated(tmp_path: Path) -> None:
+    path = written(tmp_path, scene(0), "image.jpg")
+    path.write_bytes(path.read_bytes()[:-2])
+    assert measure_image(path).fault == "truncated"
+
+
+@pytest.mark.parametrize("data", [b"", b"PK\x03\x04 a zip", b"\xff\xd8\xff"], ids=["empty", "zip", "bare header"])
+def test_a_file_without_an_image_is_unreadable(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "image.jpg"
+    path.write_bytes(data)
+    assert measure_image(path).fault == "unreadable"
+
+
+def test_a_file_that_is_not_there_is_unreadable(tmp_path: Path) -> None:
+    assert measure_image(tmp_path / "gone.jpg").fault == "unreadable"
+
+
+def test_size_is_that_after_exif_orientation(tmp_path: Path) -> None:
+    exif = PillowImage.Exif()
+    exif[0x0112] = 6  # to be shown turned by 90 degrees
+    path = tmp_path / "image.jpg"
+    PillowImage.fromarray(scene(0)).save(path, exif=exif)
+    measures = measure_image(path)
+    assert (measures.width, measures.height) == (240, 320)
+
+
+def test_measures_come_in_the_order_of_the_files(tmp_path: Path) -> None:
+    sizes = [(20 + number, 30) for number in range(40)]
+    paths = [written(tmp_path, np.zeros(size, dtype=np.uint8), f"{size[0]}.png") for size in sizes]
+    assert [(measures.height, measures.width) for measures in measure_images(paths)] == sizes
+
+
+def test_sharpness_hardly_depends_on_resolution(tmp_path: Path) -> None:
+    small = measure_image(written(tmp_path, scene(0)))
+    large = measure_image(written(tmp_path, cv2.resize(scene(0), None, fx=4, fy=4, interpolation=0)))
+    assert small.sharpness is not None
+    assert large.sharpness == pytest.approx(small.sharpness, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda pixels: cv2.resize(pixels, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA),
+        lambda pixels: cv2.resize(pixels, None, fx=1.7, fy=1.7),
+        lambda pixels: cv2.add(pixels, 25),
+        lambda pixels: (pixels * 0.8 + 20).astype(np.uint8),
+        lambda pixels: cv2.GaussianBlur(pixels, (5, 5), 0),
+        lambda pixels: cv2.imdecode(cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 40])[1], 0),
+        lambda pixels: cv2.putText(pixels.copy(), "10:42", (4, 12), cv2.FONT_HERSHEY_PLAIN, 0.8, 255),
+    ],
+    ids=["half size", "larger", "brighter", "flatter", "blurred", "re-encoded", "stamped"],
+)
+def test_a_changed_copy_looks_the_same(tmp_path: Path, change: Callable[[Grey], Grey]) -> None:
+    copies = [hash_of(tmp_path, change(scene(seed))) for seed in range(10)]
+    originals = [hash_of(tmp_path, scene(seed)) for seed in range(10)]
+    ones, others = near_duplicate_pairs(hashes_to_words(originals), hashes_to_words(copies), NEAR)
+    assert ones.tolist() == others.tolist() == list(range(10))
+
+
+def hash_of(folder: Path, pixels: Grey) -> str:
+    value = measure_image(written(folder, pixels)).hash
+    assert value is not None
+    return value

@@ -1,0 +1,55 @@
+"""Names of classes that are nearly the same, and those that only look so."""
+
+import pytest
+
+from tasks.checks.label_rules import similar_labels
+from tests.tables_fixture import toy_objects
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Cat", "Cats"),
+        ("cat", "CAT"),
+        ("box", "boxes"),
+        ("battery", "batteries"),
+        ("pin-hole", "pin_hole"),
+        ("pinhole", "pin hole"),
+        ("scratch ", "scratch"),
+        ("crack", "carck"),
+        ("Pedestrian", "Pedestrain"),
+        ("traffic light", "trafic lights"),
+        ("straße", "STRASSE"),
+    ],
+)
+def test_names_that_differ_by_spelling_are_reported(one: str, other: str) -> None:
+    (finding,) = similar_labels({one: 10, other: 2}, set(), toy_objects([{"image_id": "a", "label": other}]))
+    assert finding.label == other
+    assert finding.image_id == "a"
+    assert "2 and 10 objects" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("cat", "car"),
+        ("bus", "bug"),
+        ("type1", "type2"),
+        ("grade A", "grade B"),
+        ("door_open", "door_shut"),
+        ("light on", "light off"),
+        ("car", "car door"),
+        ("male", "female"),
+        ("+", "-"),
+        ("glass", "glas plate"),
+        ("左", "右"),
+    ],
+)
+def test_names_of_different_things_are_not(one: str, other: str) -> None:
+    assert not list(similar_labels({one: 10, other: 2}, set(), toy_objects([])))
+
+
+def test_names_that_are_both_known_are_both_meant() -> None:
+    labels = {"mast": 10, "mask": 2}
+    assert list(similar_labels(labels, {"mast"}, toy_objects([])))
+    assert not list(similar_labels(labels, {"mast", "mask"}, toy_objects([])))
