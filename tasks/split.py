@@ -1,0 +1,266 @@
+"""Divide images into train, val and test without leaks, and never move one again.
+
+In:
+  annotations/      images.parquet, objects.parquet
+  checks/           report.json, which must have passed, and duplicates.parquet
+  split.parquet     the previous split, if there is one: its images keep their side
+Out:
+  split.parquet     side and group of each image; excluded: on no side
+  leakage.json      how the sides are filled, what is excluded and why, what leaks: before (at random) and after
+Params: seed, split
+
+A scene (video, folder or CVAT task) stays whole, and so do scenes with near-duplicates of each other. New scenes go
+where they balance images and classes best. Where there are too few scenes for three sides, each is divided into blocks
+of time with a gap between them.
+
+An image never changes sides. Images added to a scene join its side. When a new image turns out to look like images on
+two sides, or a scene in test gets a near-duplicate in train, one of each such pair is excluded: the newer one, among
+equals the one in train (or, between val and test, in val). It returns to its side when its twin is gone.
+
+Example:
+  python -m tasks.split --annotations data/annotations --checks data/checks \\
+    --split data/split.parquet --leakage reports/leakage.json
+"""
+
+import logging
+import time
+from pathlib import Path
+from typing import Annotated, NamedTuple, Self
+
+import numpy as np
+import pandas as pd
+import typer
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from tasks.contracts.check_report import CheckReport
+from tasks.contracts.errors import PipelineError
+from tasks.contracts.leakage import EXCLUDED, SIDES, Leakage, Side
+from tasks.contracts.near_duplicates import hashes_to_words
+from tasks.contracts.params import Params, read_params, read_seed
+from tasks.contracts.record import read_record, write_record
+from tasks.contracts.stage import run
+from tasks.contracts.tables import DUPLICATES, IMAGES, OBJECTS, SPLIT_MEMORY, read_table, write_table
+from tasks.sides.account import Account, account_for
+from tasks.sides.balance import NO_SIDE, Counts, SideNumbers, balance_of, image_features
+from tasks.sides.leaks import Relations
+from tasks.sides.placing import Board, place
+from tasks.sides.scenes import group_names, in_order
+from tasks.sides.twins import Looks, twins_to_exclude
+
+log = logging.getLogger(__name__)
+
+_USUAL_SUBSETS: dict[str, Side] = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+
+
+class Fractions(Params):
+    """Goal for the images and for the objects of each class."""
+
+    train: float = Field(gt=0, lt=1, description="fraction of train")
+    val: float = Field(gt=0, lt=1, description="fraction of val: chooses checkpoints and thresholds")
+    test: float = Field(gt=0, lt=1, description="fraction of test: decides the release")
+
+    @model_validator(mode="after")
+    def _sum_is_one(self) -> Self:
+        total = self.train + self.val + self.test
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"train, val and test are {total:g} together; they must be 1")
+        return self
+
+
+class SplitParams(Params):
+    """How sides are filled."""
+
+    fractions: Fractions = Field(description="of train, val and test")
+    use_subsets: bool = Field(description="take train, val and test from the subsets of CVAT")
+    subsets: dict[str, Side] = Field(description="sides of subsets with other names, e.g. night: test")
+    divide_scenes: bool = Field(description="divide all new scenes in time, not only too few")
+    gap: int = Field(ge=0, description="images left out between blocks of time, at most 5 % of a scene")
+
+
+class Split(NamedTuple):
+    """The side of every image, and what that means."""
+
+    table: pd.DataFrame  # contracts.tables.SPLIT_MEMORY
+    leakage: Leakage
+
+
+def split(
+    images: pd.DataFrame,
+    objects: pd.DataFrame,
+    duplicates: pd.DataFrame,
+    previous: pd.DataFrame,
+    *,
+    near_duplicate_bits: int,
+    seed: int,
+    params: SplitParams,
+) -> Split:
+    """Place every image, given the rows of the previous split (none at first).
+
+    Raises PipelineError if a side would remain empty.
+    """
+    everything = _with_memory(images, duplicates, previous)
+    usable = everything[everything["reason"].isna()].reset_index(drop=True)
+    classes, features, relations = _relate(usable, objects, near_duplicate_bits)
+    fractions = np.array([params.fractions.train, params.fractions.val, params.fractions.test])
+    board = Board(relations.scenes, features, relations.looks, balance_of(features, fractions), params.gap, seed)
+    known, subset_images = _known_sides(usable, params)
+    planned = place(board, known, divide=params.divide_scenes)
+    settled = usable["was"].isin(SIDES).to_numpy()
+    twins = twins_to_exclude(planned, settled, relations.looks)
+    sides = planned.copy()
+    sides[list(twins)] = NO_SIDE
+    _require_all_sides(sides, planned, relations.scenes)
+    groups = group_names(usable["group"].tolist(), relations.scenes, relations.looks.clusters, planned)
+    table = _table(everything, usable, planned, sides, groups)
+    account = Account(usable, classes, features, relations, planned, sides, groups, twins, fractions, seed)
+    return Split(table, account_for(account, table, subset_images=subset_images))
+
+
+def _with_memory(images: pd.DataFrame, duplicates: pd.DataFrame, previous: pd.DataFrame) -> pd.DataFrame:
+    """All images in order, with their hash and cluster, the side they had, and why some cannot be used (`reason`)."""
+    memory = previous[["image_id", "side", "split"]].rename(columns={"split": "was"})
+    everything = in_order(images).merge(duplicates, on="image_id", how="left").merge(memory, on="image_id", how="left")
+    everything["reason"] = pd.Series(None, index=everything.index, dtype=object)
+    everything.loc[everything["hash"].isna(), "reason"] = "unreadable"
+    everything.loc[everything["file"].isna(), "reason"] = "absent"
+    if everything["reason"].notna().all():
+        where = f"{len(images):,} images in the tables, none of them held and decodable"
+        raise PipelineError("there is nothing to split", where, "Put the image files beside the labels")
+    return everything
+
+
+def _relate(usable: pd.DataFrame, objects: pd.DataFrame, max_bits: int) -> tuple[list[str], Counts, Relations]:
+    """The class names, each image's features, and what relates the images."""
+    rows = pd.Series(usable.index, index=usable["image_id"])
+    inside = objects[objects["image_id"].isin(rows.index)]
+    image_rows = rows[inside["image_id"]].to_numpy()
+    labels, classes = pd.factorize(inside["label"], sort=True)
+    features = image_features(labels, image_rows, len(usable), len(classes))
+    tracked = inside["track_id"].notna().to_numpy()
+    task = usable.loc[image_rows[tracked], ["source", "task_id"]].reset_index(drop=True)
+    tracks = task.assign(track=inside.loc[tracked, "track_id"].to_numpy())
+    looks = Looks(hashes_to_words(usable["hash"].tolist()), usable["cluster"].to_numpy(dtype=np.int64), max_bits)
+    relations = Relations(
+        looks,
+        scenes=pd.factorize(usable["group"])[0],
+        tracks=np.asarray(tracks.groupby(["source", "task_id", "track"], dropna=False).ngroup(), dtype=np.intp),
+        track_rows=image_rows[tracked],
+    )
+    return list(classes), features, relations
+
+
+def _known_sides(usable: pd.DataFrame, params: SplitParams) -> tuple[SideNumbers, int]:
+    """Sides that are settled before anything is placed, by memory, then by subset; and how many have a subset."""
+    numbers = {side: number for number, side in enumerate(SIDES)}
+    memory = usable["side"].map(numbers)
+    if not params.use_subsets:
+        return np.asarray(memory.fillna(NO_SIDE), dtype=np.intp), 0
+    sides_of = _USUAL_SUBSETS | {name.casefold(): side for name, side in params.subsets.items()}
+    subsets = usable["subset"].str.casefold().map(sides_of).map(numbers)
+    moved = memory.notna() & subsets.notna() & (memory != subsets)
+    if moved.any():
+        log.warning(
+            "%s images changed their subset; they keep their side (delete the split file to start anew)",
+            f"{moved.sum():,}",
+        )
+    known = np.asarray(memory.fillna(subsets).fillna(NO_SIDE), dtype=np.intp)
+    return known, int(subsets.notna().sum())
+
+
+def _require_all_sides(sides: SideNumbers, planned: SideNumbers, scenes: NDArray[np.intp]) -> None:
+    empty = [side for number, side in enumerate(SIDES) if not (sides == number).any()]
+    if not empty:
+        return
+    where = f"{len(sides):,} images of {len(np.unique(scenes)):,} scenes leave {' and '.join(empty)} empty"
+    twins = int((sides != planned).sum())
+    if twins:
+        where += f", after {twins:,} near-duplicates across sides were left out"
+    raise PipelineError(
+        "there is not enough to fill train, val and test",
+        where,
+        "It takes at least three scenes (videos, folders, tasks) that do not look alike, or one with three images that "
+        "do not. Label more, lower check.near_duplicate_bits, set split.use_subsets to false if subsets are used, or "
+        "delete the split file to place everything anew",
+    )
+
+
+def _table(
+    everything: pd.DataFrame, usable: pd.DataFrame, planned: SideNumbers, sides: SideNumbers, groups: list[str]
+) -> pd.DataFrame:
+    """All images as contracts.tables.SPLIT_MEMORY; those that cannot be used keep what they had."""
+    names = np.array([*SIDES, None], dtype=object)  # NO_SIDE is the last
+    placed = pd.DataFrame({"image_id": usable["image_id"], "planned": names[planned], "on": names[sides], "in": groups})
+    table = everything.merge(placed, on="image_id", how="left")
+    on_no_side = table["reason"].isna() & table["on"].isna()
+    table.loc[on_no_side, "reason"] = np.where(table.loc[on_no_side, "planned"].isna(), "gap", "twin")
+    return pd.DataFrame(
+        {
+            "image_id": table["image_id"],
+            "split": table["on"].fillna(EXCLUDED),
+            "group": table["in"].fillna(table["group"]),
+            "side": table["planned"].fillna(table["side"]),
+            "reason": table["reason"],
+        }
+    )
+
+
+def main(
+    annotations: Annotated[Path, typer.Option(help="folder that parse wrote")],
+    checks: Annotated[Path, typer.Option(help="folder that check wrote")],
+    split_file: Annotated[Path, typer.Option("--split", help="table to write; read first, if it is there")],
+    leakage: Annotated[Path, typer.Option(help="JSON file to write")],
+    params: Annotated[Path, typer.Option(help="YAML file of all params")] = Path("params.yaml"),
+) -> None:
+    """Split the tables named on the command line, unless their check failed."""
+    started = time.perf_counter()
+    settings, seed = read_params(params, "split", SplitParams), read_seed(params)
+    report = read_record(checks / "report.json", CheckReport)
+    if not report.passed:
+        raise PipelineError(
+            "the check did not pass",
+            "; ".join(stop.rstrip(".") for stop in report.stops),
+            f"See {checks / 'findings.parquet'} and {checks / 'docs' / 'index.html'}; mend the labels or images, or "
+            "relax the limit in params.yaml: check (stop_on says which severities stop)",
+        )
+    images = read_table(annotations / "images.parquet", IMAGES)
+    objects = read_table(annotations / "objects.parquet", OBJECTS)
+    duplicates = read_table(checks / "duplicates.parquet", DUPLICATES)
+    previous = _read_previous(split_file)
+    log.info("splitting %s images, %s of them placed before", f"{len(images):,}", f"{previous['side'].notna().sum():,}")
+    result = split(
+        images,
+        objects,
+        duplicates,
+        previous,
+        near_duplicate_bits=report.near_duplicate_bits,
+        seed=seed,
+        params=settings,
+    )
+    # The split is memory: it is written last, so that a stop between the two changes nothing for the next try.
+    write_record(result.leakage, leakage)
+    write_table(result.table, split_file, SPLIT_MEMORY)
+    for note in result.leakage.notes:
+        log.warning("%s", note)
+    log.info("%s in %.1f s", _summary(result.leakage), time.perf_counter() - started)
+
+
+def _read_previous(path: Path) -> pd.DataFrame:
+    return read_table(path, SPLIT_MEMORY) if path.exists() else pd.DataFrame(columns=SPLIT_MEMORY.names, dtype=object)
+
+
+def _summary(leakage: Leakage) -> str:
+    sides = ", ".join(f"{count.images:,} {side}" for side, count in leakage.sides.items())
+    return f"split into {sides}, {sum(leakage.excluded.values()):,} excluded"
+
+
+if __name__ == "__main__":
+    run(main)
