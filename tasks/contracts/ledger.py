@@ -48,6 +48,7 @@ class Ledger(Record):
     labels: dict[str, Counts]  # by label after parse.rename; declared labels without objects are there with zeros
     undeclared_labels: list[str]  # used by objects, but absent from the label list of their own file
     dropped: dict[str, int]  # by reason
+    intended: list[str] = []  # those of the reasons that are no loss: superseded by a newer export, or asked for
     exports: dict[str, ExportLedger]  # by name
     clipped: int  # kept or converted boxes that went over the image's border
     outside: int  # shapes of tracks that only say "not visible from here": marks, not objects, in no other count

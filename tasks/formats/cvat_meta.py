@@ -1,0 +1,163 @@
+"""The head of a CVAT 1.1 XML: what kind it is, and its `<meta>` of a task, a job, a project, or none at all."""
+
+import contextlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tasks.contracts.errors import PipelineError
+from tasks.formats import xml_stream
+from tasks.formats.labels import Origin
+
+_VERSION = "1.1"
+
+
+@dataclass(frozen=True, slots=True)
+class CvatTask:
+    """A task, or a job of one; what a file says about the images that follow."""
+
+    origin: Origin | None  # None where the file does not name it
+    subset: str | None
+    frames: range | None  # of a video, in the video's own numbers
+    size_wh: tuple[int, int] | None  # of a video
+    video_name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CvatMeta:
+    """What stands before the first image or track."""
+
+    is_video: bool
+    labels: tuple[str, ...]  # without those of skeleton points
+    written: datetime | None
+    task: CvatTask  # of task and job exports; empty in project exports
+    tasks: dict[str, CvatTask]  # of project exports, by task id
+
+
+def read_meta(path: Path) -> CvatMeta:
+    """Read the head of a file. Raises PipelineError for CVAT XML of another version than 1.1."""
+    head = _Head()
+    with contextlib.suppress(_HeadRead):
+        for _ in xml_stream.feed(path, head):
+            pass
+    if head.version not in ("", _VERSION):
+        raise PipelineError(
+            f"CVAT XML of version {head.version}",
+            str(path),
+            f'Only {_VERSION} is read: export again as "CVAT for images 1.1" or "CVAT for video 1.1"',
+        )
+    return head.meta()
+
+
+class _HeadRead(Exception):  # noqa: N818 - not an error: the rest of the file is not needed
+    """The first image or track has come."""
+
+
+class _Head:
+    """Collects texts until the first image or track opens, those of each task and job by themselves."""
+
+    def __init__(self) -> None:
+        self.version = ""
+        self._first = ""  # image or track
+        self._labels: list[dict[str, str]] = []
+        # Kind of scope, and texts by path below it: size, original_size/width, ...
+        self._scopes: list[tuple[str, dict[str, str]]] = [("", {})]
+        self._path: list[str] = []
+        self._scope_depths = [0]
+        self._text: list[str] = []
+
+    def start(self, tag: str, _attributes: Mapping[str, str]) -> None:
+        """Open an element; raises _HeadRead at the first image or track."""
+        if len(self._path) == 1 and tag in ("image", "track"):
+            self._first = tag
+            raise _HeadRead
+        self._path.append(tag)
+        self._text = []
+        if tag in ("task", "job"):
+            self._scopes.append((tag, {}))
+            self._scope_depths.append(len(self._path))
+        elif tag == "label":
+            self._labels.append({})
+
+    def data(self, text: str) -> None:
+        """Collect text."""
+        self._text.append(text)
+
+    def end(self, tag: str) -> None:
+        """Close an element and keep its text."""
+        text, self._text = "".join(self._text).strip(), []
+        if self._path == ["annotations", "version"]:
+            self.version = text
+        if tag in ("task", "job"):
+            self._scope_depths.pop()
+        elif "label" in self._path[:-1]:
+            self._labels[-1].setdefault(tag, text)
+        else:
+            depth = self._scope_depths[-1]
+            fields = self._scopes[-1 if depth else 0][1]
+            fields.setdefault("/".join(self._path[depth:]), text)
+        self._path.pop()
+
+    def meta(self) -> CvatMeta:
+        """What was collected, typed."""
+        outer = {path.removeprefix("annotations/meta/"): text for path, text in self._scopes[0][1].items()}
+        is_project = any(path.startswith("project/") for path in outer)
+        modes = {fields.get("mode") for _, fields in self._scopes[1:]}
+        is_video = self._first == "track" or (self._first != "image" and modes == {"interpolation"})
+        subsets = frozenset(outer.get("project/subsets", "").split("\n")) - {""}
+        # Job exports and old versions write <original_size> and <source> beside the task, not in it.
+        found = [_task(kind, outer | fields, is_video, subsets) for kind, fields in self._scopes[1:]]
+        nothing = CvatTask(None, None, None, None, None)
+        return CvatMeta(
+            is_video=is_video,
+            labels=tuple(label["name"] for label in self._labels if "name" in label and "parent" not in label),
+            written=_time(outer.get("dumped")),
+            task=found[0] if found and not is_project else nothing,
+            tasks={task.origin.task_id: task for task in found if task.origin and task.origin.task_id}
+            if is_project
+            else {},
+        )
+
+
+def _task(kind: str, fields: Mapping[str, str], is_video: bool, subsets: frozenset[str]) -> CvatTask:
+    number, name = fields.get("id", ""), fields.get("name", "")
+    origin = Origin(
+        identity="\0".join(["cvat", kind, number, name, fields.get("created", "")]),
+        title=f"{kind} {number} {name}".strip(),
+        task_id=number if kind == "task" else None,
+        is_video=is_video or fields.get("mode") == "interpolation",
+        subsets=subsets,
+    )
+    size_wh = _numbers(fields, "original_size/width", "original_size/height")
+    return CvatTask(
+        origin=origin if number else None,
+        subset=fields.get("subset") or None,
+        frames=_frames(fields),
+        size_wh=(size_wh[0], size_wh[1]) if size_wh else None,
+        video_name=fields.get("source") or None,
+    )
+
+
+def _frames(fields: Mapping[str, str]) -> range | None:
+    bounds = _numbers(fields, "start_frame", "stop_frame")
+    if bounds is None:
+        return None
+    step = re.search(r"step\s*=\s*(\d+)", fields.get("frame_filter", ""))
+    return range(bounds[0], bounds[1] + 1, max(1, int(step[1])) if step else 1)
+
+
+def _numbers(fields: Mapping[str, str], *names: str) -> list[int] | None:
+    try:
+        return [int(fields[name]) for name in names]
+    except (KeyError, ValueError):
+        return None
+
+
+def _time(text: str | None) -> datetime | None:
+    try:
+        time = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)

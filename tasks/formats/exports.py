@@ -1,0 +1,80 @@
+"""Which exports an ingest folder holds, and the label files in each."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from tasks.contracts.errors import PipelineError, first_of
+from tasks.contracts.manifest import MANIFEST, Manifest
+from tasks.contracts.record import read_record
+from tasks.formats.image_files import SUFFIXES as IMAGE_SUFFIXES
+from tasks.formats.labels import LabelFile, Origin
+from tasks.formats.recognition import READS, Reading, Recognised, recognise
+from tasks.formats.video_frames import SUFFIXES as VIDEO_SUFFIXES
+
+
+@dataclass(frozen=True, slots=True)
+class _Export:
+    folder: str  # relative to the ingest folder, "." for that folder itself
+    name: str  # equal for a later version of the same export
+    taken: datetime
+
+
+def find_label_files(raw: Path, reading: Reading) -> list[LabelFile]:
+    """All label files below the ingest folder, newest first.
+
+    Without a manifest every folder that holds labels is an export. Raises PipelineError naming each file or folder
+    that cannot be read, or if there are no labels at all.
+    """
+    if not raw.is_dir():
+        raise PipelineError("folder does not exist", str(raw), "Run ingest, or pass --raw DIR")
+    faults: list[str] = []
+    found = [_label_file(raw, export, recognised, reading) for export, recognised in _exports(raw, faults)]
+    if faults:
+        raise PipelineError("exports cannot be read", f"\n{first_of(faults)}\n", f"Formats that are read: {READS}")
+    if not found:
+        raise PipelineError("no labels found", str(raw), f"Put exports there. Formats that are read: {READS}")
+    return sorted(found, key=lambda file: (-file.written.timestamp(), file.export, str(file.path)))
+
+
+def _exports(raw: Path, faults: list[str]) -> Iterator[tuple[_Export, Recognised]]:
+    if not (raw / MANIFEST).is_file():
+        for recognised in recognise(raw, faults):
+            folder = recognised.folder.relative_to(raw).as_posix()
+            taken = datetime.fromtimestamp(recognised.path.stat().st_mtime, UTC)
+            yield _Export(folder, raw.resolve().name if folder == "." else folder, taken), recognised
+        return
+    for export in read_record(raw / MANIFEST, Manifest).exports:
+        known = len(faults)
+        recognised_here = list(recognise(raw / export.folder, faults))
+        if not recognised_here and len(faults) == known and not _has_media(raw / export.folder):
+            faults.append(f"no known format: {raw / export.folder}, from {export.source}")
+        taken = datetime.fromisoformat(export.taken)
+        for recognised in recognised_here:
+            yield _Export(export.folder, export.name, taken), recognised
+
+
+def _has_media(folder: Path) -> bool:
+    # Images or a video by themselves are joined to labels of other exports.
+    return any(path.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES for path in folder.rglob("*"))
+
+
+def _label_file(raw: Path, export: _Export, recognised: Recognised, reading: Reading) -> LabelFile:
+    # The path too: an export may hold several label files, in which names repeat.
+    inside = recognised.path.relative_to(raw / export.folder).as_posix()
+    origin = Origin(identity=f"{export.name}\0{inside}", title=export.name, subsets=recognised.subsets)
+    return LabelFile(
+        export=export.folder,
+        source=export.name,
+        format=recognised.format,
+        path=recognised.path,
+        folder=recognised.folder,
+        own_folders=tuple(dict.fromkeys([recognised.folder.relative_to(raw).as_posix(), export.folder])),
+        is_video=recognised.is_video,
+        written=recognised.written or export.taken,
+        labels=recognised.labels,
+        read=partial(recognised.read, origin, reading),
+        notes=recognised.notes,
+    )

@@ -1,0 +1,47 @@
+"""What becomes of label names: renamed, left out, or refused as unknown."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tasks.contracts.errors import PipelineError, first_of
+from tasks.formats.labels import LABEL_DROPPED, NO_LABEL
+
+
+@dataclass(slots=True)
+class LabelRules:
+    """The rules, and the unknown labels that have come so far."""
+
+    classes: Sequence[str]  # after renaming; empty: every label is known
+    rename: Mapping[str, str]
+    drop: Sequence[str]  # after renaming
+    unknown: dict[str, tuple[int, str]] = field(default_factory=dict)  # label -> objects, first place
+
+    def why_dropped(self, label: str) -> str | None:
+        """The reason why objects of this label are in no table, if there is one."""
+        if label in self.drop:
+            return LABEL_DROPPED
+        return None if label else NO_LABEL
+
+    def is_unknown(self, label: str) -> bool:
+        """Whether `classes` lacks it."""
+        return bool(self.classes) and label not in self.classes
+
+    def note_unknown(self, label: str, place: str) -> None:
+        """Remember an object of an unknown label."""
+        count, first = self.unknown.get(label, (0, place))
+        self.unknown[label] = (count + 1, first)
+
+    def refuse_unknown(self) -> None:
+        """Raise PipelineError naming every unknown label that has come, and where it stands."""
+        if not self.unknown:
+            return
+        faults = [
+            f"label {label!r}: {count:,} objects, first in {place}"
+            for label, (count, place) in sorted(self.unknown.items())
+        ]
+        raise PipelineError(
+            "labels are not known classes",
+            f"\n{first_of(faults)}\n",
+            f"Known are {', '.join(self.classes)}. Fix them in CVAT, or add them to params.yaml: parse.classes "
+            "(or parse.rename, parse.drop)",
+        )

@@ -1,0 +1,153 @@
+"""Which label formats a folder holds, and what reads each."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from tasks.contracts.errors import PipelineError
+from tasks.formats import xml_stream
+from tasks.formats.coco import coco_subset, coco_to_labels, read_coco
+from tasks.formats.cvat_images import cvat_images_to_labels
+from tasks.formats.cvat_meta import read_meta
+from tasks.formats.cvat_video import cvat_video_to_labels
+from tasks.formats.labels import LabelledImage, Origin, PointShapes
+from tasks.formats.voc import ANNOTATIONS, voc_labels, voc_notes, voc_to_labels
+from tasks.formats.yolo import yolo_to_labels
+from tasks.formats.yolo_layout import YoloLayout, is_data_yaml, read_data_yaml, read_obj_data
+
+READS = "CVAT for images 1.1, CVAT for video 1.1, COCO 1.0, Ultralytics YOLO, YOLO 1.1 and Pascal VOC"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How labels are read, by params."""
+
+    points: PointShapes
+    frame_step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """A body of labels."""
+
+    format: str
+    path: Path  # what the reader opens
+    folder: Path  # that its images lie below, if they came along
+    labels: tuple[str, ...]  # declared
+    read: Callable[[Origin, Reading], Iterator[LabelledImage]]  # the origin stands for images without one of their own
+    written: datetime | None = None
+    is_video: bool = False  # its images, if they came along, are frames of one video
+    subsets: frozenset[str] = frozenset()
+    notes: list[str] = field(default_factory=list)
+
+
+def recognise(folder: Path, faults: list[str]) -> Iterator[Recognised]:
+    """All label files below a folder, sorted by path. What is broken or of another format is added to `faults`."""
+    for place, folders, files in os.walk(folder):
+        folders.sort()
+        if ANNOTATIONS in folders:
+            yield _voc(Path(place))
+            folders.clear()
+            continue
+        for path in sorted(Path(place, name) for name in files):
+            probe = _PROBES.get(path.suffix)
+            try:
+                found = probe(path) if probe else None
+            except PipelineError as error:
+                faults.append(str(error))
+                continue
+            if found is not None:
+                yield found
+                # One file of these stands for all others in and below its folder.
+                if found.format in _OWN_FOLDER:
+                    folders.clear()
+                    break
+
+
+def _xml(path: Path) -> Recognised | None:
+    root = xml_stream.root_tag(path)
+    if root == "annotation":
+        return _voc(path.parent)
+    return _cvat(path) if root == "annotations" else None
+
+
+def _cvat(path: Path) -> Recognised:
+    meta = read_meta(path)
+
+    def read(origin: Origin, reading: Reading) -> Iterator[LabelledImage]:
+        if meta.is_video:
+            return cvat_video_to_labels(path, meta, origin, reading.points, reading.frame_step)
+        return cvat_images_to_labels(path, meta, origin, reading.points)
+
+    kind = "cvat_video" if meta.is_video else "cvat_images"
+    origins = [task.origin for task in (meta.task, *meta.tasks.values()) if task.origin is not None]
+    is_video = meta.is_video or any(origin.is_video for origin in origins)
+    return Recognised(kind, path, path.parent, meta.labels, read, meta.written, is_video)
+
+
+def _json(path: Path) -> Recognised | None:
+    try:
+        content = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise PipelineError("JSON cannot be read", f"{path}: {error}", "Export the labels again") from error
+    keys = content.keys() if isinstance(content, dict) else set()
+    if {"items", "categories"} <= keys:
+        raise PipelineError("Datumaro format", str(path), 'Export as "CVAT for images 1.1"')
+    if path.name == "annotations.json" and (path.parent / "task.json").is_file():
+        raise PipelineError(
+            "backup of a CVAT task", str(path.parent), 'Export its annotations as "CVAT for images 1.1"'
+        )
+    return _coco(path) if {"images", "annotations", "categories"} <= keys else None
+
+
+def _coco(path: Path) -> Recognised:
+    labels = tuple(category.name for category in read_coco(path).categories)
+    subsets = frozenset(filter(None, map(coco_subset, path.parent.glob("*.json"))))
+    folder = path.parent.parent if path.parent.name == "annotations" else path.parent
+    return Recognised(
+        "coco", path, folder, labels, lambda origin, _reading: coco_to_labels(path, origin), subsets=subsets
+    )
+
+
+def _yolo(kind: str, path: Path, layout: YoloLayout) -> Recognised:
+    return Recognised(
+        kind,
+        path,
+        path.parent,
+        tuple(layout.labels.values()),
+        lambda origin, _reading: yolo_to_labels(layout, origin),
+        subsets=frozenset(entry.subset for entry in layout.entries),
+        notes=layout.notes,
+    )
+
+
+def _voc(folder: Path) -> Recognised:
+    return Recognised(
+        "voc",
+        folder,
+        folder,
+        voc_labels(folder),
+        lambda origin, _reading: voc_to_labels(folder, origin),
+        notes=voc_notes(folder),
+    )
+
+
+def _obj_data(path: Path) -> Recognised | None:
+    return _yolo("yolo", path, read_obj_data(path)) if path.name == "obj.data" else None
+
+
+def _yaml(path: Path) -> Recognised | None:
+    return _yolo("ultralytics_yolo", path, read_data_yaml(path)) if is_data_yaml(path) else None
+
+
+_PROBES: dict[str, Callable[[Path], Recognised | None]] = {
+    ".data": _obj_data,
+    ".yaml": _yaml,
+    ".yml": _yaml,
+    ".xml": _xml,
+    ".json": _json,
+}
+_OWN_FOLDER = frozenset({"ultralytics_yolo", "yolo", "voc"})

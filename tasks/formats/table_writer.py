@@ -1,0 +1,196 @@
+"""Writes labelled images as the canonical tables, a bounded number at a time, and counts them."""
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.contracts.images import image_path
+from tasks.contracts.tables import BOX, IMAGES, OBJECTS
+from tasks.formats.image_facts import ImageFacts, image_facts
+from tasks.formats.image_files import Ambiguous
+from tasks.formats.label_rules import LabelRules
+from tasks.formats.object_columns import ObjectColumns, object_columns
+from tasks.formats.placing import PlacedImage
+from tasks.formats.tally import CONVERTED, KEPT, Tally
+
+_CHUNK_OBJECTS = 8000
+_CHUNK_IMAGES = 2_000
+_ROW_GROUP = 50_000
+_READERS = 8  # threads that hash files and read headers
+
+
+class TableWriter:
+    """Holds the two Parquet files open. A context manager: leaving it completes them."""
+
+    def __init__(self, raw: Path, annotations: Path, rules: LabelRules, tally: Tally) -> None:
+        self._raw, self._annotations, self._rules, self._tally = raw, annotations, rules, tally
+        self._chunk: list[PlacedImage] = []  # of one label file
+        self._chunk_objects = 0
+        self._empty: dict[str, str] = {}  # image id -> export
+        self.used: set[str] = set()  # files of images, as in images.parquet
+
+    def __enter__(self) -> Self:
+        self._stack = ExitStack()
+        self._pool = self._stack.enter_context(ThreadPoolExecutor(_READERS))
+        self._images = self._open("images.parquet", IMAGES, unique=["image_id", "name", "file", "sha256"])
+        self._objects = self._open("objects.parquet", OBJECTS, unique=["object_id", *BOX, "points"])
+        return self
+
+    def _open(self, name: str, schema: pa.Schema, unique: list[str]) -> "_RowGroups":
+        # A dictionary of values that never repeat only costs.
+        repeated = [column for column in schema.names if column not in unique]
+        file = pq.ParquetWriter(self._annotations / name, schema, compression="zstd", use_dictionary=repeated)
+        return _RowGroups(self._stack.enter_context(file))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._write()
+            self._images.flush()
+            self._objects.flush()
+            for export in self._empty.values():
+                self._tally.image(export, "empty")
+        self._stack.__exit__(kind, error, trace)
+
+    def add(self, placed: PlacedImage) -> None:
+        """Take an image with its objects."""
+        if self._chunk and self._chunk[0].label_file is not placed.label_file:
+            self._write()
+        self._chunk.append(placed)
+        self._chunk_objects += len(placed.image.objects)
+        if self._chunk_objects >= _CHUNK_OBJECTS or len(self._chunk) >= _CHUNK_IMAGES:
+            self._write()
+
+    def _write(self) -> None:
+        if not self._chunk:
+            return
+        chunk, self._chunk, self._chunk_objects = self._chunk, [], 0
+        facts = self._facts(chunk)
+        sizes = [_size(placed, fact) for placed, fact in zip(chunk, facts, strict=True)]
+        self._write_images(chunk, facts, sizes)
+        self._write_objects(chunk, sizes)
+
+    def _facts(self, chunk: list[PlacedImage]) -> list[ImageFacts | None]:
+        paths = [image_path(one.file, self._raw, self._annotations) for one in chunk if isinstance(one.file, str)]
+        found = self._pool.map(image_facts, paths)
+        return [self._own(one, next(found)) if isinstance(one.file, str) else None for one in chunk]
+
+    def _own(self, placed: PlacedImage, fact: ImageFacts) -> ImageFacts | None:
+        # From another export, a picture of the same name but another size is another picture.
+        if placed.is_own or placed.image.width is None or fact.size_wh == (placed.image.width, placed.image.height):
+            return fact
+        placed.file = None
+        return None
+
+    def _write_images(
+        self, chunk: list[PlacedImage], facts: list[ImageFacts | None], sizes: list[tuple[int, int]]
+    ) -> None:
+        rows, kinds = [], []
+        for placed, fact, size_wh in zip(chunk, facts, sizes, strict=True):
+            if placed.objects_before is not None:
+                continue
+            kinds.append(self._kind(placed, fact))
+            image = placed.image
+            rows.append(
+                (
+                    placed.image_id,
+                    image.name,
+                    placed.file if isinstance(placed.file, str) else None,
+                    fact.sha256 if fact else None,
+                    *size_wh,
+                    placed.label_file.source,
+                    image.subset,
+                    image.origin.task_id,
+                    image.frame,
+                    placed.group,
+                    fact is not None and fact.size_wh is not None,
+                )
+            )
+        for kind, count in Counter(kinds).items():
+            self._tally.images[chunk[0].label_file.export, kind] += count
+        self._tally.images[chunk[0].label_file.export, "declared"] += len(kinds)
+        if rows:
+            columns = zip(*rows, strict=True)
+            arrays = [pa.array(values, kind) for values, kind in zip(columns, IMAGES.types, strict=True)]
+            self._images.add(pa.Table.from_arrays(arrays, schema=IMAGES))
+
+    def _kind(self, placed: PlacedImage, fact: ImageFacts | None) -> str:
+        """Whether an image is held; what is wrong with it goes to the tally by name."""
+        image, export = placed.image, placed.label_file.export
+        if isinstance(placed.file, Ambiguous):
+            self._tally.name(export, "ambiguous", f"{image.name} ({', '.join(placed.file.files[:3])})")
+            return "ambiguous"
+        if fact is None or placed.file is None:
+            self._tally.name(export, "missing", image.name)
+            return "missing"
+        self.used.add(placed.file)
+        if fact.size_wh is None:
+            self._tally.image(export, "unreadable")
+            self._tally.name(export, "unreadable", image.name)
+        elif image.width is not None and (image.width, image.height) != fact.size_wh:
+            given, real = f"{image.width}x{image.height}", f"{fact.size_wh[0]}x{fact.size_wh[1]}"
+            self._tally.image(export, "size_mismatches")
+            self._tally.name(export, "size_mismatches", f"{image.name} is {real}, labelled as {given}")
+        return "held"
+
+    def _write_objects(self, chunk: list[PlacedImage], sizes: list[tuple[int, int]]) -> None:
+        per_image = [0] * len(chunk)
+        if any(placed.image.objects for placed in chunk):
+            columns = object_columns(chunk, sizes, self._rules)
+            export = chunk[0].label_file.export
+            for fate, count in Counter(zip(columns.shapes, columns.labels, columns.outcomes, strict=True)).items():
+                self._tally.objects[export, *fate] += count
+            self._tally.clipped += columns.clipped
+            self._note(chunk, columns)
+            self._objects.add(columns.table)
+            per_image = columns.per_image
+        for placed, count in zip(chunk, per_image, strict=True):
+            if count:
+                # Its label file may have listed it before, without objects.
+                self._empty.pop(placed.image_id, None)
+            elif placed.objects_before is None:
+                self._empty[placed.image_id] = placed.label_file.export
+
+    def _note(self, chunk: list[PlacedImage], columns: ObjectColumns) -> None:
+        unknown = {label for label in set(columns.labels) if self._rules.is_unknown(label)}
+        if not unknown and all(outcome in (KEPT, CONVERTED) for outcome in set(columns.outcomes)):
+            return
+        for row, (label, outcome) in enumerate(zip(columns.labels, columns.outcomes, strict=True)):
+            placed = chunk[columns.owners[row]]
+            if outcome not in (KEPT, CONVERTED):
+                place = f"{placed.label_file.export}: {placed.image.name}, {columns.shapes[row]}, {label}"
+                self._tally.example(outcome, place)
+            elif label in unknown:
+                self._rules.note_unknown(label, f"{placed.label_file.path}, image {placed.image.name}")
+
+
+class _RowGroups:
+    """Gathers rows until they are worth a group of their own: small groups cost more than their rows."""
+
+    def __init__(self, file: pq.ParquetWriter) -> None:
+        self._file = file
+        self._tables: list[pa.Table] = []
+
+    def add(self, table: pa.Table) -> None:
+        self._tables.append(table)
+        if sum(map(len, self._tables)) >= _ROW_GROUP:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._tables:
+            self._file.write_table(pa.concat_tables(self._tables))
+            self._tables = []
+
+
+def _size(placed: PlacedImage, fact: ImageFacts | None) -> tuple[int, int]:
+    # The image is right about its own size; 0 stands for unknown.
+    if fact is not None and fact.size_wh is not None:
+        return fact.size_wh
+    return placed.image.width or 0, placed.image.height or 0

@@ -1,0 +1,109 @@
+"""Frames out of the video that was labelled, exactly those that a label file names."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from tasks.contracts.errors import PipelineError
+from tasks.formats.image_files import ImageFiles
+from tasks.formats.labels import LabelFile, LabelledImage
+
+SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".mts"})
+FrameFormat = Literal["jpg", "png"]
+_ENCODING: dict[str, list[int]] = {".jpg": [cv2.IMWRITE_JPEG_QUALITY, 95], ".png": []}
+
+
+class VideoFrames:
+    """Gives frames of labelled videos their image files, in `frames/` of the annotations folder."""
+
+    def __init__(self, raw: Path, annotations: Path, image_format: FrameFormat) -> None:
+        """Look for videos once."""
+        self._annotations, self._format = annotations, image_format
+        self._videos = sorted(path for path in raw.rglob("*") if path.suffix.lower() in SUFFIXES)
+        self._files: dict[tuple[Path, int], str] = {}  # decoded so far, as in images.parquet
+
+    def with_files(
+        self, images: Iterable[LabelledImage], label_file: LabelFile, image_files: ImageFiles
+    ) -> Iterator[LabelledImage]:
+        """The same images; where no image file is held but the video is, its frames are decoded."""
+        if not self._videos:
+            yield from images
+            return
+        held = list(images)
+        wanted: dict[Path, dict[int, LabelledImage]] = defaultdict(dict)
+        for image in held:
+            video = self._video(image.video_name, label_file)
+            if video is None or image.frame is None or image.left_out is not None:
+                continue
+            if not image_files.find_below(label_file.own_folders, image.name, image.subset, image.origin.subsets):
+                wanted[video][image.frame] = image
+        for video, frames in wanted.items():
+            self._decode(video, frames, label_file)
+            for number, image in frames.items():
+                image.file = self._files.get((video, number))
+        yield from held
+
+    def _video(self, name: str | None, label_file: LabelFile) -> Path | None:
+        """The video of that name, the one in the label file's own folder first; else the only one in that folder."""
+        beside = [video for video in self._videos if video.is_relative_to(label_file.folder)]
+        named = [video for video in (*beside, *self._videos) if video.name == name]
+        if named:
+            return named[0]
+        return beside[0] if len(beside) == 1 else None
+
+    def _decode(self, video: Path, wanted: dict[int, LabelledImage], label_file: LabelFile) -> None:
+        missing = {number for number in wanted if (video, number) not in self._files}
+        # Two videos of one name in different folders keep apart.
+        folder = Path("frames") / f"{video.stem}-{hashlib.sha256(str(video).encode()).hexdigest()[:8]}"
+        (self._annotations / folder).mkdir(parents=True, exist_ok=True)
+        for number, pixels in decode_frames(video, missing):
+            image = wanted[number]
+            height, width = pixels.shape[:2]
+            if image.width is not None and (image.width, image.height) != (width, height):
+                given = f"{image.width}x{image.height}"
+                label_file.notes.append(f"{video.name} is {width}x{height}, not the labelled {given}: not decoded")
+                return
+            file = folder / f"frame_{number:06d}.{self._format}"
+            _write_image(self._annotations / file, pixels)
+            self._files[video, number] = file.as_posix()
+
+
+def decode_frames(video: Path, wanted: Collection[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """Decode frames, BGR, turned upright as the video's metadata says.
+
+    Frames are counted from 0 in the order of display, as CVAT counts them; seeking would not be exact. Stops after the
+    last one wanted. Raises PipelineError if the file cannot be decoded; a video that is too short just ends.
+    """
+    # It loads the codecs, which takes seconds of nobody's time who has no video.
+    import av  # noqa: PLC0415
+
+    last = max(wanted, default=-1)
+    try:
+        with av.open(str(video)) as container:
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            progress = tqdm(total=last + 1, desc=video.name, unit="frame", disable=None, leave=False)
+            for number, frame in enumerate(container.decode(stream)):
+                progress.update()
+                if number in wanted:
+                    pixels = frame.to_ndarray(format="bgr24")
+                    # Counter-clockwise degrees, by quarters.
+                    yield number, np.ascontiguousarray(np.rot90(pixels, k=frame.rotation // 90 % 4))
+                if number >= last:
+                    break
+            progress.close()
+    except (av.FFmpegError, IndexError) as error:
+        raise PipelineError("video cannot be decoded", f"{video}: {error}", "Replace the file or remove it") from error
+
+
+def _write_image(path: Path, pixels: NDArray[np.uint8]) -> None:
+    is_written, data = cv2.imencode(path.suffix, pixels, _ENCODING[path.suffix])
+    assert is_written, f"{path.suffix} cannot be encoded"
+    path.write_bytes(data.tobytes())

@@ -1,0 +1,133 @@
+"""XML as a stream of elements, with constant memory, and with every document type refused.
+
+Entities, internal or external, can only be declared in a document type; CVAT and VOC never write one.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from lxml import etree
+
+from tasks.contracts.errors import PipelineError
+
+_CHUNK_BYTES = 1 << 16
+
+
+class Target(Protocol):
+    """What hears of elements as they are read."""
+
+    def start(self, tag: str, attributes: Mapping[str, str]) -> None:
+        """An element opens."""
+
+    def end(self, tag: str) -> None:
+        """An element closes."""
+
+    def data(self, text: str) -> None:
+        """Text, possibly in several pieces."""
+
+
+class _Refusing:
+    """Hands elements on to a target, and stops at a document type."""
+
+    def __init__(self, target: Target) -> None:
+        # Bound methods are looked up once; they are called for every element.
+        self.start, self.end, self.data = target.start, target.end, target.data
+
+    def doctype(self, name: str, _public_id: str | None, _system_id: str | None) -> None:
+        raise DocumentTypeError(name)
+
+    def close(self) -> None:
+        """Nothing is kept."""
+
+
+class DocumentTypeError(Exception):
+    """The document declares a type."""
+
+
+def feed(path: Path, target: Target) -> Iterator[None]:
+    """Read a file into `target`, yielding after every 64 KiB so that the caller can take what was found.
+
+    Raises PipelineError if it is not well-formed XML, is cut short, or declares a document type.
+    """
+    parser = etree.XMLParser(
+        target=_Refusing(target),  # type: ignore[arg-type]  # lxml's stubs ask for handlers that it calls only if there
+        # With False, lxml hands `&amp;` in attributes on as `&#38;`. No entity can be declared, see above.
+        resolve_entities="internal",  # type: ignore[arg-type]  # lxml's stubs know no third value yet
+        no_network=True,
+        load_dtd=False,
+        huge_tree=False,
+    )
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                parser.feed(chunk)
+                yield
+        parser.close()
+    except DocumentTypeError as error:
+        raise PipelineError(
+            f"XML declares a document type ({error}), through which entities could be smuggled in",
+            str(path),
+            "CVAT writes none: export the labels again",
+        ) from error
+    except etree.XMLSyntaxError as error:
+        raise PipelineError("XML cannot be read", f"{path}: {error.msg}", "Export the labels again") from error
+    yield
+
+
+def root_tag(path: Path) -> str:
+    """The name of a document's first element; the rest is not read."""
+    target = _Root()
+    try:
+        for _ in feed(path, target):
+            pass
+    except _RootRead:
+        pass
+    return target.tag
+
+
+class _RootRead(Exception):  # noqa: N818 - not an error: the rest of the file is not needed
+    """The first element has come."""
+
+
+class _Root:
+    """Stops at the first element."""
+
+    tag = ""
+
+    def start(self, tag: str, _attributes: Mapping[str, str]) -> None:
+        self.tag = tag
+        raise _RootRead
+
+    def end(self, tag: str) -> None:
+        """Never called."""
+
+    def data(self, text: str) -> None:
+        """Nothing is kept."""
+
+
+class _Tree:
+    """Keeps everything."""
+
+    def __init__(self) -> None:
+        self._builder = etree.TreeBuilder()
+
+    def start(self, tag: str, attributes: Mapping[str, str]) -> None:
+        self._builder.start(tag, dict[str | bytes, str | bytes](attributes.items()))
+
+    def end(self, tag: str) -> None:
+        self._builder.end(tag)
+
+    def data(self, text: str) -> None:
+        self._builder.data(text)
+
+    def close(self) -> etree._Element:
+        return self._builder.close()
+
+
+def read_tree(path: Path) -> etree._Element:
+    """Read a small document whole; the same documents are refused."""
+    tree = _Tree()
+    for _ in feed(path, tree):
+        pass
+    return tree.close()

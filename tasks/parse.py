@@ -1,0 +1,116 @@
+"""Parse: read every export into one pair of tables and a ledger.
+
+In:
+  raw/manifest.json             exports held; without it every folder that holds labels is an export
+  raw/<export>/...              label files and images, as they came
+
+Out:
+  annotations/images.parquet    one row per image or video frame
+  annotations/objects.parquet   one row per object that has a box
+  annotations/ledger.json       what became of every object
+  annotations/frames/           frames decoded from videos
+
+Params: parse
+
+Example:
+  python -m tasks.parse --raw data/raw --annotations data/annotations
+"""
+
+import gc
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from pydantic import Field
+
+from tasks.contracts.ledger import Ledger
+from tasks.contracts.params import Params, read_params
+from tasks.contracts.record import write_record
+from tasks.contracts.stage import run, whole_output
+from tasks.formats.exports import find_label_files
+from tasks.formats.image_files import ImageFiles
+from tasks.formats.label_rules import LabelRules
+from tasks.formats.placing import Placer
+from tasks.formats.recognition import Reading
+from tasks.formats.table_writer import TableWriter
+from tasks.formats.tally import Tally
+from tasks.formats.video_frames import VideoFrames
+
+log = logging.getLogger(__name__)
+
+
+class ParseParams(Params):
+    """Section `parse`."""
+
+    classes: list[str] = Field(description="labels to expect, after renaming; empty: every label found")
+    rename: dict[str, str] = Field(description="label as labelled -> label in the tables")
+    drop: list[str] = Field(description="labels to leave out, after renaming")
+    points: Literal["ledger", "hull"] = Field(description="points: counted only, or boxed where a set has an extent")
+    frame_step: int = Field(ge=1, description="of CVAT videos, every n-th frame of the task")
+    frame_format: Literal["jpg", "png"] = Field(description="of frames decoded from video files")
+    group_by: Literal["auto", "folder", "task", "source", "image"] = Field(
+        description="what a split never divides; auto: the video, else the scene folder, else the CVAT task"
+    )
+
+
+def parse(raw: Path, annotations: Path, params: ParseParams) -> Ledger:
+    """Read everything below `raw` into the two tables in the new folder `annotations`, and count it."""
+    label_files = find_label_files(raw, Reading(params.points, params.frame_step))
+    image_files = ImageFiles(raw, [file.own_folders[0] for file in label_files if file.is_video])
+    tally = Tally()
+    rules = LabelRules(params.classes, params.rename, params.drop)
+    placer = Placer(image_files, params.group_by, params.rename, tally)
+    frames = VideoFrames(raw, annotations, params.frame_format)
+    with _without_cycle_search(), TableWriter(raw, annotations, rules, tally) as tables:
+        for label_file in label_files:
+            for image in frames.with_files(label_file.read(), label_file, image_files):
+                placed = placer.place(image, label_file)
+                if placed is not None:
+                    tables.add(placed)
+    rules.refuse_unknown()
+    tally.label_files(label_files, params.rename)
+    tally.files_without_labels = len(image_files.paths) - sum(file.startswith("raw/") for file in tables.used)
+    return tally.ledger(label_file.export for label_file in label_files)
+
+
+@contextmanager
+def _without_cycle_search() -> Iterator[None]:
+    # Millions of small objects come and go, none of them in a cycle: looking for some costs a tenth of the time.
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def main(
+    raw: Annotated[Path, typer.Option(help="folder that ingest wrote")],
+    annotations: Annotated[Path, typer.Option(help="folder for tables, ledger and frames; replaced whole")],
+    params: Annotated[Path, typer.Option(help="params file")] = Path("params.yaml"),
+) -> None:
+    """Run the stage."""
+    settings = read_params(params, "parse", ParseParams)
+    started = time.monotonic()
+    log.info("parse labels below %s", raw)
+    with whole_output(annotations) as partial:
+        partial.mkdir()
+        ledger = parse(raw, partial, settings)
+        write_record(ledger, partial / "ledger.json")
+    objects, classes = ledger.objects, sum(counts.total > counts.dropped for counts in ledger.labels.values())
+    log.info(
+        "parsed %s images, %s boxes of %d classes from %d exports in %.1f s (%s objects dropped, see ledger.json)",
+        f"{ledger.images.declared - ledger.images.superseded - ledger.images.skipped:,}",
+        f"{objects.kept + objects.converted:,}",
+        classes,
+        len(ledger.exports),
+        time.monotonic() - started,
+        f"{objects.dropped:,}",
+    )
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,86 @@
+"""Pascal VOC."""
+
+from pathlib import Path
+
+import pytest
+
+from tasks.contracts.errors import PipelineError
+from tasks.formats.labels import NOT_NUMBERS, LabelledImage, Origin
+from tasks.formats.voc import voc_labels, voc_notes, voc_to_labels
+from tests.parse_fixture import objects_of
+
+OBJECT = """<object><name>car</name><pose>Left</pose><truncated>{truncated}</truncated><occluded>1</occluded>
+<difficult>0</difficult><bndbox><xmin>{x}</xmin><ymin>2.5</ymin><xmax>30</xmax><ymax>40</ymax></bndbox>
+<part><name>wheel</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>2</xmax><ymax>2</ymax></bndbox></part>
+<attributes><attribute><name>rotation</name><value>{rotation}</value></attribute>
+<attribute><name>lane</name><value>2</value></attribute></attributes></object>"""
+
+
+def annotation(name: str, *, x: str = "10", truncated: int = 0, rotation: float = 0) -> str:
+    one = OBJECT.format(x=x, truncated=truncated, rotation=rotation)
+    return (
+        f"<annotation><filename>{name}</filename><size><width>100</width><height>80</height></size>{one}</annotation>"
+    )
+
+
+def read(folder: Path, files: dict[str, str]) -> list[LabelledImage]:
+    for path, text in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+    return list(voc_to_labels(folder, Origin("export", "export")))
+
+
+def test_image_comes_with_size_subset_and_objects(tmp_path: Path) -> None:
+    files = {"Annotations/a.xml": annotation("a.jpg", truncated=1), "ImageSets/Main/train.txt": "a\nb\n"}
+    first, second = read(tmp_path, files)
+    assert (first.name, first.width, first.height, first.subset) == ("a.jpg", 100, 80, "train")
+    found = objects_of(first)[0]
+    assert (found.label, found.shape, found[2:6], found.occluded) == ("car", "box", (10, 2.5, 30, 40), True)
+    assert found.details.truncated
+    assert found.details.attributes == {"pose": "Left", "difficult": "0", "lane": "2"}
+    assert (second.name, second.subset, second.objects) == ("b", "train", [])
+
+
+def test_rotated_box_becomes_its_hull(tmp_path: Path) -> None:
+    found = objects_of(read(tmp_path, {"Annotations/a.xml": annotation("a.jpg", rotation=90)})[0])[0]
+    assert (found.shape, found.details.rotation) == ("rotated_box", 90)
+    assert found[2:6] == pytest.approx((1.25, 11.25, 38.75, 31.25))
+
+
+def test_coordinate_that_is_no_number_is_told(tmp_path: Path) -> None:
+    images = read(tmp_path, {"Annotations/a.xml": annotation("a.jpg", x="?")})
+    assert objects_of(images[0])[0].details.refused == NOT_NUMBERS
+
+
+def test_narrower_subset_is_meant_and_lists_per_class_are_not(tmp_path: Path) -> None:
+    lists = {
+        "ImageSets/Main/trainval.txt": "a\n",
+        "ImageSets/Main/val.txt": "a\n",
+        "ImageSets/Main/car_val.txt": "b  1\n",
+    }
+    assert [
+        (found.name, found.subset) for found in read(tmp_path, {"Annotations/a.xml": annotation("a.jpg")} | lists)
+    ] == [("a.jpg", "val")]
+
+
+def test_loose_files_are_read(tmp_path: Path) -> None:
+    assert [found.name for found in read(tmp_path, {"b.xml": annotation("b.jpg"), "a.xml": annotation("a.jpg")})] == [
+        "a.jpg",
+        "b.jpg",
+    ]
+
+
+def test_other_xml_among_them_is_named(tmp_path: Path) -> None:
+    with pytest.raises(PipelineError, match=r"<annotations> is not Pascal VOC: .*b\.xml"):
+        read(tmp_path, {"Annotations/b.xml": "<annotations/>"})
+
+
+def test_labels_are_declared_by_the_label_map(tmp_path: Path) -> None:
+    (tmp_path / "labelmap.txt").write_text("# label:color_rgb:parts:actions\nbackground:0,0,0::\ncar:128,0,0::\n")
+    assert voc_labels(tmp_path) == ("car",)
+
+
+def test_masks_that_are_not_read_are_noted(tmp_path: Path) -> None:
+    (tmp_path / "SegmentationObject").mkdir()
+    (tmp_path / "SegmentationObject" / "a.png").touch()
+    assert voc_notes(tmp_path) == ["1 instance masks in SegmentationObject are not read, only boxes are"]

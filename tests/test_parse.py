@@ -1,0 +1,299 @@
+"""From exports to tables and a ledger."""
+
+import json
+import logging
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from tasks.contracts.errors import PipelineError
+from tasks.contracts.images import image_path, read_image
+from tasks.contracts.ledger import Counts, Ledger
+from tasks.contracts.manifest import Export, Manifest
+from tasks.contracts.record import read_record, write_record
+from tasks.formats.labels import FRAME_SKIPPED, INVERTED, LABEL_DROPPED, NO_AREA, NO_LABEL, NO_PLACE, POINTS_ALONE
+from tasks.parse import main
+from tests.conftest import REPOSITORY
+from tests.cvat_fixture import BOX, box, document, image, task_meta, track, track_box, video_meta, write
+from tests.parse_fixture import run, write_image
+
+
+def test_every_kind_of_object_is_in_a_table_or_in_the_ledger_with_its_reason(tmp_path: Path) -> None:
+    shapes = [
+        BOX,
+        box(more='rotation="45"'),
+        '<ellipse label="car" cx="50" cy="40" rx="20" ry="10" rotation="30"/>',
+        '<polygon label="car" points="1,2;5,1;4,9"/>',
+        '<polyline label="car" points="1,2;5,9"/>',
+        '<polyline label="car" points="1,2;5,2"/>',
+        '<points label="car" points="1,2;5,9"/>',
+        '<mask label="car" rle="4, 1, 4" left="7" top="3" width="3" height="3"/>',
+        '<skeleton label="car"><points label="a" outside="0" points="1,1"/><points label="b" points="5,5"/></skeleton>',
+        '<tag label="car"/>',
+        box("van"),
+        box(""),
+        box("bus"),
+        box(xtl=30, xbr=10),
+        box(xbr=10),
+        box(xtl=-5, xbr=130),
+        box(xtl=200, xbr=230),
+        box(xtl=float("nan")),
+        box(xtl=0, ytl=0, xbr=100, ybr=80),
+    ]
+    write(
+        tmp_path / "raw" / "annotations.xml", document(image("a.jpg", *shapes), meta=task_meta(labels=("car", "bus")))
+    )
+    parsed = run(tmp_path / "raw", drop=["bus"])
+    ledger = parsed.ledger
+    assert ledger.objects == Counts(total=19, kept=4, converted=6, dropped=9)
+    assert ledger.dropped == {
+        NO_AREA: 2,
+        POINTS_ALONE: 1,
+        NO_PLACE: 1,
+        NO_LABEL: 1,
+        LABEL_DROPPED: 1,
+        INVERTED: 1,
+        "wholly outside the image": 1,
+        "coordinates missing or not numbers": 1,
+    }
+    assert len(parsed.objects) == 10
+    assert (ledger.clipped, list(parsed.objects[parsed.objects["truncated"]]["x_min"])) == (1, [0])
+    assert ledger.undeclared_labels == ["", "van"]
+    assert ledger.shapes["polyline"] == Counts(total=2, kept=0, converted=1, dropped=1)
+    assert ledger.dropped_examples[NO_PLACE] == [".: a.jpg, tag, car"]
+    assert ledger.exports["."].objects == ledger.objects
+
+
+def test_fields_of_an_object_are_kept(tmp_path: Path) -> None:
+    given = 'label="car" source="auto" occluded="1" points="1,2;5,1;4,9" z_order="3"'
+    shape = f'<polygon {given}><attribute name="ä">"1"</attribute></polygon>'
+    write(tmp_path / "raw" / "annotations.xml", document(image("a.jpg", shape, BOX)))
+    first, second = run(tmp_path / "raw").objects.to_dict("records")
+    assert (first["shape"], first["source"], first["occluded"], first["z_order"]) == ("polygon", "auto", True, 3)
+    assert json.loads(first["attributes"]) == {"ä": '"1"'}
+    assert json.loads(first["points"]) == [[1, 2], [5, 1], [4, 9]]
+    assert second["attributes"] == "{}"
+    assert pd.isna(second["points"])
+
+
+def test_images_without_objects_are_negatives(tmp_path: Path) -> None:
+    write(
+        tmp_path / "raw" / "annotations.xml", document(image("a.jpg", BOX), image("b.jpg"), image("c.jpg", box(xbr=10)))
+    )
+    parsed = run(tmp_path / "raw")
+    assert (len(parsed.images), parsed.ledger.images.empty) == (3, 2)
+
+
+def test_any_number_of_images_is_written(tmp_path: Path) -> None:
+    # Full batches, none of them begun.
+    write(tmp_path / "raw" / "annotations.xml", document(*(image(f"{number}.jpg") for number in range(4_000))))
+    assert len(run(tmp_path / "raw").images) == 4_000
+
+
+def test_image_is_right_about_its_size_and_boxes_stay(tmp_path: Path) -> None:
+    write(tmp_path / "raw" / "annotations.xml", document(image("a.jpg", box(xtl=110, xbr=150), width=100, height=80)))
+    write_image(tmp_path / "raw" / "images" / "a.jpg", 200, 90)
+    parsed = run(tmp_path / "raw")
+    assert parsed.ledger.size_mismatches == [".: a.jpg is 200x90, labelled as 100x80"]
+    assert parsed.images.iloc[0][["width", "height"]].tolist() == [200, 90]
+    assert parsed.objects.iloc[0][["x_min", "x_max"]].tolist() == [110, 150]
+
+
+def test_turned_image_is_as_large_as_people_see_it(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    write(tmp_path / "raw" / "annotations.xml", document(image("a.jpg", box(ybr=95), width=80, height=100)))
+    write_image(tmp_path / "raw" / "images" / "a.jpg", 100, 80, exif=exif)
+    parsed = run(tmp_path / "raw")
+    row = parsed.images.iloc[0]
+    assert (row["width"], row["height"], parsed.ledger.images.size_mismatches) == (80, 100, 0)
+    assert read_image(image_path(row["file"], tmp_path / "raw", parsed.folder)).shape == (100, 80, 3)
+    assert parsed.objects.iloc[0]["y_max"] == 95
+
+
+def test_unreadable_image_is_named_and_the_run_goes_on(tmp_path: Path) -> None:
+    write(tmp_path / "raw" / "annotations.xml", document(image("a.jpg", BOX), image("b.jpg", BOX)))
+    write_image(tmp_path / "raw" / "images" / "b.jpg")
+    (tmp_path / "raw" / "images" / "a.jpg").write_bytes(b"no image")
+    parsed = run(tmp_path / "raw")
+    assert parsed.images["readable"].tolist() == [False, True]
+    assert (parsed.ledger.images.held, parsed.ledger.unreadable) == (2, [".: a.jpg"])
+
+
+def test_missing_and_ambiguous_images_are_named(tmp_path: Path) -> None:
+    write(tmp_path / "raw" / "labels" / "annotations.xml", document(image("a.jpg"), image("b.jpg")))
+    write_image(tmp_path / "raw" / "one" / "b.jpg", colour=1)
+    write_image(tmp_path / "raw" / "two" / "b.jpg", colour=200)
+    parsed = run(tmp_path / "raw")
+    assert parsed.images["file"].isna().all()
+    assert not parsed.images["readable"].any()
+    assert parsed.ledger.missing == ["labels: a.jpg"]
+    assert parsed.ledger.ambiguous == ["labels: b.jpg (one/b.jpg, two/b.jpg)"]
+    assert parsed.ledger.files_without_labels == 2
+
+
+def test_picture_of_another_size_elsewhere_is_not_the_image(tmp_path: Path) -> None:
+    write(tmp_path / "raw" / "labels" / "annotations.xml", document(image("a.jpg", width=100, height=80)))
+    write_image(tmp_path / "raw" / "loose" / "a.jpg", 200, 90)
+    parsed = run(tmp_path / "raw")
+    assert (parsed.images.iloc[0]["width"], parsed.ledger.missing) == (100, ["labels: a.jpg"])
+
+
+def test_same_names_in_subsets_are_different_images(tmp_path: Path) -> None:
+    images = [image("a.jpg", BOX, more=f'subset="{subset}" task_id="3"') for subset in ("Train", "Test")]
+    write(tmp_path / "raw" / "annotations.xml", document(*images, meta=""))
+    for colour, subset in enumerate(("Train", "Test")):
+        write_image(tmp_path / "raw" / "images" / subset / "a.jpg", colour=colour)
+    parsed = run(tmp_path / "raw")
+    assert parsed.images["file"].tolist() == ["raw/images/Train/a.jpg", "raw/images/Test/a.jpg"]
+    assert parsed.images["image_id"].is_unique
+    assert parsed.images["sha256"].is_unique
+
+
+def test_newer_export_of_a_task_supersedes_the_older_one(tmp_path: Path) -> None:
+    older = document(image("a.jpg", BOX, BOX), image("b.jpg", BOX), meta=task_meta(dumped="2026-01-01 00:00:00+00:00"))
+    newer = document(image("a.jpg", box("bus")), meta=task_meta(labels=("bus",), dumped="2026-02-01 00:00:00+00:00"))
+    write(tmp_path / "raw" / "z_older" / "annotations.xml", older)
+    write(tmp_path / "raw" / "a_newer" / "annotations.xml", newer)
+    parsed = run(tmp_path / "raw")
+    assert parsed.boxes("name", "source").keys() == {("a.jpg", "a_newer"), ("b.jpg", "z_older")}
+    assert parsed.objects["label"].tolist() == ["bus", "car"]
+    assert parsed.ledger.dropped == {"superseded by a_newer": 2}
+    assert parsed.ledger.exports["z_older"].superseded_by == ["a_newer"]
+    assert (parsed.ledger.images.declared, parsed.ledger.images.superseded) == (3, 1)
+
+
+def test_later_version_of_a_named_export_supersedes_the_earlier_one(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    exports = []
+    for folder, day, label in (("coco", "01", "car"), ("coco-1a2b3c4d", "02", "bus")):
+        content = {
+            "categories": [{"id": 1, "name": label}],
+            "images": [{"id": 1, "file_name": "a.jpg", "width": 100, "height": 80}],
+            "annotations": [{"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4]}],
+        }
+        write(raw / folder / "annotations" / "instances_default.json", json.dumps(content))
+        exports.append(
+            Export(
+                name="coco", folder=folder, source="s", sha256="", bytes=1, files=1, taken=f"2026-01-{day}T00:00:00Z"
+            )
+        )
+    write_record(Manifest(exports=exports), raw / "manifest.json")
+    parsed = run(raw)
+    assert parsed.objects["label"].tolist() == ["bus"]
+    assert parsed.images["source"].tolist() == ["coco"]
+    assert parsed.ledger.exports["coco"].superseded_by == ["coco-1a2b3c4d"]
+
+
+def test_labels_are_renamed_and_dropped(tmp_path: Path) -> None:
+    write(tmp_path / "raw" / "annotations.xml", document(image("a.jpg", box("Cats"), box("Cat"), box("Dog"))))
+    parsed = run(tmp_path / "raw", rename={"Cats": "Cat"}, drop=["Dog"], classes=["Cat"])
+    assert parsed.objects["label"].tolist() == ["Cat", "Cat"]
+    assert parsed.ledger.labels["Cat"].kept == 2
+    assert parsed.ledger.labels["Dog"].dropped == 1
+
+
+def test_unknown_labels_are_refused_all_at_once_with_places_and_choices(tmp_path: Path) -> None:
+    write(
+        tmp_path / "raw" / "job_17" / "annotations.xml",
+        document(image("a.jpg", box("car")), image("b.jpg", box("carr"))),
+    )
+    write(tmp_path / "raw" / "job_18" / "annotations.xml", document(image("c.jpg", box("bus"), box("bus")), meta=""))
+    with pytest.raises(PipelineError) as caught:
+        run(tmp_path / "raw", classes=["car", "van"])
+    message = str(caught.value)
+    assert "label 'bus': 2 objects, first in" in message
+    assert "job_17/annotations.xml, image b.jpg" in message
+    assert "Known are car, van. Fix them in CVAT, or add them to params.yaml: parse.classes" in message
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({}, "no labels found"),
+        ({"a/notes.xml": "<notes/>"}, "no labels found"),
+        ({"a/annotations.xml": document(version="2.0")}, "version 2.0"),
+        ({"a/annotations/default.json": '{"items": [], "categories": {}, "info": {}}'}, "Datumaro format"),
+        ({"a/task.json": "{}", "a/annotations.json": "[]"}, "backup of a CVAT task"),
+        ({"a/annotations/instances_default.json": "{"}, "JSON cannot be read"),
+    ],
+    ids=["nothing", "other XML", "CVAT of another version", "Datumaro", "CVAT backup", "broken JSON"],
+)
+def test_folder_that_cannot_be_read_is_refused_with_the_formats_that_are(
+    tmp_path: Path, files: dict[str, str], message: str
+) -> None:
+    (tmp_path / "raw").mkdir()
+    for name, text in files.items():
+        write(tmp_path / "raw" / name, text)
+    with pytest.raises(PipelineError, match=rf"(?s){message}.*CVAT for images 1\.1, CVAT for video 1\.1, COCO 1\.0"):
+        run(tmp_path / "raw")
+
+
+def test_every_export_that_cannot_be_read_is_named_at_once(tmp_path: Path) -> None:
+    write(tmp_path / "raw" / "a" / "annotations.xml", document(version="2.0"))
+    write(tmp_path / "raw" / "b" / "annotations.xml", "<annotations>")
+    write(tmp_path / "raw" / "c" / "annotations.xml", document(image("a.jpg")))
+    with pytest.raises(PipelineError, match=r"(?s)a/annotations\.xml.*b/annotations\.xml"):
+        run(tmp_path / "raw")
+
+
+def test_export_of_the_manifest_without_a_known_format_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "raw" / "good" / "annotations.xml", document(image("a.jpg")))
+    write(tmp_path / "raw" / "odd" / "readme.txt", "nothing to see")
+    write_image(tmp_path / "raw" / "loose" / "a.jpg")
+    exports = [
+        Export(
+            name=name, folder=name, source=f"/in/{name}.zip", sha256="", bytes=1, files=1, taken="2026-01-01T00:00:00Z"
+        )
+        for name in ("good", "odd", "loose")
+    ]
+    write_record(Manifest(exports=exports), tmp_path / "raw" / "manifest.json")
+    with pytest.raises(PipelineError, match=r"no known format: .*odd, from /in/odd\.zip"):
+        run(tmp_path / "raw")
+
+
+def test_frames_left_out_are_counted_with_their_objects(tmp_path: Path) -> None:
+    one = track(0, "car", *(track_box(frame, 0, 0, 9, 9) for frame in range(6)))
+    write(tmp_path / "raw" / "annotations.xml", document(one, meta=video_meta(9)))
+    parsed = run(tmp_path / "raw", frame_step=4)
+    assert parsed.images["frame"].tolist() == [0, 4, 8]
+    assert (parsed.ledger.images.declared, parsed.ledger.images.skipped) == (10, 7)
+    assert parsed.ledger.objects == Counts(total=6, kept=2, converted=0, dropped=4)
+    assert parsed.ledger.dropped == {FRAME_SKIPPED: 4}
+
+
+def test_parsing_again_gives_the_same_tables(tmp_path: Path) -> None:
+    write(tmp_path / "raw" / "b" / "annotations.xml", document(image("a.jpg", BOX, box("bus"))))
+    write(tmp_path / "raw" / "a" / "annotations.xml", document(image("a.jpg", BOX), meta=""))
+    first = run(tmp_path / "raw")
+    kept = [(first.folder / name).read_bytes() for name in ("images.parquet", "objects.parquet")]
+    again = run(tmp_path / "raw")
+    assert kept == [(again.folder / name).read_bytes() for name in ("images.parquet", "objects.parquet")]
+
+
+def test_command_writes_all_outputs_and_says_what_it_found(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write(tmp_path / "raw" / "annotations.xml", document(image("a.jpg", BOX, box(xbr=10))))
+    caplog.set_level(logging.INFO)
+    main(raw=tmp_path / "raw", annotations=tmp_path / "annotations", params=REPOSITORY / "params.yaml")
+    assert sorted(path.name for path in (tmp_path / "annotations").iterdir()) == [
+        "images.parquet",
+        "ledger.json",
+        "objects.parquet",
+    ]
+    assert read_record(tmp_path / "annotations" / "ledger.json", Ledger).objects.kept == 1
+    assert "parsed 1 images, 1 boxes of 1 classes from 1 exports" in caplog.text
+
+
+def test_failed_run_leaves_what_stood_before(tmp_path: Path) -> None:
+    write(tmp_path / "raw" / "annotations.xml", document(image("a.jpg", BOX)))
+    main(raw=tmp_path / "raw", annotations=tmp_path / "annotations", params=REPOSITORY / "params.yaml")
+    before = (tmp_path / "annotations" / "ledger.json").read_bytes()
+    # The head is sound, the rest is cut short: the fault is met while tables are being written.
+    text = document(*(image(f"{number}.jpg", BOX) for number in range(3_000)))
+    write(tmp_path / "raw" / "annotations.xml", text[:-40])
+    with pytest.raises(PipelineError, match="cannot be read"):
+        main(raw=tmp_path / "raw", annotations=tmp_path / "annotations", params=REPOSITORY / "params.yaml")
+    assert (tmp_path / "annotations" / "ledger.json").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir() if "partial" in path.name] == []
