@@ -1,0 +1,124 @@
+"""Which knobs of a recipe a search may turn, and how far."""
+
+from typing import Any, Protocol
+
+from pydantic import Field, ValidationError, model_validator
+
+from tasks.contracts.errors import PipelineError, first_of
+from tasks.contracts.params import Params
+from tasks.detectors.recipe import Recipe, Value
+
+# Where and how long a training runs says nothing about how good it is.
+FIXED = {"family", "weights", "allow_download", "weights_licence", "device", "threads", "workers", "cache", "epochs"}
+SEARCHABLE = sorted(set(Recipe.model_fields) - FIXED)
+
+
+class Range(Params):
+    """Numbers from low to high."""
+
+    low: float = Field(description="smallest value")
+    high: float = Field(description="largest value")
+    log: bool = Field(default=False, description="equal chance for each order of magnitude")
+    step: float | None = Field(default=None, gt=0, description="distance of values; null: any (1 for whole numbers)")
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> "Range":
+        if self.low >= self.high:
+            raise ValueError(f"low {self.low} is not below high {self.high}")
+        if self.log and (self.step is not None or self.low <= 0):
+            raise ValueError("log wants a low above 0 and no step")
+        return self
+
+
+Space = dict[str, Range | list[Value]]
+
+
+class Suggestions(Protocol):
+    """Optuna's trial, as far as a space asks it."""
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int, log: bool) -> int:
+        """A whole number."""
+
+    def suggest_float(self, name: str, low: float, high: float, *, step: float | None, log: bool) -> float:
+        """A number."""
+
+    def suggest_categorical(self, name: str, choices: Any) -> Any:
+        """One of the choices."""
+
+
+def suggest(space: Space, trial: Suggestions) -> dict[str, Value]:
+    """Values for every knob of the space."""
+    return {name: _suggest(name, values, trial) for name, values in space.items()}
+
+
+def _suggest(name: str, values: Range | list[Value], trial: Suggestions) -> Value:
+    if not isinstance(values, Range):
+        choice: Value = trial.suggest_categorical(name, values)
+        return choice
+    if is_whole(name):
+        step = int(values.step or 1)
+        return trial.suggest_int(name, int(values.low), int(values.high), step=step, log=values.log)
+    return trial.suggest_float(name, values.low, values.high, step=values.step, log=values.log)
+
+
+def own_values(space: Space, recipe: Recipe) -> dict[str, Value]:
+    """The recipe's own values of the knobs searched, where the space holds them."""
+    own = {name: getattr(recipe, name) for name in space}
+    return {name: value for name, value in own.items() if _holds(space[name], value)}
+
+
+def _holds(values: Range | list[Value], value: Value) -> bool:
+    if isinstance(values, Range):
+        return isinstance(value, int | float) and values.low <= value <= values.high
+    return value in values
+
+
+def check_space(space: Space, recipe: Recipe) -> None:
+    """Hold a space to the recipe's knobs and their bounds.
+
+    Raises PipelineError naming every fault at once.
+    """
+    faults = [fault for name, values in space.items() for fault in _faults(name, values, recipe)]
+    if faults:
+        raise PipelineError(
+            "tune.space is not valid", "params.yaml:\n" + first_of(faults), f"Knobs to search: {', '.join(SEARCHABLE)}"
+        )
+
+
+def _faults(name: str, values: Range | list[Value], recipe: Recipe) -> list[str]:
+    if name not in SEARCHABLE:
+        return [f"{name} is no knob that can be searched"]
+    if isinstance(values, Range):
+        if not is_number(name):
+            return [f"{name} wants a list of choices, not a range"]
+        ends: list[Value] = [as_kind(name, values.low), as_kind(name, values.high)]
+        if is_whole(name) and ends != [values.low, values.high]:
+            return [f"{name} wants whole numbers"]
+    elif not values:
+        return [f"{name} has no choices"]
+    else:
+        ends = values
+    return [fault for value in ends for fault in _refused(name, value, recipe)]
+
+
+def _refused(name: str, value: Value, recipe: Recipe) -> list[str]:
+    try:
+        recipe.with_changes({name: value})
+    except ValidationError as error:
+        return [f"{name} {value!r}: {fault['msg']}" for fault in error.errors()]
+    return []
+
+
+def is_whole(name: str) -> bool:
+    """Whether a knob takes whole numbers."""
+    return Recipe.model_fields[name].annotation is int
+
+
+def is_number(name: str) -> bool:
+    """Whether a knob takes numbers."""
+    return Recipe.model_fields[name].annotation in {int, float}
+
+
+def as_kind(name: str, value: float) -> int | float:
+    """A number in the knob's kind."""
+    return int(value) if is_whole(name) else float(value)

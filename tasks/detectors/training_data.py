@@ -1,0 +1,94 @@
+"""From the tables that stages share to what a detector learns from: train and val, never test."""
+
+import functools
+import logging
+from pathlib import Path
+
+import pandas as pd
+
+from tasks.contracts.errors import PipelineError
+from tasks.contracts.images import image_path
+from tasks.contracts.params import METRIC as METRIC_FORM
+from tasks.contracts.params import UseCase
+from tasks.contracts.tables import BOX
+from tasks.detectors.protocol import METRIC, Figures, TrainingData
+from tasks.metrics.use_case import headline, metric_name
+
+log = logging.getLogger(__name__)
+
+OVERALL = ("map50", "map50_95", "precision", "recall", "f1")
+
+
+def training_data(
+    images: pd.DataFrame, objects: pd.DataFrame, split: pd.DataFrame, raw: Path, annotations: Path
+) -> TrainingData:
+    """Images of the train and val splits with their objects.
+
+    Images that are not held or cannot be read are left out with a warning; classes are those of the whole split.
+    Raises PipelineError if a split is empty or train has no objects.
+    """
+    placed = images.merge(split[["image_id", "split"]], on="image_id").sort_values("image_id")
+    placed = placed[placed["split"].isin(["train", "val"])]
+    usable = placed[placed["readable"] & placed["file"].notna()]
+    if len(usable) < len(placed):
+        left_out = len(placed) - len(usable)
+        log.warning("%d of %d images are not held or cannot be read and are left out", left_out, len(placed))
+    usable = usable.assign(path=[str(image_path(str(file), raw, annotations)) for file in usable["file"]])
+    columns = ["image_id", "path", "width", "height"]
+    train, val = (usable.loc[usable["split"] == name, columns].reset_index(drop=True) for name in ("train", "val"))
+    for name, count in (("images in train", len(train)), ("images in val", len(val))):
+        if not count:
+            raise PipelineError(
+                f"there are no {name}", "the split", "Label more images, or change split in params.yaml"
+            )
+    classes = sorted(objects.loc[objects["image_id"].isin(split["image_id"]), "label"].unique())
+    _check_classes(classes, objects[objects["image_id"].isin(train["image_id"])])
+    shown = objects.loc[objects["image_id"].isin(usable["image_id"]), ["image_id", "label", *BOX]]
+    return TrainingData(classes, train, val, shown.reset_index(drop=True))
+
+
+def _check_classes(classes: list[str], learnt: pd.DataFrame) -> None:
+    if learnt.empty:
+        raise PipelineError(
+            "there are no objects in train", "the split", "Label objects, or change split in params.yaml"
+        )
+    unseen = sorted(set(classes) - set(learnt["label"]))
+    if unseen:
+        log.warning("no object in train, so it cannot be learnt: %s", ", ".join(unseen))
+
+
+def check_use_case(use_case: UseCase, data: TrainingData) -> None:
+    """Raises PipelineError if the use case's metric cannot be measured on val, so that no epoch could be the best."""
+    form = METRIC_FORM.fullmatch(use_case.metric)
+    assert form is not None, "UseCase holds its metric to this form"
+    label = form["label"]
+    if label is not None and label not in data.classes:
+        raise PipelineError(
+            f"no class is named {label!r}", "params.yaml: use_case.metric", f"Classes are {', '.join(data.classes)}"
+        )
+    on_val = data.objects[data.objects["image_id"].isin(data.val["image_id"])]
+    if label is not None:
+        on_val = on_val[on_val["label"] == label]
+    if on_val.empty:
+        what = "there are no objects" if label is None else f"there is no object {label!r}"
+        raise PipelineError(
+            f"{what} in val to measure {use_case.metric} by", "the split", "Label more of them, or set use_case.metric"
+        )
+
+
+def measure_val(predictions: pd.DataFrame, use_case: UseCase, truth: pd.DataFrame) -> Figures:
+    """Figures of an epoch by our own metrics; METRIC is the use case's.
+
+    predictions, truth: on val, as `metrics.use_case.headline` wants them.
+    """
+    figures = headline(use_case, truth, predictions).figures
+    form = METRIC_FORM.fullmatch(use_case.metric)
+    assert form is not None, "UseCase holds its metric to this form"
+    name = use_case.metric if form["label"] is None else metric_name(form["name"], form["label"])
+    return {METRIC: figures.get(name), **{overall: figures.get(overall) for overall in OVERALL}}
+
+
+def measure_of(use_case: UseCase, data: TrainingData) -> functools.partial[Figures]:
+    """`protocol.Measure` on the val split of these data."""
+    truth = data.objects[data.objects["image_id"].isin(data.val["image_id"])]
+    return functools.partial(measure_val, use_case=use_case, truth=truth)

@@ -1,0 +1,129 @@
+"""Images and boxes of the canonical tables as the training library's data set, without a copy on disk.
+
+The library's own reader scans folders, writes caches beside the images and mends JPEGs in place; this one reads what
+the tables name, decodes as every stage does, and writes nothing.
+"""
+
+import os
+import random
+from collections.abc import Sequence
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tasks.contracts.errors import PipelineError
+from tasks.contracts.images import read_image
+from tasks.contracts.tables import BOX
+from tasks.detectors.ultralytics_library import YOLODataset
+
+Label = dict[str, Any]  # the library's form
+
+
+def labels_of(images: pd.DataFrame, objects: pd.DataFrame, classes: Sequence[str]) -> list[Label]:
+    """Labels in the library's form, in the order of `images`; the image_id stands where it wants a file.
+
+    Boxes become centre and size relative to the image. Rows that are equal twice count once.
+    """
+    number = {label: index for index, label in enumerate(classes)}
+    distinct = objects.drop_duplicates(["image_id", "label", *BOX])
+    by_image = {str(image_id): of_image for image_id, of_image in distinct.groupby("image_id")}
+    labels: list[Label] = []
+    for image in images.itertuples():
+        of_image = by_image.get(str(image.image_id), objects.iloc[:0])
+        box = of_image[BOX].to_numpy(dtype=np.float64)
+        size = np.array([image.width, image.height], dtype=np.float64)
+        centre, extent = (box[:, :2] + box[:, 2:]) / 2 / size, (box[:, 2:] - box[:, :2]) / size
+        labels.append(
+            {
+                "im_file": image.image_id,
+                "shape": (image.height, image.width),
+                "cls": np.array([[number[label]] for label in of_image["label"]], dtype=np.float32).reshape(-1, 1),
+                "bboxes": np.concatenate([centre, extent], axis=1).astype(np.float32),
+                "segments": [],
+                "keypoints": None,
+                "normalized": True,
+                "bbox_format": "xywh",
+            }
+        )
+    return labels
+
+
+class TableDataset(YOLODataset):  # type: ignore[misc]
+    """The library's data set over rows of tables."""
+
+    def __init__(self, images: pd.DataFrame, objects: pd.DataFrame, classes: Sequence[str], **settings: Any) -> None:
+        self.ims: Any  # a list, or the library's one block of memory
+        self.im_hw0: list[Any]
+        self.im_hw: list[Any]
+        self._paths = [str(path) for path in images["path"]]
+        self._labels = labels_of(images, objects, classes)
+        super().__init__(img_path="", data={"names": dict(enumerate(classes)), "channels": 3}, **settings)
+
+    def get_img_files(self, img_path: str) -> list[str]:  # noqa: ARG002
+        """Paths of the images."""
+        return self._paths
+
+    def get_labels(self) -> list[Label]:
+        """Labels in the order of the paths."""
+        return self._labels
+
+    def cache_images(self) -> None:
+        """Read all images into memory; the library's own way draws a bar whoever looks."""
+        with ThreadPool(len(os.sched_getaffinity(0))) as pool:
+            read = pool.map(self.load_image, range(self.ni))
+        images, self.im_hw0, self.im_hw = (list(column) for column in zip(*read, strict=True))
+        self.ims = self._ImageCache(images)
+
+    def load_image(
+        self,
+        i: int,
+        rect_mode: bool = True,  # noqa: ARG002
+        resize_short: bool = False,  # noqa: ARG002
+    ) -> tuple[NDArray[np.uint8], tuple[int, int], tuple[int, int]]:
+        """An image (BGR) with its long side at the image size, its (height, width) before and after."""
+        if self.ims[i] is not None:
+            return self.ims[i], self.im_hw0[i], self.im_hw[i]
+        image = _read(Path(self.im_files[i]))
+        height, width = image.shape[:2]
+        ratio = self.imgsz / max(height, width)
+        if ratio != 1:
+            size_wh = tuple(min(int(np.ceil(side * ratio)), self.imgsz) for side in (width, height))
+            image = cv2.resize(image, size_wh, interpolation=cv2.INTER_LINEAR)
+        if self.augment and self.cache != "ram":
+            self._remember(i, image, (height, width))
+        return np.asarray(image, dtype=np.uint8), (height, width), image.shape[:2]
+
+    def _remember(self, i: int, image: NDArray[np.uint8], hw: tuple[int, int]) -> None:
+        """Keep the image for the mosaics to come; the oldest one goes."""
+        self.ims[i], self.im_hw0[i], self.im_hw[i] = image, hw, image.shape[:2]
+        self.buffer.append(i)
+        while len(self.buffer) > max(1, self.max_buffer_length):
+            oldest = self.buffer.pop(0)
+            self.ims[oldest] = self.im_hw0[oldest] = self.im_hw[oldest] = None
+
+    def begin_epoch(self) -> None:
+        """Forget the images of the last epoch, so that an epoch depends on its own random draws alone.
+
+        Mosaics take their other images from the buffer: it starts as a draw from all images, read when they are asked
+        for.
+        """
+        if self.cache == "ram":
+            return
+        self.ims, self.im_hw0, self.im_hw = [None] * self.ni, [None] * self.ni, [None] * self.ni
+        self.buffer = random.sample(range(self.ni), k=max(1, self.max_buffer_length))
+
+
+def _read(path: Path) -> NDArray[np.uint8]:
+    """An image in the library's order of colours, BGR."""
+    try:
+        image = read_image(path)
+    except ValueError as error:
+        raise PipelineError(
+            "image cannot be decoded", str(path), "Run check and split again: they leave it out"
+        ) from error
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), dtype=np.uint8)

@@ -1,0 +1,134 @@
+"""What a recipe's `model` names: weights or an architecture, found or fetched before anything else is done."""
+
+import re
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tasks.contracts.errors import PipelineError
+from tasks.detectors.recipe import Recipe
+from tasks.detectors.ultralytics_library import (
+    GITHUB_ASSETS_NAMES,
+    attempt_download_asset,
+    load_checkpoint,
+    yaml_model_load,
+)
+
+ARCHITECTURES = Path(str(files("tasks.detectors"))) / "architectures"
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a training starts from."""
+
+    name: str  # e.g. yolo26n, yolo-micro
+    architecture: dict[str, Any]  # in the library's grammar
+    weights: Path | None  # None: from scratch
+
+    @property
+    def is_detr(self) -> bool:
+        """Whether the head is RT-DETR's."""
+        return bool(self.architecture["head"][-1][2] == "RTDETRDecoder")
+
+
+def find_start(recipe: Recipe) -> Start:
+    """Weights or architecture of a recipe.
+
+    Raises PipelineError if they are not there, cannot be fetched, or detect no boxes.
+    """
+    if recipe.model.endswith(".pt"):
+        weights = _find_weights(recipe)
+        return Start(weights.stem, _architecture_of(weights), weights)
+    architecture = _find_architecture(recipe.model)
+    _check_head(architecture, recipe.model)
+    return Start(Path(recipe.model).stem, architecture, None)
+
+
+def _find_weights(recipe: Recipe) -> Path:
+    named = Path(recipe.model)
+    held = Path(recipe.weights) / named
+    for path in (named, held):
+        if path.is_file():
+            return path
+    if named.name != recipe.model or recipe.model not in GITHUB_ASSETS_NAMES:
+        raise PipelineError(
+            f"weights {recipe.model!r} are not there",
+            f"train.model, looked for as {named} and {held}",
+            "Give a file that exists, a name the library has released (yolo26n.pt), or an architecture (.yaml)",
+        )
+    if not recipe.allow_download:
+        raise PipelineError(
+            f"weights {recipe.model!r} are not there",
+            f"train.model, looked for as {named} and {held}",
+            f"Set train.allow_download: true to fetch them, put the file into {recipe.weights}, or train from scratch "
+            "(train.model: yolo-micro.yaml)",
+        )
+    return _fetch(held)
+
+
+def _fetch(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        attempt_download_asset(path)
+    except Exception as error:
+        raise PipelineError(
+            f"weights {path.name!r} could not be fetched", str(error), f"Try again, or put the file into {path.parent}"
+        ) from error
+    if not path.is_file():
+        raise PipelineError(
+            f"weights {path.name!r} could not be fetched", str(path), f"Put the file into {path.parent} by hand"
+        )
+    return path
+
+
+def _architecture_of(weights: Path) -> dict[str, Any]:
+    try:
+        model, _ = load_checkpoint(weights)
+    except Exception as error:
+        raise PipelineError(
+            "weights cannot be read", f"{weights}: {error}", "Give weights that ultralytics has written"
+        ) from error
+    architecture = dict(model.yaml)
+    _check_head(architecture, str(weights))
+    architecture["yaml_file"] = Path(str(architecture.get("yaml_file", f"{weights.stem}.yaml"))).name
+    return architecture
+
+
+def _find_architecture(name: str) -> dict[str, Any]:
+    for path in (Path(name), ARCHITECTURES / name):
+        if path.is_file():
+            try:
+                architecture = yaml.safe_load(path.read_text(encoding="utf-8"))
+            except yaml.YAMLError as error:
+                raise PipelineError("architecture is not YAML", f"{path}: {error}", "Mend the line it names") from error
+            return {**architecture, "scale": _scale(path.stem, architecture), "yaml_file": path.name}
+    ours = ", ".join(sorted(path.name for path in ARCHITECTURES.glob("*.yaml")))
+    try:
+        architecture = yaml_model_load(name)
+    except FileNotFoundError as error:
+        raise PipelineError(
+            f"architecture {name!r} is not there",
+            "train.model",
+            f"Give a file, one of ours ({ours}), or one of the library's (yolo11n.yaml, yolo26n.yaml, rtdetr-l.yaml)",
+        ) from error
+    return {**architecture, "yaml_file": Path(name).name}
+
+
+def _scale(stem: str, architecture: dict[str, Any]) -> str:
+    """The size letter in a name such as yolo26n; the library ignores one that the file does not define."""
+    letter = re.search(r"\d([nslmx])$", stem)
+    defined = architecture.get("scales") or {}
+    return letter[1] if letter and letter[1] in defined else next(iter(defined), "")
+
+
+def _check_head(architecture: dict[str, Any], where: str) -> None:
+    head = str((architecture.get("head") or [[None, None, "nothing"]])[-1][2])
+    if head not in {"Detect", "v10Detect", "RTDETRDecoder"}:
+        raise PipelineError(
+            f"model ends in {head}, which detects no boxes",
+            where,
+            "Give a detection model: no -seg, -pose, -obb or -cls",
+        )

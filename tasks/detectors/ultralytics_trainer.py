@@ -1,0 +1,278 @@
+"""The library's training loop, made exact and ours: best by the use case's metric, resumable to the bit on a CPU.
+
+What differs from the library's own:
+- each epoch's randomness is a function of the seed and the epoch's number, and no gradient crosses epochs;
+- the whole state is written after each epoch (ultralytics_state);
+- validation runs on the square letterbox that bundles use, and our metrics judge its predictions;
+- running out of memory and a loss that is not a number are handled at any epoch, from the last state.
+"""
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from copy import copy, deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed
+
+from tasks.contracts.errors import PipelineError
+from tasks.contracts.stage import whole_output
+from tasks.detectors.protocol import METRIC, Epoch, Measure, TrainingData
+from tasks.detectors.recipe import Recipe
+from tasks.detectors.ultralytics_data import TableDataset
+from tasks.detectors.ultralytics_library import (
+    DetectionTrainer,
+    RTDETRTrainer,
+    load_checkpoint,
+    ultralytics,
+    unwrap_model,
+)
+from tasks.detectors.ultralytics_state import STATE, Progress, best_weights, restore_state, save_state
+from tasks.detectors.ultralytics_validator import DetrValidator, YoloValidator
+
+log = logging.getLogger(__name__)
+
+NAN_RETRIES = 3
+
+
+@dataclass(frozen=True)
+class Job:
+    """One attempt at a training; pickled for the processes of several GPUs."""
+
+    data: TrainingData
+    recipe: Recipe
+    seed: int
+    measure: Measure
+    work: Path
+    architecture: dict[str, Any]  # in the library's grammar
+    weights: Path | None  # to start from
+    device: str  # in the library's words
+    batch: int
+    effective_batch: int  # a multiple of batch
+    resumed: int  # times that the training went on after a stop
+
+    def overrides(self) -> dict[str, Any]:
+        """The library's settings."""
+        recipe = self.recipe
+        same = ("epochs", "patience", "optimizer", "lr0", "lrf", "momentum", "weight_decay", "warmup_epochs", "workers")
+        augmentation = ("mosaic", "close_mosaic", "mixup", "hsv_h", "hsv_s", "hsv_v", "degrees", "translate", "scale")
+        return {name: getattr(recipe, name) for name in (*same, *augmentation)} | {
+            "task": "detect",
+            "mode": "train",
+            "model": f"{self.architecture['yaml_file']}",
+            "data": "tables",
+            "save_dir": str(self.work / "library"),
+            "imgsz": recipe.image_size,
+            "batch": self.batch,
+            "nbs": self.effective_batch,
+            "seed": self.seed,
+            "device": self.device,
+            "cache": recipe.cache if recipe.cache != "none" else False,
+            "amp": recipe.amp and self.device not in {"cpu", "mps"},
+            "cos_lr": recipe.cosine,
+            "warmup_bias_lr": 0.0,
+            "freeze": recipe.freeze or None,
+            "fliplr": recipe.flip_horizontal,
+            "flipud": recipe.flip_vertical,
+            "box": recipe.box_gain,
+            "cls": recipe.cls_gain,
+            "cls_pw": recipe.class_balance,
+            "deterministic": True,
+            "plots": False,
+            "verbose": False,
+        }
+
+
+class YoloTraining(DetectionTrainer):  # type: ignore[misc]
+    """YOLO. Its name must not hold "Trainer": the library adds its reporting to those."""
+
+    accumulate: int  # batches per step, as the library's loop sees it
+
+    def __init__(self, job: Job, on_epoch: Callable[[Epoch], None]) -> None:
+        self.job, self.on_epoch = job, on_epoch
+        self.progress = Progress(batch=job.batch)
+        self.epoch_began = self.training_began = time.monotonic()
+        self.attempt = 0  # of an epoch whose loss was not a number
+        self.batch_index = self.gathered = 0
+        super().__init__(overrides=job.overrides())
+        for event in ("on_train_start", "on_train_epoch_start", "on_train_batch_start"):
+            self.add_callback(event, getattr(type(self), event))
+
+    def get_dataset(self) -> dict[str, Any]:
+        """Class names; the images come from the tables."""
+        names = dict(enumerate(self.job.data.classes))
+        return {"path": self.job.work, "train": "train", "val": "val", "nc": len(names), "names": names, "channels": 3}
+
+    def setup_model(self) -> None:
+        """The network: its first weights depend on the seed alone."""
+        # The loader takes the rank off again, so that all processes shuffle alike and share out the images.
+        torch.manual_seed(self.job.seed + self.rank + 1)
+        weights = load_checkpoint(self.job.weights)[0] if self.job.weights else None
+        self.model = self.get_model(cfg=deepcopy(self.job.architecture), weights=weights, verbose=False)
+
+    def build_dataset(self, img_path: str, mode: str = "train", batch: int | None = None) -> TableDataset:  # noqa: ARG002
+        """Train or val as square letterboxed images."""
+        data = self.job.data
+        settings = copy(self.args)
+        settings.deterministic = False  # only silences a warning: our cache does not change what is drawn
+        settings.augmentations = []  # those of albumentations would draw from a generator of their own
+        return TableDataset(
+            data.train if mode == "train" else data.val,
+            data.objects,
+            data.classes,
+            imgsz=self.args.imgsz,
+            batch_size=batch,
+            augment=mode == "train",
+            hyp=settings,
+            rect=False,
+            cache=self.args.cache or None,
+            stride=int(self.stride),
+            task="detect",
+        )
+
+    def get_validator(self) -> Any:
+        """A validator that hands its predictions to our metrics."""
+        self.loss_names = ()
+        kind = DetrValidator if isinstance(self, RTDETRTrainer) else YoloValidator
+        arguments = {"save_dir": self.save_dir, "args": copy(self.args), "_callbacks": self.callbacks}
+        return kind(self.job.data, self.job.measure, self.test_loader, **arguments)
+
+    def _build_train_pipeline(self) -> None:
+        super()._build_train_pipeline()
+        # The loop is told to step at every batch; `optimizer_step` decides.
+        self.full_accumulation = self.accumulate
+        self.accumulate = 1
+
+    def resume_training(self, ckpt: object) -> None:  # noqa: ARG002
+        """Go on from the work folder's state; without one write the first, to fall back to."""
+        if (self.job.work / STATE).exists():
+            self._restore()
+            self.start_epoch = self.progress.finished
+        elif self.rank <= 0:  # the only process, or the one that writes
+            self.progress.parameters = sum(parameter.numel() for parameter in unwrap_model(self.model).parameters())
+            save_state(self, self.progress, self.job.work)
+
+    def _restore(self) -> None:
+        self.progress = restore_state(self, self.job.work).model_copy(
+            update={"batch": self.job.batch, "resumed": self.job.resumed}
+        )
+
+    @property
+    def rank(self) -> int:
+        """Of this process among those of several GPUs; -1 where there is one."""
+        return torch.distributed.get_rank() if torch.distributed.is_initialized() else -1
+
+    def on_train_start(self) -> None:
+        """The library takes all cores but one; the recipe decides."""
+        torch.set_num_threads(self.job.recipe.cpu_threads)
+
+    def on_train_epoch_start(self) -> None:
+        """Make all that is random in this epoch depend on the seed, its number and the attempt."""
+        words = np.random.SeedSequence([self.job.seed, self.epoch, self.attempt, self.rank + 1]).generate_state(4)
+        random.seed(int(words[0]))
+        np.random.seed(words[1])  # noqa: NPY002
+        torch.manual_seed(int(words[2]))
+        self.train_loader.dataset.begin_epoch()
+        self.train_loader.reset()
+        self.train_loader.generator.manual_seed(int(words[3]))
+        self.optimizer.zero_grad()
+        self.batch_index, self.gathered = -1, 0
+        self.epoch_began = time.monotonic()
+        # The loop's own answer to a full memory works in the first epoch only and keeps a half-done one: as if used up.
+        self._oom_retries = NAN_RETRIES
+
+    def on_train_batch_start(self) -> None:
+        """Count."""
+        self.batch_index += 1
+
+    def optimizer_step(self) -> None:
+        """Step once enough batches have been gathered, and at the epoch's last batch."""
+        self.gathered += 1
+        batches = len(self.train_loader)
+        if self.gathered >= self._accumulation(batches) or self.batch_index == batches - 1:
+            super().optimizer_step()
+            self.gathered = 0
+
+    def _accumulation(self, batches: int) -> int:
+        """Batches per step: rises from 1 while the learning rate warms up, as in the library."""
+        warmup = self._get_warmup_iterations(batches)
+        done = self.batch_index + batches * self.epoch
+        if done >= warmup:
+            return self.full_accumulation
+        return max(1, round(float(np.interp(done, [0, warmup], [1, self.full_accumulation]))))
+
+    def save_metrics(self, metrics: dict[str, float]) -> None:
+        """History is written with the state."""
+
+    def save_model(self) -> bool:
+        """Take up the finished epoch: weights if it is the best, then the state, then tell the listener."""
+        epoch = self._finished_epoch()
+        now = time.monotonic()
+        progress = self.progress
+        progress.epochs.append(epoch)
+        progress.seconds += now - self.training_began
+        self.training_began = now
+        progress.done = bool(self.stop)
+        if progress.best_epoch == 0 or _rank(epoch) >= _rank(progress.epochs[progress.best_epoch - 1]):
+            progress.best_epoch = epoch.number
+            self._save_weights(best_weights(self.job.work, epoch.number))
+        save_state(self, progress, self.job.work)
+        self.on_epoch(epoch)
+        return True
+
+    def _finished_epoch(self) -> Epoch:
+        losses = {_loss_name(name): float(value) for name, value in self.tloss.items()}
+        seconds = time.monotonic() - self.epoch_began
+        rate = max(group["lr"] for group in self.optimizer.param_groups)
+        return Epoch(self.epoch + 1, losses, dict(self.validator.figures), rate, seconds)
+
+    def _save_weights(self, path: Path) -> None:
+        """The averaged network in full precision, in the library's format and without paths of this machine."""
+        model = deepcopy(self.ema.ema)
+        model.criterion = None
+        model.args = settings = {"task": "detect", "imgsz": self.args.imgsz, "batch": self.batch_size}
+        checkpoint = {"model": model, "train_args": settings, "version": ultralytics.__version__}
+        with whole_output(path) as partial, partial.open("wb") as file:
+            torch.save(checkpoint, file)
+
+    def final_eval(self) -> None:
+        """Nothing: the best epoch's figures are known."""
+
+    def _handle_nan_recovery(self, epoch: int) -> bool:
+        """Whether the epoch is to be done again, with other draws, from the state before it."""
+        broken = torch.tensor(not bool(torch.isfinite(self.loss)), device=self.device)
+        if torch.distributed.is_initialized():
+            broken = broken.int()
+            torch.distributed.all_reduce(broken)
+        if not broken:
+            self.attempt = 0
+            return False
+        self.attempt += 1
+        if self.attempt > NAN_RETRIES:
+            raise PipelineError(
+                "the loss is not a number",
+                f"epoch {epoch + 1}, {self.attempt} times",
+                "Lower train.lr0 or set train.amp: false",
+            )
+        log.warning("the loss of epoch %d is not a number: doing it again, attempt %d", epoch + 1, self.attempt + 1)
+        self._restore()
+        return True
+
+
+def _rank(epoch: Epoch) -> tuple[float, float]:
+    """What the best epoch has most of: the use case's metric, then mAP, since a recall of one is soon reached."""
+    return epoch.figures[METRIC] or 0.0, epoch.figures.get("map50_95") or 0.0
+
+
+def _loss_name(name: str) -> str:
+    plain = name.removesuffix("_loss")
+    return "box" if plain == "giou" else plain
+
+
+class DetrTraining(YoloTraining, RTDETRTrainer):  # type: ignore[misc]
+    """RT-DETR."""

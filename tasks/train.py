@@ -1,0 +1,221 @@
+"""Train the detector and keep the best checkpoint.
+
+In:
+  --raw           data/raw, the exports as ingest keeps them
+  --annotations   data/annotations, the tables that parse writes
+  --split         data/split.parquet; only train and val are shown to the training
+  --tuned         models/tuned; the values that tune found take the place of train's own
+
+Out:
+  --trained       models/trained
+    weights.pt    the best epoch by use_case.metric on val
+    history.csv   per epoch: losses, metrics on val (metric is the use case's), learning rate, seconds
+    card.json     what was trained, from what, and how it went
+
+Params: seed, use_case, tracking, train.
+Killed and started again it goes on after the last finished epoch: the state of a training lies in --work until the
+training is done. On a CPU the result is the same to the bit as without the stop.
+
+Example:
+  python -m tasks.train --raw data/raw --annotations data/annotations --split data/split.parquet \\
+    --tuned models/tuned --trained models/trained
+"""
+
+import logging
+import shutil
+import subprocess
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import typer
+from tqdm import tqdm
+
+from tasks.clients.tracking import RunLog, open_run, until_end
+from tasks.contracts.card import Card, Lineage
+from tasks.contracts.params import Scalar, Tracking, UseCase, flat, read_params, read_seed
+from tasks.contracts.record import read_record, write_record
+from tasks.contracts.stage import run, whole_output
+from tasks.contracts.tables import IMAGES, OBJECTS, SPLIT, read_table
+from tasks.contracts.tuned import Tuned
+from tasks.contracts.work import content_sha256, only_one, work_folder
+from tasks.detectors.protocol import METRIC, Detector, Epoch, Trained, TrainingData, load_family
+from tasks.detectors.recipe import Recipe
+from tasks.detectors.training_data import check_use_case, measure_of, training_data
+
+log = logging.getLogger(__name__)
+
+WEIGHTS = "weights.pt"
+HISTORY = "history.csv"
+
+
+class TrainParams(Recipe):
+    """What is trained and how: the recipe, which tune varies."""
+
+
+def train(
+    data: TrainingData,
+    recipe: Recipe,
+    use_case: UseCase,
+    *,
+    seed: int,
+    detector: Detector,
+    work: Path,
+    on_epoch: Callable[[Epoch], None],
+) -> Trained:
+    """Train on `data`, or go on with what `work` holds; the best epoch is that of `use_case.metric` on val.
+
+    Raises PipelineError for a metric that val cannot show, and what `Detector.train` raises.
+    """
+    check_use_case(use_case, data)
+    return detector.train(
+        data=data, recipe=recipe, seed=seed, measure=measure_of(use_case, data), work=work, on_epoch=on_epoch
+    )
+
+
+def main(
+    *,
+    raw: Annotated[Path, typer.Option(help="exports as ingest keeps them")],
+    annotations: Annotated[Path, typer.Option(help="tables that parse writes")],
+    split: Annotated[Path, typer.Option(help="table that split writes")],
+    tuned: Annotated[Path, typer.Option(help="what tune found")],
+    trained: Annotated[Path, typer.Option(help="folder for weights, history and card")],
+    params: Annotated[Path, typer.Option(help="params.yaml")] = Path("params.yaml"),
+    work: Annotated[Path, typer.Option(help="where progress is kept")] = Path(".work"),
+) -> None:
+    """Read, train, write."""
+    use_case, tracking = read_params(params, "use_case", UseCase), read_params(params, "tracking", Tracking)
+    seed = read_seed(params)
+    found = read_record(tuned / "best.json", Tuned)
+    recipe = read_params(params, "train", TrainParams).with_changes(found.params)
+    tables = [annotations / "images.parquet", annotations / "objects.parquet", split]
+    data = training_data(
+        read_table(tables[0], IMAGES), read_table(tables[1], OBJECTS), read_table(split, SPLIT), raw, annotations
+    )
+    log.info("train: %s, %d epochs, %d images, %d in val", recipe.model, recipe.epochs, len(data.train), len(data.val))
+    progress = work_folder(work, "train", tables, recipe, use_case, seed)
+    with only_one(progress):
+        lineage = _lineage(tables, {"seed": seed, **flat("use_case", use_case), **flat("train", recipe)})
+        with _run(tracking, progress, lineage) as run_log, _bar(recipe.epochs, use_case.metric) as show:
+
+            def on_epoch(epoch: Epoch) -> None:
+                run_log.log_metrics(epoch.measured(), step=epoch.number)
+                show(epoch)
+
+            detector = load_family(recipe.family)
+            outcome = train(data, recipe, use_case, seed=seed, detector=detector, work=progress, on_epoch=on_epoch)
+            card = _card(
+                outcome, data, recipe, use_case=use_case, detector=detector, run_id=run_log.run_id, lineage=lineage
+            )
+            _write(outcome, card, trained)
+            run_log.log_artifact(trained / HISTORY)
+        # Once the output stands there is nothing to go on with; the same command again trains again.
+        shutil.rmtree(progress)
+    value = "nothing" if card.best_value is None else f"{card.best_value:.4f}"
+    log.info(
+        "trained %d epochs, %s %s at epoch %d, in %.1f s",
+        card.epochs,
+        card.metric,
+        value,
+        card.best_epoch,
+        card.seconds,
+    )
+
+
+def _lineage(tables: list[Path], params: dict[str, Scalar]) -> Lineage:
+    commit, dirty = _commit()
+    return Lineage(
+        commit=commit,
+        dirty=dirty,
+        data_sha256={table.name: content_sha256(table) for table in tables},
+        params=params,
+        versions={name: version(name) for name in ("torch", "ultralytics", "numpy", "opencv-python-headless")},
+    )
+
+
+def _commit() -> tuple[str | None, bool]:
+    """The Git commit of this code and whether there are changes beside it."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        commit, changes = (
+            subprocess.run([*git, *words], check=True, capture_output=True, text=True).stdout.strip()  # noqa: S603
+            for words in (["rev-parse", "HEAD"], ["status", "--porcelain"])
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None, False
+    return commit, bool(changes)
+
+
+@contextmanager
+def _run(tracking: Tracking, progress: Path, lineage: Lineage) -> Iterator[RunLog]:
+    """The MLflow run of this training, the same one after a stop."""
+    key = progress / "run-key"
+    if not key.exists():
+        with whole_output(key) as partial:
+            partial.write_text(uuid.uuid4().hex)
+    run_log = open_run(tracking, "train", key.read_text())
+    with until_end(run_log):
+        run_log.log_params(lineage.params)
+        run_log.set_tags({"commit": str(lineage.commit), "dirty": str(lineage.dirty)})
+        yield run_log
+
+
+@contextmanager
+def _bar(epochs: int, metric: str) -> Iterator[Callable[[Epoch], None]]:
+    """A progress bar over epochs with the metric; nothing where there is no terminal."""
+    with tqdm(total=epochs, desc="train", unit="epoch", disable=None) as bar:
+
+        def show(epoch: Epoch) -> None:
+            bar.update(epoch.number - bar.n)
+            bar.set_postfix({metric: f"{epoch.figures[METRIC] or 0:.4f}"})
+
+        yield show
+
+
+def _card(
+    outcome: Trained,
+    data: TrainingData,
+    recipe: Recipe,
+    *,
+    use_case: UseCase,
+    detector: Detector,
+    run_id: str,
+    lineage: Lineage,
+) -> Card:
+    return Card(
+        family=recipe.family,
+        architecture=outcome.architecture,
+        code_licence=detector.code_licence,
+        weights_licence=outcome.weights_licence,
+        classes=data.classes,
+        image_size=recipe.image_size,
+        weights=WEIGHTS,
+        weights_sha256=content_sha256(outcome.weights),
+        metric=use_case.metric,
+        best_epoch=outcome.best_epoch,
+        best_value=outcome.epochs[outcome.best_epoch - 1].figures[METRIC],
+        epochs=len(outcome.epochs),
+        parameters=outcome.parameters,
+        batch=outcome.batch,
+        device=outcome.device,
+        seconds=round(outcome.seconds, 3),
+        resumed=outcome.resumed,
+        run_id=run_id,
+        lineage=lineage,
+    )
+
+
+def _write(outcome: Trained, card: Card, trained: Path) -> None:
+    with whole_output(trained) as folder:
+        folder.mkdir()
+        shutil.copyfile(outcome.weights, folder / WEIGHTS)
+        pd.DataFrame([epoch.row() for epoch in outcome.epochs]).to_csv(folder / HISTORY, index=False)
+        write_record(card, folder / "card.json")
+
+
+if __name__ == "__main__":
+    run(main)

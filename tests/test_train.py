@@ -1,0 +1,199 @@
+"""The stage train by its command: outputs, one MLflow run over kills, one process at a time."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+
+from tasks.contracts.card import Card
+from tasks.contracts.errors import PipelineError
+from tasks.contracts.params import UseCase, read_params
+from tasks.contracts.record import read_record, write_record
+from tasks.contracts.tables import SPLIT, write_table
+from tasks.contracts.tuned import Tuned
+from tasks.contracts.work import content_sha256
+from tasks.detectors.training_data import check_use_case
+from tasks.train import TrainParams, main
+from tests.training_fixture import LABELS, command, prepare, read_data, tiny_recipe, write_params
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return prepare(tmp_path_factory.mktemp("prepared") / "data")
+
+
+@pytest.fixture
+def drawn(prepared: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "data"
+    shutil.copytree(prepared, folder)
+    write_params(folder)
+    return folder
+
+
+def run_train(folder: Path, output: str = "trained") -> Path:
+    trained = folder / output
+    main(
+        raw=folder / "raw",
+        annotations=folder / "annotations",
+        split=folder / "split.parquet",
+        tuned=folder / "tuned",
+        trained=trained,
+        params=folder / "params.yaml",
+        work=folder / "work",
+    )
+    return trained
+
+
+def start_train(folder: Path, output: str = "trained") -> "subprocess.Popen[str]":
+    words = [sys.executable, *command("train", folder, output)]
+    return subprocess.Popen(words, cwd=REPOSITORY, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def wait_for_epochs(folder: Path, count: int, process: "subprocess.Popen[str]") -> None:
+    while not any(
+        len(pd.read_csv(path)) >= count for path in folder.glob("work/train/*/history.csv") if path.stat().st_size > 1
+    ):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+
+
+def runs_of(folder: Path) -> list[mlflow.entities.Run]:
+    client = mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    return list(client.search_runs([client.get_experiment_by_name("test").experiment_id]))
+
+
+def metric_steps(folder: Path, run_id: str) -> set[int]:
+    client = mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    return {point.step for point in client.get_metric_history(run_id, "map50")}
+
+
+def test_outputs_are_the_best_weights_the_history_and_a_card_with_lineage(drawn: Path) -> None:
+    write_record(
+        Tuned(metric="map50", trials=1, trial=0, value=0.1, params={"epochs": 2, "lr0": 0.004}),
+        drawn / "tuned/best.json",
+    )
+    trained = run_train(drawn)
+    card = read_record(trained / "card.json", Card)
+    history = pd.read_csv(trained / "history.csv")
+    assert list(history.columns[:5]) == ["epoch", "box", "cls", "dfl", "metric"]
+    assert {"map50", "map50_95", "precision", "recall", "lr", "seconds"} <= set(history.columns)
+    assert card.epochs == len(history) == 2
+    assert card.lineage.params["train.lr0"] == 0.004
+    assert card.classes == LABELS
+    assert card.weights_sha256 == content_sha256(trained / card.weights)
+    assert card.best_value == pytest.approx(history.loc[card.best_epoch - 1, "metric"])
+    assert card.lineage.data_sha256["objects.parquet"] == content_sha256(drawn / "annotations" / "objects.parquet")
+    assert card.run_id is not None
+    assert metric_steps(drawn, card.run_id) == {1, 2}
+    assert list((drawn / "work/train").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_second_process_at_the_same_training_is_refused(drawn: Path) -> None:
+    write_params(drawn, epochs=500, patience=0)
+    first = start_train(drawn)
+    try:
+        wait_for_epochs(drawn, 1, first)
+        with pytest.raises(PipelineError, match=rf"another process is at this very work: .*process {first.pid}"):
+            run_train(drawn)
+    finally:
+        first.kill()
+        first.communicate()
+
+
+@pytest.mark.slow
+def test_training_killed_twice_ends_bit_equal_to_one_that_was_not_and_in_one_run(drawn: Path) -> None:
+    write_params(drawn, epochs=30, effective_batch=8, patience=0)
+    whole = run_train(drawn, "whole")
+    for epochs in (3, 11):
+        process = start_train(drawn)
+        wait_for_epochs(drawn, epochs, process)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    process = start_train(drawn)
+    assert process.wait() == 0, process.communicate()
+
+    cards = [read_record(folder / "card.json", Card) for folder in (whole, drawn / "trained")]
+    histories = [pd.read_csv(folder / "history.csv").drop(columns="seconds") for folder in (whole, drawn / "trained")]
+    pd.testing.assert_frame_equal(histories[1], histories[0], check_exact=True)
+    assert cards[1].weights_sha256 == cards[0].weights_sha256
+    assert cards[1].resumed == 2
+    runs = {run.info.run_id for run in runs_of(drawn)}
+    assert runs == {cards[0].run_id, cards[1].run_id}
+    assert metric_steps(drawn, str(cards[1].run_id)) == set(range(1, 31))
+
+
+@pytest.mark.slow
+def test_sigterm_ends_the_training_keeps_its_progress_and_closes_the_run_as_killed(drawn: Path) -> None:
+    write_params(drawn, epochs=500, patience=0)
+    process = start_train(drawn)
+    wait_for_epochs(drawn, 1, process)
+    process.terminate()
+    _, messages = process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert "Traceback" not in messages
+    assert len(list(drawn.glob("work/train/*/state.pt"))) == 1
+    assert not (drawn / "trained").exists()
+    assert [run.info.status for run in runs_of(drawn)] == ["KILLED"]
+
+
+@pytest.mark.slow
+def test_the_command_says_one_line_at_its_start_and_one_at_its_end(drawn: Path) -> None:
+    write_params(drawn, epochs=1)
+    process = start_train(drawn)
+    printed, messages = process.communicate()
+    assert process.returncode == 0, messages
+    assert printed == ""
+    first, last = messages.splitlines()
+    assert first.startswith("train: ")
+    assert "1 epochs, 9 images, 3 in val" in first
+    assert last.startswith("trained 1 epochs, map50 ")
+
+
+@pytest.mark.parametrize("missing", ["train", "val"])
+def test_a_split_without_images_to_learn_from_or_judge_by_is_refused(missing: str, drawn: Path) -> None:
+    table = pd.read_parquet(drawn / "split.parquet")
+    write_table(table.assign(split=table["split"].replace(missing, "test")), drawn / "split.parquet", SPLIT)
+    with pytest.raises(PipelineError, match=f"there are no images in {missing}.*change split in params.yaml"):
+        run_train(drawn)
+
+
+@pytest.mark.parametrize(
+    ("metric", "what"),
+    [
+        pytest.param('recall of "crack"', "no class is named 'crack'.*Classes are disc, square", id="unknown class"),
+        pytest.param('ap50 of "rare"', "there is no object 'rare' in val.*Label more of them", id="class not in val"),
+    ],
+)
+def test_a_metric_that_val_cannot_show_is_refused_before_an_epoch(metric: str, what: str, drawn: Path) -> None:
+    data = read_data(drawn)
+    if "rare" in metric:
+        data.classes.append("rare")
+    with pytest.raises(PipelineError, match=what):
+        check_use_case(UseCase(target="onnx", metric=metric), data)
+
+
+def test_every_wrong_knob_is_named_at_once(drawn: Path) -> None:
+    params = drawn / "params.yaml"
+    wrong = json.dumps({"train": {"epochs": 0, "optimizer": "Lion", "learning_rate": 1, "model": "yolo26n"}})
+    params.write_text(wrong)
+    with pytest.raises(PipelineError) as caught:
+        read_params(params, "train", TrainParams)
+    for fault in ("train.epochs", "train.optimizer", "train.learning_rate is unknown", "'yolo26n' is neither weights"):
+        assert fault in caught.value.where
+
+
+def test_the_recipe_has_good_defaults_for_pretrained_weights() -> None:
+    recipe = TrainParams()
+    assert recipe.model.endswith(".pt")
+    assert recipe.with_changes({"lr0": 0.01}).lr0 == 0.01
+    assert tiny_recipe(Path("x")).epochs == 4
