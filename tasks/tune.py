@@ -1,0 +1,236 @@
+"""Search hyperparameters for the use case's metric.
+
+In:
+  --raw           data/raw, the exports as ingest keeps them
+  --annotations   data/annotations, the tables that parse writes
+  --split         data/split.parquet; a trial learns from train and is judged on val
+
+Out:
+  --tuned         models/tuned
+    best.json         the best trial's values, which train takes in place of its own
+    trials.parquet    every trial: number, state, value, epochs, seconds, and what it tried
+    study.journal     the study, as Optuna reads it
+    history.svg, importance.svg, parallel.svg
+
+Params: seed, use_case, tracking, train (what a trial starts from), tune.
+The first trial is train's own values, so that the best is never worse than those. Killed and started again the search
+goes on where it was: the study and the trials under way lie in --work; more tune.trials go on with the same study.
+The same command in several processes works on one study together, on several machines with tune.storage set to a
+database. With `trials: 0` there is no search and train keeps its own values.
+
+Example:
+  python -m tasks.tune --raw data/raw --annotations data/annotations --split data/split.parquet --tuned models/tuned
+"""
+
+import functools
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pandas as pd
+import typer
+from pydantic import Field
+from tqdm import tqdm
+
+from tasks.clients.study import JOURNAL, NUMBER, TRIAL_COLUMNS, Attempt, Pruned, Search, draw_study, open_study
+from tasks.clients.tracking import RunLog, open_run, until_end
+from tasks.contracts.params import Params, Tracking, UseCase, flat, read_params, read_seed
+from tasks.contracts.record import write_record
+from tasks.contracts.stage import run, whole_output
+from tasks.contracts.tables import IMAGES, OBJECTS, SPLIT, read_table
+from tasks.contracts.tuned import Tuned
+from tasks.contracts.work import only_one, work_folder
+from tasks.detectors.protocol import METRIC, Detector, Epoch, TrainingData, load_family
+from tasks.detectors.recipe import Recipe
+from tasks.detectors.search_space import Range, Space, check_space, own_values, suggest
+from tasks.detectors.training_data import check_use_case, measure_of, training_data
+
+log = logging.getLogger(__name__)
+
+WAIT_SECONDS = 1
+
+
+class TuneParams(Params):
+    """How long to search, and where."""
+
+    trials: int = Field(default=20, ge=0, le=10_000, description="trainings to try; 0: none, train's own values go on")
+    epochs: int = Field(default=20, ge=1, le=10_000, description="of a trial; fewer than train's make a quick search")
+    storage: str | None = Field(
+        default=None, description="database URL that several machines share; null: one file in --work"
+    )
+    pruner: Literal["median", "hyperband", "none"] = Field(
+        default="median", description="ends a trial that lags behind others at the same epoch"
+    )
+    startup_trials: int = Field(default=5, ge=0, description="trials drawn at random and not pruned, before it learns")
+    space: Space = Field(
+        default={"lr0": Range(low=0.0002, high=0.01, log=True), "scale": Range(low=0.1, high=0.9)},
+        description="knobs of train to search: a range (low, high, log or step) or a list of choices",
+    )
+
+
+def shortened(recipe: Recipe, epochs: int) -> Recipe:
+    """The recipe of a trial: warm-up and the last epochs without mosaic keep their share of a shorter training."""
+    share = epochs / recipe.epochs
+    return recipe.with_changes(
+        {
+            "epochs": epochs,
+            "warmup_epochs": recipe.warmup_epochs * share,
+            "close_mosaic": round(recipe.close_mosaic * share),
+        }
+    )
+
+
+def tune(search: Search, run_attempt: Callable[[Attempt], None], trials: int, metric: str) -> Tuned:
+    """Run attempts, here and in other processes, until `trials` of them are done, and give the best.
+
+    run_attempt: trains with the params of an attempt and closes it.
+    """
+    while search.done() < trials:
+        attempt = search.next_attempt(trials)
+        if attempt is None:
+            # Others are at the last ones; should they die, the next turn takes those up.
+            time.sleep(WAIT_SECONDS)
+        else:
+            run_attempt(attempt)
+    best = search.best()
+    if best is None:
+        return Tuned(metric=metric, trials=search.done(), trial=None, value=None, params={})
+    return Tuned(
+        metric=metric, trials=search.done(), trial=best.user_attrs[NUMBER], value=best.value, params=best.params
+    )
+
+
+@dataclass(frozen=True)
+class Trainings:
+    """What all attempts have in common."""
+
+    data: TrainingData
+    recipe: Recipe  # of a trial, but for the values searched
+    use_case: UseCase
+    seed: int
+    detector: Detector
+    tracking: Tracking
+    study_name: str
+    parent_run: str
+
+    def run(self, attempt: Attempt) -> None:
+        """Train with the params of an attempt, tell of every epoch, and close it."""
+        run_log = open_run(self.tracking, f"trial-{attempt.number}", self.study_name, parent=self.parent_run)
+        with until_end(run_log):
+            run_log.log_params({**attempt.params, "epochs": self.recipe.epochs})
+            run_log.set_tags({"state": self._train(attempt, run_log)})
+
+    def _train(self, attempt: Attempt, run_log: RunLog) -> str:
+        seen: dict[int, Epoch] = {}
+
+        def on_epoch(epoch: Epoch) -> None:
+            seen[epoch.number] = epoch
+            run_log.log_metrics(epoch.measured(), step=epoch.number)
+            attempt.report(epoch.figures[METRIC] or 0.0, epoch.number)
+
+        try:
+            trained = self.detector.train(
+                data=self.data,
+                recipe=self.recipe.with_changes(attempt.params),
+                seed=self.seed,
+                measure=measure_of(self.use_case, self.data),
+                work=attempt.folder,
+                on_epoch=on_epoch,
+            )
+        except Pruned:
+            attempt.prune(max(seen), sum(epoch.seconds for epoch in seen.values()))
+            return "pruned"
+        except Exception:
+            attempt.fail()
+            raise
+        value = trained.epochs[trained.best_epoch - 1].figures[METRIC] or 0.0
+        attempt.complete(value, len(trained.epochs), trained.seconds)
+        return "complete"
+
+
+def main(
+    *,
+    raw: Annotated[Path, typer.Option(help="exports as ingest keeps them")],
+    annotations: Annotated[Path, typer.Option(help="tables that parse writes")],
+    split: Annotated[Path, typer.Option(help="table that split writes")],
+    tuned: Annotated[Path, typer.Option(help="folder for the best values and the study")],
+    params: Annotated[Path, typer.Option(help="params.yaml")] = Path("params.yaml"),
+    work: Annotated[Path, typer.Option(help="where progress is kept")] = Path(".work"),
+) -> None:
+    """Read, search, write."""
+    use_case, tracking = read_params(params, "use_case", UseCase), read_params(params, "tracking", Tracking)
+    wanted, recipe = read_params(params, "tune", TuneParams), read_params(params, "train", Recipe)
+    seed = read_seed(params)
+    check_space(wanted.space, recipe)
+    if not wanted.trials:
+        log.info("tune: no trials, train keeps its own values")
+        _write_nothing(use_case.metric, tuned)
+        return
+    began = time.monotonic()
+    tables = [annotations / "images.parquet", annotations / "objects.parquet", split]
+    data = training_data(
+        read_table(tables[0], IMAGES), read_table(tables[1], OBJECTS), read_table(split, SPLIT), raw, annotations
+    )
+    check_use_case(use_case, data)
+    log.info("tune: %d trials of %d epochs, searching %s", wanted.trials, wanted.epochs, ", ".join(wanted.space))
+    # More trials, and another place for the study's file, go on with the same study.
+    asked = wanted.model_copy(update={"trials": 0, "storage": None})
+    folder = work_folder(work, "tune", tables, recipe, asked, use_case, seed)
+    search = _search(wanted, recipe, folder, seed)
+    run_log = open_run(tracking, "tune", folder.name)
+    with until_end(run_log):
+        run_log.log_params({"seed": seed, **flat("use_case", use_case), **flat("train", recipe), **flat("tune", asked)})
+        trial_recipe = shortened(recipe, wanted.epochs)
+        detector = load_family(recipe.family)
+        trainings = Trainings(
+            data, trial_recipe, use_case, seed, detector, tracking, folder.name, parent_run=run_log.run_id
+        )
+        with tqdm(total=wanted.trials, desc="tune", unit="trial", disable=None) as bar:
+
+            def run_attempt(attempt: Attempt) -> None:
+                trainings.run(attempt)
+                bar.update(search.done() - bar.n)
+
+            best = tune(search, run_attempt, wanted.trials, use_case.metric)
+        with only_one(folder, wait=True):
+            _write(search, best, tuned)
+        run_log.log_artifact(tuned)
+    value = "nothing" if best.value is None else f"{best.value:.4f}"
+    log.info("tuned in %d trials, best %s %s, in %.1f s", best.trials, best.metric, value, time.monotonic() - began)
+
+
+def _search(wanted: TuneParams, recipe: Recipe, folder: Path, seed: int) -> Search:
+    study = open_study(folder, wanted.storage, folder.name, wanted.pruner, wanted.startup_trials)
+    return Search(
+        study=study,
+        folder=folder,
+        suggest=functools.partial(suggest, wanted.space),
+        first=own_values(wanted.space, recipe),
+        seed=seed,
+        startup_trials=wanted.startup_trials,
+    )
+
+
+def _write_nothing(metric: str, tuned: Path) -> None:
+    with whole_output(tuned) as folder:
+        folder.mkdir()
+        pd.DataFrame(columns=TRIAL_COLUMNS).to_parquet(folder / "trials.parquet")
+        write_record(Tuned(metric=metric, trials=0, trial=None, value=None, params={}), folder / "best.json")
+
+
+def _write(search: Search, best: Tuned, tuned: Path) -> None:
+    with whole_output(tuned) as folder:
+        folder.mkdir()
+        search.table().to_parquet(folder / "trials.parquet")
+        search.copy_to(folder / JOURNAL)
+        missing = draw_study(search.study, folder, best.metric)
+        if missing:
+            log.info("too few trials to draw %s", ", ".join(missing))
+        write_record(best, folder / "best.json")
+
+
+if __name__ == "__main__":
+    run(main)
