@@ -10,7 +10,7 @@ help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
 
 demo: .venv/stages ## sample labels to a published detector, then the verdict
-	python -m tasks.sample --to samples/belt.zip
+	python -m tasks.sample --to samples
 	dvc repro || true
 	@python -m tasks.sample.verdict
 

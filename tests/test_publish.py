@@ -7,7 +7,6 @@ import pytest
 import typer
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
-from tests.release_fixture import TARGETS, Workspace
 
 from tasks.clients.registry import pull_champion
 from tasks.contracts.bundle import Bundle
@@ -17,6 +16,7 @@ from tasks.contracts.record import read_record
 from tasks.contracts.release import Change, Release
 from tasks.contracts.verdict import Outcome, Verdict
 from tasks.publish import main, read_candidate, upload
+from tests.release_fixture import TARGETS, Workspace
 
 pytest_plugins = ["mlflow_fixture"]
 

@@ -12,7 +12,6 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 from mypy_boto3_s3 import S3Client
-from tests.release_fixture import Workspace
 
 from tasks.clients.archives import Limits
 from tasks.clients.label_sources import exports_in
@@ -24,6 +23,7 @@ from tasks.contracts.params import Tracking
 from tasks.contracts.record import read_record
 from tasks.contracts.release import Release
 from tasks.ingest import ingest
+from tests.release_fixture import Workspace
 
 pytest_plugins = ["mlflow_fixture"]
 

@@ -1,0 +1,145 @@
+"""The full cold pipeline against one plain script that makes the same library calls on the same data.
+
+The plain script trains with the library's own loop, exports with the library's own exporters and validates each
+export, with the same images, epochs and trials. What it does not do (checks, split, gate, report, registry) is shown
+apart. Needs the sample that `make demo` draws.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from tasks.contracts.images import image_path
+from tests.bench.ratios import REPOSITORY, Ratio, at_most
+
+GOAL = 1.15
+SAME_WORK = ("tune", "train", "export", "evaluate")  # what the plain script does too
+PLAIN = """
+import json, sys
+from tasks.detectors.ultralytics_library import YOLO
+settings = json.loads(sys.argv[1])
+common = dict(data=settings["data"], imgsz=settings["imgsz"], device="cpu", workers=0, plots=False, verbose=False)
+loop = {name: settings[name] for name in ("batch", "nbs", "optimizer", "lr0", "lrf", "warmup_epochs", "close_mosaic")}
+loop |= dict(amp=False, cache="ram", warmup_bias_lr=0, pretrained=False, exist_ok=True, project=settings["project"])
+for trial in range(settings["trials"]):
+    YOLO(settings["model"]).train(epochs=settings["trial_epochs"], name=f"trial{trial}", **common, **loop)
+model = YOLO(settings["model"])
+model.train(epochs=settings["epochs"], name="train", **common, **loop)
+best = YOLO(model.trainer.best)
+for target in settings["targets"]:
+    artefact = model.trainer.best if target is None else best.export(device="cpu", imgsz=settings["imgsz"], **target)
+    for split in ("val", "test"):
+        YOLO(artefact, task="detect").val(split=split, batch=1, rect=False, **common)
+"""
+TARGETS: dict[str, dict[str, object] | None] = {
+    "pytorch": None,
+    "torchscript": {"format": "torchscript"},
+    "onnx": {"format": "onnx"},
+    "openvino-fp32": {"format": "openvino"},
+    "openvino-fp16": {"format": "openvino", "quantize": 16},
+    "openvino-int8": {"format": "openvino", "quantize": 8},
+}
+
+
+def measure() -> list[Ratio]:
+    """Wall seconds; each side runs once, since a run takes minutes."""
+    with tempfile.TemporaryDirectory() as name:
+        checkout = Path(name) / "checkout"
+        subprocess.run(["git", "clone", "--quiet", str(REPOSITORY), str(checkout)], check=True)
+        shutil.copytree(REPOSITORY / "samples", checkout / "samples")
+        seconds = {
+            stage: _timed(["dvc", "repro", "--single-item", *names], checkout) for stage, names in _stages(checkout)
+        }
+        plain = _timed([sys.executable, "-c", PLAIN, json.dumps(_settings(checkout, Path(name)))], REPOSITORY)
+    same = sum(seconds[stage] for stage in SAME_WORK)
+    everything = sum(seconds.values())
+    return [
+        at_most(f"cold pipeline's {', '.join(SAME_WORK)} over a plain script", same, plain, GOAL),
+        Ratio(
+            claim="the whole cold pipeline over that script",
+            ours=everything,
+            other=plain,
+            unit="s",
+            ratio=everything / plain,
+            goal="shown",
+            met=True,
+        ),
+    ]
+
+
+def _stages(checkout: Path) -> list[tuple[str, list[str]]]:
+    done = subprocess.run(
+        ["dvc", "stage", "list", "--name-only"], cwd=checkout, check=True, capture_output=True, text=True
+    )
+    names = done.stdout.split()
+    order = list(dict.fromkeys(name.partition("@")[0] for name in names))
+    return [(stage, [name for name in names if name.partition("@")[0] == stage]) for stage in order]
+
+
+def _timed(words: list[str], folder: Path) -> float:
+    started = time.perf_counter()
+    subprocess.run(
+        words, cwd=folder, check=True, stdout=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": str(folder)}
+    )
+    return time.perf_counter() - started
+
+
+def _settings(checkout: Path, folder: Path) -> dict[str, object]:
+    """The same data in the library's layout, and the same knobs."""
+    params = yaml.safe_load((checkout / "params.yaml").read_text())
+    train, tune = params["train"], params["tune"]
+    return {
+        "model": str(REPOSITORY / "tasks" / "detectors" / "architectures" / train["model"]),
+        "data": str(_write_dataset(checkout, folder / "plain")),
+        "project": str(folder / "runs"),
+        "imgsz": train["image_size"],
+        "nbs": train["effective_batch"],
+        "trials": tune["trials"],
+        "trial_epochs": tune["epochs"],
+        "targets": [TARGETS[target] for target in params["export"]["targets"] if target in TARGETS],
+        **{
+            name: train[name]
+            for name in ("epochs", "batch", "optimizer", "lr0", "lrf", "warmup_epochs", "close_mosaic")
+        },
+    }
+
+
+def _write_dataset(checkout: Path, folder: Path) -> Path:
+    tables = checkout / "data" / "annotations"
+    split = pd.read_parquet(checkout / "data" / "split.parquet")[["image_id", "split"]]
+    images = pd.read_parquet(tables / "images.parquet").merge(split, on="image_id")
+    objects = pd.read_parquet(tables / "objects.parquet").merge(images[["image_id", "width", "height"]], on="image_id")
+    labels = sorted(objects["label"].unique())
+    lines = _label_lines(objects, labels).groupby(objects["image_id"]).agg("\n".join)
+    columns = images.loc[images["split"] != "excluded", ["image_id", "split", "file"]].to_numpy(dtype=str)
+    for image_id, side, file in columns:
+        source = image_path(file, checkout / "data" / "raw", tables)
+        for kind in ("images", "labels"):
+            (folder / kind / side).mkdir(parents=True, exist_ok=True)
+        (folder / "images" / side / f"{image_id}{source.suffix}").symlink_to(source)
+        (folder / "labels" / side / f"{image_id}.txt").write_text(lines.get(image_id, ""))
+    data = {"path": str(folder), "train": "images/train", "val": "images/val", "test": "images/test"}
+    (folder / "data.yaml").write_text(yaml.safe_dump(data | {"names": dict(enumerate(labels))}))
+    return folder / "data.yaml"
+
+
+def _label_lines(objects: pd.DataFrame, labels: list[str]) -> pd.Series:
+    """The library's text form: class number, then centre and sides relative to the image."""
+    relative = pd.DataFrame(
+        {
+            "class": objects["label"].map(labels.index),
+            "x": (objects["x_min"] + objects["x_max"]) / 2 / objects["width"],
+            "y": (objects["y_min"] + objects["y_max"]) / 2 / objects["height"],
+            "width": (objects["x_max"] - objects["x_min"]) / objects["width"],
+            "height": (objects["y_max"] - objects["y_min"]) / objects["height"],
+        }
+    )
+    return relative.astype(str).agg(" ".join, axis=1)

@@ -1,0 +1,112 @@
+"""Said once, meant everywhere: dvc.yaml, params.yaml, the modules and the README agree."""
+
+import importlib
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import yaml
+
+from tasks.contracts.params import Params
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+SHARED_SECTIONS = ["seed", "use_case", "tracking"]
+PIPELINE: dict[str, Any] = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())
+PARAMS: dict[str, Any] = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+STAGES = list(PIPELINE["stages"])
+
+
+def options_of(stage: str) -> set[str]:
+    app = typer.Typer()
+    app.command()(importlib.import_module(f"tasks.{stage}").main)
+    return {option for parameter in typer.main.get_command(app).params for option in parameter.opts}
+
+
+def names_in_picture(text: str) -> list[str]:
+    return re.findall(r"[a-z]+", re.sub(r"@\w+", "", text))
+
+
+def test_every_module_in_tasks_is_a_stage_and_every_stage_a_module() -> None:
+    modules = {path.stem for path in (REPOSITORY / "tasks").glob("*.py")} - {"__init__"}
+    assert modules == set(STAGES)
+
+
+def test_stages_stand_in_one_order_everywhere() -> None:
+    listed = re.findall(r"^(\w+) {2,}", importlib.import_module("tasks").__doc__ or "", re.MULTILINE)
+    sections = [name for name in PARAMS if name not in SHARED_SECTIONS]
+    picture = next(line for line in (REPOSITORY / "README.md").read_text().splitlines() if "ingest ─" in line)
+    assert listed == STAGES
+    assert sections == STAGES
+    assert names_in_picture(picture) == STAGES
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_command_names_its_own_module_and_only_options_that_it_has(stage: str) -> None:
+    words = shlex.split(PIPELINE["stages"][stage]["cmd"])
+    assert words[:3] == ["python", "-m", f"tasks.{stage}"]
+    assert {word for word in words[3:] if word.startswith("--")} <= options_of(stage)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_path_of_a_command_is_declared_as_dependency_or_output(stage: str) -> None:
+    declared = PIPELINE["stages"][stage]
+    words = shlex.split(declared["cmd"])
+    paths = {word for word in words if re.match(r"(data|models|reports)/", word)}
+    entries = [*declared["deps"], *declared.get("outs", []), *declared.get("metrics", [])]
+    names = {entry if isinstance(entry, str) else next(iter(entry)) for entry in entries}
+    assert paths <= names
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_depends_on_its_own_module_and_its_own_section(stage: str) -> None:
+    declared = PIPELINE["stages"][stage]
+    assert f"tasks/{stage}.py" in declared["deps"]
+    assert stage in declared["params"]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_knob_of_a_section_is_a_described_field_of_the_stage(stage: str) -> None:
+    model = getattr(importlib.import_module(f"tasks.{stage}"), f"{stage.capitalize()}Params")
+    assert issubclass(model, Params)
+    model.model_validate(PARAMS[stage])
+    undescribed = [name for name, field in model.model_fields.items() if not field.description]
+    assert not undescribed
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_manual_says_what_goes_in_and_out_and_shows_an_example(stage: str) -> None:
+    manual = importlib.import_module(f"tasks.{stage}").__doc__ or ""
+    assert re.search(r"^In:", manual, re.MULTILINE)
+    assert re.search(r"^Out:", manual, re.MULTILINE)
+    assert f"python -m tasks.{stage}" in manual
+
+
+def test_every_command_of_the_readme_exists() -> None:
+    text = (REPOSITORY / "README.md").read_text()
+    recipes = set(re.findall(r"^([a-z]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"\bmake ([a-z]+)", text)) <= recipes
+    for module in set(re.findall(r"python -m (tasks[.\w]*)", text)):
+        assert importlib.util.find_spec(module), module
+
+
+def test_every_path_in_the_tree_of_the_readme_exists() -> None:
+    tree = re.search(r"```\n(README\.md.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)
+    assert tree
+    folder = ""
+    for line in tree[1].splitlines():
+        name = line.split()[0] if line.strip() else ""
+        if not line.startswith(" "):
+            folder = name if name.endswith("/") else ""
+            assert (REPOSITORY / name).exists(), name
+        elif folder and re.fullmatch(r"[\w.]+/?", name) and line.startswith("  ") and not line.startswith("   "):
+            assert (REPOSITORY / folder / name).exists(), f"{folder}{name}"
+
+
+def test_recipes_of_the_makefile_are_at_most_ten_and_explained() -> None:
+    text = (REPOSITORY / "Makefile").read_text()
+    recipes = re.findall(r"^([a-z]+):.*$", text, re.MULTILINE)
+    assert len(recipes) <= 10
+    assert all(re.search(rf"^{recipe}:.*## \w", text, re.MULTILINE) for recipe in recipes)
