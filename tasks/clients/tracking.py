@@ -147,7 +147,7 @@ def _experiment(client: "MlflowClient", tracking: Tracking) -> str:
     experiment = client.get_experiment_by_name(tracking.experiment)
     if experiment is None:
         # A server knows itself where it keeps artefacts; an embedded store has to be told.
-        location = None if tracking.uri.startswith("http") else tracking.artifacts
+        location = None if tracking.uri.startswith("http") else _absolute(tracking.artifacts)
         return str(client.create_experiment(tracking.experiment, artifact_location=location))
     if experiment.lifecycle_stage != "active":
         raise PipelineError(
@@ -156,6 +156,11 @@ def _experiment(client: "MlflowClient", tracking: Tracking) -> str:
             "Restore it with `mlflow experiments restore`, or set another tracking.experiment in params.yaml",
         )
     return str(experiment.experiment_id)
+
+
+def _absolute(artifacts: str) -> str:
+    # The experiment remembers it for good, whatever folder a later stage runs in.
+    return artifacts if "://" in artifacts else str(Path(artifacts).resolve())
 
 
 def _find(client: "MlflowClient", experiment_id: str, key: str) -> str | None:
@@ -214,7 +219,8 @@ def one_at_a_time(uri: str) -> Iterator[None]:
     if not uri.startswith("sqlite:///"):
         yield
         return
-    store = Path(uri.removeprefix("sqlite:///"))
+    # A store that is linked into several workspaces has one lock.
+    store = Path(uri.removeprefix("sqlite:///")).resolve()
     store.parent.mkdir(parents=True, exist_ok=True)
     with store.with_name(f"{store.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
