@@ -120,3 +120,9 @@ def test_predictions_on_val_are_in_pixels_of_the_image_as_the_library_itself_pre
     theirs = result.boxes.xyxy[:5].numpy()
     assert ours[BOX].to_numpy() == pytest.approx(theirs, abs=0.01)
     assert ours["score"].to_numpy() == pytest.approx(result.boxes.conf[:5].numpy(), abs=1e-4)
+
+
+def test_training_library_leaves_pillow_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "junk.png").write_text("no image")
+    with pytest.raises(PillowImage.UnidentifiedImageError):
+        PillowImage.open(tmp_path / "junk.png")

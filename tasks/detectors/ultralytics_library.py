@@ -17,6 +17,7 @@ import cv2
 import matplotlib
 import numpy as np
 import torch
+from PIL import Image as PillowImage
 
 _TALKATIVE = [
     "sync",
@@ -85,6 +86,7 @@ def _nms(boxes_xyxy: torch.Tensor, scores: torch.Tensor, iou_threshold: float) -
 _isolate()
 _import_torchvision()
 _threads = os.environ.get("OMP_NUM_THREADS")
+_open_image = PillowImage.open
 
 import ultralytics  # noqa: E402
 
@@ -104,6 +106,9 @@ from ultralytics.utils.torch_utils import ModelEMA, unwrap_model  # noqa: E402
 
 # Before mixed precision it fetches weights and an image to try it on.
 _trainer_module.check_amp = lambda _model: True
+
+# Its import makes Pillow ask for a HEIF reader wherever a file is no image, in everybody's code.
+PillowImage.open = _open_image
 
 # Its import limits OpenMP for every process started later.
 if _threads is None:
