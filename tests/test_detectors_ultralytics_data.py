@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image as PillowImage
+from PIL import UnidentifiedImageError
 
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.images import Image, read_image
@@ -124,5 +125,5 @@ def test_predictions_on_val_are_in_pixels_of_the_image_as_the_library_itself_pre
 
 def test_training_library_leaves_pillow_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "junk.png").write_text("no image")
-    with pytest.raises(PillowImage.UnidentifiedImageError):
+    with pytest.raises(UnidentifiedImageError):
         PillowImage.open(tmp_path / "junk.png")
