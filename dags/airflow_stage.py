@@ -1,0 +1,149 @@
+"""`stage("train", ...)`: one stage of dvc.yaml as an Airflow task. The only place that knows how Airflow runs one."""
+
+import ast
+import json
+import shlex
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import yaml
+from airflow.sdk import BaseOperator, BaseOperatorLink, XComArg
+from settings import read_settings
+
+SETTINGS = read_settings()
+DECLARED: dict[str, dict[str, Any]] = yaml.safe_load((SETTINGS.checkout / "dvc.yaml").read_text("utf-8"))["stages"]
+# dvc runs in the run's workspace; run_name is a macro of the DAG.
+WORKSPACE = f"{SETTINGS.workspaces}/{{{{ run_name(run_id) }}}}"
+ATTEMPT = "{{ dag.dag_id }}/{{ run_id }}/{{ task.task_id }}/{{ ti.map_index }}/"
+
+Mapped = XComArg | list[str]
+
+
+class ReportLink(BaseOperatorLink):
+    """The run's report, as the api-server shows it."""
+
+    name = "Report"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:  # noqa: ARG002
+        """The address of the page."""
+        return report_url(ti_key.dag_id, ti_key.run_id)
+
+
+class TrackingLink(BaseOperatorLink):
+    """The MLflow run that the stage wrote; the page of all runs while there is none."""
+
+    name = "MLflow"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:  # noqa: ARG002
+        """The address of the run's page."""
+        return mlflow_url(Path(getattr(operator, "workspace", "")))
+
+
+def report_url(dag_id: str, run_id: str) -> str:
+    """Where the plugin run_pages shows a run's report."""
+    return f"/sightline/{quote(dag_id, safe='')}/{quote(run_id, safe='')}/report"
+
+
+def mlflow_url(workspace: Path) -> str:
+    """The page of the run that `models/trained/card.json` names."""
+    card = workspace / "models" / "trained" / "card.json"
+    run_id = json.loads(card.read_text("utf-8")).get("run_id") if card.is_file() else None
+    return f"{SETTINGS.mlflow_url}/#/experiments/0/runs/{run_id}" if run_id else SETTINGS.mlflow_url
+
+
+def stage(name: str, *, over: Mapped | None = None, **how: Any) -> Any:
+    """The task of a stage of dvc.yaml; mapped over the instances of its matrix if `over` is given.
+
+    `how` is what `command` takes.
+    """
+    target = f"{name}@{{instance}}" if over is not None else name
+    argv = ["dvc", "--wait-for-lock", "repro", "--single-item", target]
+    manual = ast.get_docstring(ast.parse((SETTINGS.checkout / "tasks" / f"{name}.py").read_text("utf-8"))) or ""
+    doc_md = f"{DECLARED[name]['desc']}.\n\n```\n{manual}\n```"
+    return command(name, argv, over=over, doc_md=doc_md, **how)
+
+
+def worker(task_id: str, name: str, *, output: str, over: Mapped, **how: Any) -> Any:
+    """Mapped tasks that share the work of stage `name` beforehand, by the same command; none if nothing is to be done.
+
+    `output` is the option whose folder the stage itself will write: a worker's goes where nobody looks.
+    """
+    # The script is constant; what it runs stands behind it, as arguments.
+    script = 'dvc --wait-for-lock status --quiet "$0" || exec "$@"'
+    argv = ["sh", "-c", script, name, *shlex.split(DECLARED[name]["cmd"]), output, f".work/{task_id}/{{instance}}"]
+    return command(task_id, argv, over=over, doc_md=f"A worker of `{name}`, on the same study.", **how)
+
+
+def command(
+    task_id: str,
+    argv: list[str],
+    *,
+    timeout: timedelta,
+    over: Mapped | None = None,
+    retries: int = 0,
+    pool: str = "default_pool",
+    cpus: float = 1,
+    memory_gb: float = 2,
+    gpus: int = 0,
+    network: bool = False,
+    result: Callable[[Path], Any] | None = None,
+    links: tuple[BaseOperatorLink, ...] = (),
+    **task: Any,
+) -> Any:
+    """A task that runs `argv` in the run's workspace, in the way of the site's runner.
+
+    cpus, memory_gb, gpus and network are what a container gets; a process takes what the machine has.
+    `result` reads the task's XCom from the workspace. A mapped task has one instance per item of `over`.
+    """
+    operator, where = _runner(cpus=cpus, memory_gb=memory_gb, gpus=gpus, network=network)
+    kwargs = {
+        "task_id": task_id,
+        "argv": argv,
+        "workspace": WORKSPACE,
+        "attempt": ATTEMPT,
+        "result": result,
+        "execution_timeout": timeout,
+        "retries": retries,
+        "retry_delay": timedelta(seconds=10),
+        "retry_exponential_backoff": 2.0,
+        "max_retry_delay": timedelta(minutes=10),
+        "pool": pool,
+        **where,
+        **task,
+    }
+    if over is None:
+        made = operator(**kwargs)
+        made.operator_extra_links = links
+        return made
+    return operator.partial(**kwargs, map_index_template="{{ task.instance }}").expand(instance=over)
+
+
+def end_stages(dag_id: str, run_id: str) -> None:
+    """End whatever is still running of a run's stages."""
+    if SETTINGS.runner == "docker":
+        from run_in_docker import end_run  # noqa: PLC0415
+
+        end_run(dag_id, run_id)
+    elif SETTINGS.runner == "process":
+        from run_in_process import end_processes  # noqa: PLC0415
+
+        end_processes(f"{dag_id}/{run_id}/")
+
+
+def _runner(*, cpus: float, memory_gb: float, gpus: int, network: bool) -> tuple[type[BaseOperator], dict[str, Any]]:
+    """The operator of the site's runner, and what it has to know beyond the command."""
+    # Each provider takes a second to import, and only one is needed.
+    if SETTINGS.runner == "docker":
+        from run_in_docker import ContainerStage, container_of  # noqa: PLC0415
+
+        return ContainerStage, container_of(SETTINGS, cpus, memory_gb, gpus, network)
+    if SETTINGS.runner == "kubernetes":
+        from run_in_kubernetes import PodStage, pod_of  # noqa: PLC0415
+
+        return PodStage, pod_of(SETTINGS, cpus, memory_gb, gpus, network)
+    from run_in_process import ProcessStage  # noqa: PLC0415
+
+    return ProcessStage, {"environment": str(SETTINGS.environment)}

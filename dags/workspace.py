@@ -1,0 +1,259 @@
+"""A run's own workspace: a Git clone at a revision that shares the DVC cache, recorded as a commit when the run ends.
+
+What a run remembers of earlier ones, that is the exports held and the sides of the split, comes from a `dvc.lock`:
+
+1. A revision that is a recorded run itself (`runs/...`) has its own memory: it is run again as it was.
+2. Otherwise the newest recorded run of the same label source (`ingest.source`) is remembered, unless the revision
+   brings a `dvc.lock` that is newer still, say of a `dvc repro` by hand.
+
+So images never change sides from run to run, runs of other labels leave no trace, and two runs at the same time both
+start from the same memory. Nobody has to merge run branches: they are what the next run reads.
+"""
+
+import hashlib
+import logging
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ruamel.yaml import YAML
+from settings import Settings
+
+log = logging.getLogger(__name__)
+
+RUN_TRAILER = "Sightline-Run"
+# What the newest of so many runs does not remember is no memory worth looking for.
+RUNS_LOOKED_AT = 100
+# Where weights given by name are kept, see train.allow_download.
+WEIGHTS = ".cache/weights"
+AUTHOR = ("-c", "user.name=Sightline", "-c", "user.email=sightline@localhost")
+# Notes within .git, so that they are never part of a commit: what this run goes on from, the outputs of it that must be
+# there, and that the run's state is safe in the repository.
+MEMORY = ".git/sightline-memory"
+PERSISTED = ".git/sightline-persisted"
+RECORDED = ".git/sightline-recorded"
+yaml = YAML()
+yaml.preserve_quotes = True
+yaml.width = 200
+yaml.indent(mapping=2, sequence=4, offset=2)
+# Written out, as people write it; otherwise ruamel leaves the place empty.
+yaml.representer.add_representer(
+    type(None), lambda writer, _: writer.represent_scalar("tag:yaml.org,2002:null", "null")
+)
+
+
+def run_name(run_id: str) -> str:
+    """A run id as a name for its folder and its branch; ids that differ get names that differ."""
+    if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,99}", run_id):
+        return run_id
+    digest = hashlib.sha256(run_id.encode()).hexdigest()[:8]
+    return f"{re.sub(r'[^A-Za-z0-9_-]+', '-', run_id)[:90].strip('-') or 'run'}-{digest}"
+
+
+def make(path: Path, revision: str, values: Mapping[str, object], site: Settings) -> str:
+    """Clone the site's repository at `revision` into `path`, go on from earlier runs, write `values` into params.yaml.
+
+    `values` maps dotted names of params.yaml to what they shall be. A workspace that is there already is kept with
+    the progress in it: only its params are written again. Returns the commit's hash. Raises ValueError if the revision
+    or a name is unknown.
+    """
+    if not (path / ".git").is_dir():
+        fresh = path.with_name(f".{path.name}.partial")
+        shutil.rmtree(fresh, ignore_errors=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _git("clone", "--quiet", "--no-checkout", "--", site.repository, str(fresh), cwd=path.parent)
+        _git("checkout", "--quiet", "--detach", _commit(fresh, revision), cwd=fresh)
+        _warn_of_changes(site.repository)
+        _share_cache(fresh, site.cache)
+        fresh.rename(path)
+    write_params(path / "params.yaml", values)
+    params = yaml.load(path / "params.yaml")
+    _remember(path, str(params["ingest"]["source"]))
+    _link_shared(path, site.shared, params)
+    # For the task that restores them where dvc is.
+    (path / PERSISTED).write_text("".join(f"{name}\n" for name in _persisted(path)), encoding="utf-8")
+    return _git("rev-parse", "HEAD", cwd=path)
+
+
+def _commit(clone: Path, revision: str) -> str:
+    for name in (f"refs/remotes/origin/{revision}", revision):
+        found = _git(
+            "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}", cwd=clone, check=False
+        )
+        if found:
+            return found
+    raise ValueError(f"revision {revision!r} is neither a branch, a tag nor a commit of the repository")
+
+
+def _warn_of_changes(repository: str) -> None:
+    """A run is a commit: what a checkout holds beyond its commits is no part of it."""
+    if Path(repository, ".git").is_dir():
+        changed = _git("--no-optional-locks", "status", "--porcelain", "--untracked-files=no", cwd=Path(repository))
+        names = [line.split(maxsplit=1)[1] for line in changed.splitlines()]
+        if names:
+            log.warning("not part of this run, as they are not committed: changes of %s", ", ".join(names))
+
+
+def _share_cache(clone: Path, cache: Path) -> None:
+    config = ("config", "--file", str(clone / ".dvc" / "config.local"))
+    cache.mkdir(parents=True, exist_ok=True)
+    _git(*config, "cache.dir", str(cache), cwd=clone)
+    # Links, where the file system has them, so that a workspace costs no copy of the data; DVC keeps them read-only.
+    _git(*config, "cache.type", "reflink,hardlink,copy", cwd=clone)
+
+
+def write_params(file: Path, values: Mapping[str, object]) -> None:
+    """Set values by dotted name and leave the rest of the file, comments too, as it is."""
+    document = yaml.load(file)
+    for dotted, value in values.items():
+        *sections, name = dotted.split(".")
+        section = document
+        for part in sections:
+            section = section.get(part) if isinstance(section, Mapping) else None
+        if section is None:
+            raise ValueError(f"{dotted}: params.yaml has no section {'.'.join(sections)}")
+        section[name] = value
+    partial = file.with_name(f".{file.name}.partial")
+    yaml.dump(document, partial)
+    partial.replace(file)
+
+
+def _remember(path: Path, source: str) -> None:
+    """Take dvc.lock, and what of the last run's outputs Git holds, from the run that this one goes on from."""
+    if (path / MEMORY).exists():
+        return
+    run = _memory(path, source)
+    if run is not None:
+        held = _git("ls-tree", "-r", "--name-only", run, "--", "dvc.lock", "reports", cwd=path).splitlines()
+        if held:
+            _git("checkout", "--quiet", run, "--", *held, cwd=path)
+        log.info("going on from %s", run)
+    (path / MEMORY).write_text(run or "", encoding="utf-8")
+
+
+def _memory(path: Path, source: str) -> str | None:
+    if RUN_TRAILER in _git("log", "-1", "--format=%B", cwd=path):
+        return None
+    own = int(_git("log", "-1", "--format=%ct", "--", "dvc.lock", cwd=path) or 0)
+    runs = _git(
+        "for-each-ref", "--sort=-committerdate", f"--count={RUNS_LOOKED_AT}",
+        "--format=%(committerdate:unix) %(refname)", "refs/remotes/origin/runs", cwd=path,
+    )  # fmt: skip
+    for line in runs.splitlines():
+        committed, run = line.split(" ", 1)
+        if int(committed) < own:
+            return None
+        params = yaml.load(_git("show", f"{run}:params.yaml", cwd=path))
+        if str(params["ingest"]["source"]) == source and _git("ls-tree", run, "dvc.lock", cwd=path):
+            return run
+    return None
+
+
+def _link_shared(path: Path, shared: Path, params: Mapping[str, Any]) -> None:
+    """Link what params name by a relative path and Git does not hold, so that params of a run mean the same elsewhere.
+
+    These are labels and weights that are there, and what all runs write together, there or not yet: the embedded
+    MLflow store and the release log.
+    """
+    tracking = params.get("tracking", {})
+    written = {str(tracking.get("uri")), str(tracking.get("artifacts")), str(params.get("publish", {}).get("log"))}
+    if "://" not in str(tracking.get("artifacts", "://")):
+        (shared / tracking["artifacts"]).mkdir(parents=True, exist_ok=True)
+    for text in {*_texts(params), WEIGHTS}:
+        relative = PurePosixPath(text.removeprefix("sqlite:///"))
+        if "://" in str(relative) or relative.is_absolute() or ".." in relative.parts or len(text) > 255:
+            continue
+        target, link = shared / relative, path / relative
+        if (text in written or target.exists()) and not os.path.lexists(link):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(target)
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield str(value)
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner)
+
+
+def _persisted(path: Path) -> list[str]:
+    """Outputs declared `persist: true` whose last state dvc.lock holds."""
+    if not (path / "dvc.lock").is_file():
+        return []
+    declared = yaml.load(path / "dvc.yaml")["stages"]
+    locked = yaml.load(path / "dvc.lock").get("stages", {})
+    return [
+        str(name)
+        for stage, declaration in declared.items()
+        if stage in locked
+        for out in declaration.get("outs", [])
+        if isinstance(out, dict)
+        for name, options in out.items()
+        if options and options.get("persist") and any(held["path"] == name for held in locked[stage].get("outs", []))
+    ]
+
+
+def record(path: Path, run_id: str) -> str:
+    """Commit the run's params, dvc.lock and what of its outputs Git holds, push it as branch runs/<run>; its name.
+
+    Repeating it moves the branch to the newest state of the same run.
+    """
+    branch = f"runs/{run_name(run_id)}"
+    declared = [PurePosixPath(name) for name in _kept_in_git(path)]
+    files = [str(name) for name in (PurePosixPath("params.yaml"), PurePosixPath("dvc.lock"), *declared)]
+    present = [name for name in files if (path / name).is_file()]
+    _git("add", "--force", "--", *present, cwd=path)
+    message = f"Run {run_id}\n\n{RUN_TRAILER}: {run_id}"
+    _git(*AUTHOR, "commit", "--quiet", "--allow-empty", "--no-verify", "--message", message, cwd=path)
+    _git("push", "--quiet", "--force", "origin", f"HEAD:refs/heads/{branch}", cwd=path)
+    (path / RECORDED).touch()
+    log.info("recorded as %s at %s", branch, _git("rev-parse", "HEAD", cwd=path))
+    return branch
+
+
+def _kept_in_git(path: Path) -> list[str]:
+    stages = yaml.load(path / "dvc.yaml")["stages"].values()
+    kinds = [declaration.get(kind, []) for declaration in stages for kind in ("outs", "metrics", "plots")]
+    outs = [out for kind in kinds for out in kind if isinstance(out, dict)]
+    return [str(name) for out in outs for name, options in out.items() if (options or {}).get("cache") is False]
+
+
+def sweep(workspaces: Path, keep: int, days: int) -> list[str]:
+    """Remove recorded workspaces beyond the newest `keep`, or older than `days`; the names of what went.
+
+    A run that is not recorded may still be going on, and stays.
+    """
+    recorded = sorted(workspaces.glob(f"*/{RECORDED}"), key=lambda stamp: stamp.stat().st_mtime, reverse=True)
+    oldest = time.time() - days * 86_400
+    old = [stamp.parents[1] for i, stamp in enumerate(recorded) if i >= keep or stamp.stat().st_mtime < oldest]
+    for path in old:
+        # Set aside first: a workspace is there whole or not at all.
+        aside = path.with_name(f".{path.name}.swept")
+        path.rename(aside)
+    for aside in workspaces.glob(".*.swept"):
+        shutil.rmtree(aside, ignore_errors=True)
+    return [path.name for path in old]
+
+
+def _git(*arguments: str, cwd: Path, check: bool = True) -> str:
+    done = subprocess.run(  # noqa: S603  # no shell; names of users stand behind -- or --end-of-options
+        ["git", *arguments],  # noqa: S607
+        cwd=cwd,
+        env={**os.environ, "GIT_TERMINAL_PROMPT": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if check and done.returncode != 0:
+        raise RuntimeError(f"git {' '.join(arguments)}: {done.stderr.strip()}")
+    return done.stdout.strip()

@@ -1,0 +1,88 @@
+"""Run by Airflow's Python in a process of its own: what the DAGs or the pods of their stages are, as a JSON file.
+
+Nothing of it is imported by the tests, whose environment has no Airflow.
+"""
+
+# ruff: noqa: PLC0415  # what an import brings is what is asked for
+
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPOSITORY / "dags"))
+
+
+def said_by_dags() -> dict[str, Any]:
+    """Tasks, edges and form of every DAG, and which heavy modules their import has brought."""
+    import labels
+    import training
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    heavy = [
+        name for name in ("torch", "dvc", "tasks", "mlflow", "boto3", "docker", "kubernetes") if name in sys.modules
+    ]
+    dags = {dag.dag_id: dag for dag in (training.dag, labels.dag)}
+    return {
+        "heavy": heavy,
+        "dags": {dag_id: said_by_dag(dag) for dag_id, dag in dags.items()},
+        "serialized": {dag_id: json.dumps(DagSerialization.serialize_dag(dag)) for dag_id, dag in dags.items()},
+    }
+
+
+def said_by_dag(dag: Any) -> dict[str, Any]:
+    """One DAG's tasks and form."""
+    params = {name: dag.params.get_param(name) for name in dag.params}
+    return {
+        "doc": dag.doc_md,
+        "tasks": {task.task_id: said_by_task(task) for task in dag.tasks},
+        "params": {
+            name: {"default": param.value, "description": param.description, "schema": param.schema}
+            for name, param in params.items()
+        },
+    }
+
+
+def said_by_task(task: Any) -> dict[str, Any]:
+    """What Airflow will do with a task."""
+    return {
+        "downstream": sorted(task.downstream_task_ids),
+        "pool": task.pool,
+        "retries": task.retries,
+        "timeout": task.execution_timeout.total_seconds() if task.execution_timeout else None,
+        "owner": task.owner,
+        "doc": task.doc_md,
+        "mapped": bool(task.is_mapped),
+        "argv": getattr(task, "argv", None) or (task.partial_kwargs.get("argv") if task.is_mapped else None),
+    }
+
+
+def pods() -> dict[str, Any]:
+    """The pod of every stage, checked against the schema of Kubernetes; what is wrong with it, if anything."""
+    import kubernetes_validate
+    import training
+    from kubernetes.client import ApiClient
+
+    found = {}
+    for task in training.dag.tasks:
+        if not hasattr(task, "argv") and "argv" not in getattr(task, "partial_kwargs", {}):
+            continue
+        one = task.unmap({"instance": "onnx"}) if task.is_mapped else task
+        ti = SimpleNamespace(dag_id="training", task_id=task.task_id, run_id="run", map_index=0, try_number=1)
+        context = {"ti": ti, "run_id": "manual__2026-01-01T00:00:00+00:00", "dag": training.dag, "task": one}
+        one.render_template_fields(context, training.dag.get_template_env())
+        pod = ApiClient().sanitize_for_serialization(one.build_pod_request_obj(context))
+        try:
+            kubernetes_validate.validate(pod, "1.31", strict=True)
+            fault = None
+        except kubernetes_validate.ValidationError as error:
+            fault = error.message
+        found[task.task_id] = {"pod": pod, "fault": fault}
+    return found
+
+
+if __name__ == "__main__":
+    what, answer = sys.argv[1:]
+    Path(answer).write_text(json.dumps({"dags": said_by_dags, "pods": pods}[what]()))

@@ -1,0 +1,142 @@
+"""The DAGs as Airflow reads them, held against dvc.yaml, params.yaml and the stages."""
+
+import ast
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.airflow_fixture import probe
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+STAGES: dict[str, dict[str, Any]] = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text("utf-8"))["stages"]
+PARAMS = yaml.safe_load((REPOSITORY / "params.yaml").read_text("utf-8"))
+
+
+@pytest.fixture(scope="module")
+def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the DAGs say in a fresh process."""
+    return probe("dags", tmp_path_factory.mktemp("dags"))
+
+
+@pytest.fixture(scope="module")
+def tasks(said: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The tasks of training."""
+    found: dict[str, dict[str, Any]] = said["dags"]["training"]["tasks"]
+    return found
+
+
+def test_importing_the_dags_brings_nothing_heavy(said: dict[str, Any]) -> None:
+    assert said["heavy"] == []
+
+
+def test_dag_files_import_nothing_of_the_stages() -> None:
+    imported = set()
+    for file in (REPOSITORY / "dags").glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            imported |= {name.split(".")[0] for name in names}
+    assert not imported & {"tasks", "torch", "dvc", "mlflow", "ultralytics", "optuna"}
+
+
+def test_dag_runs_the_stages_of_dvc_yaml_in_its_order(tasks: dict[str, dict[str, Any]]) -> None:
+    assert set(STAGES) <= set(tasks)
+    of_dag = closure({name: set(task["downstream"]) for name, task in tasks.items()})
+    of_dvc = closure({name: {other for other in STAGES if reads(other, name)} for name in STAGES})
+    assert {name: of_dag[name] & set(STAGES) for name in STAGES} == of_dvc
+
+
+def reads(stage: str, earlier: str) -> bool:
+    """Whether a dependency of `stage` is, holds or is held by an output of `earlier`."""
+    outs = [path_of(out) for kind in ("outs", "metrics", "plots") for out in STAGES[earlier].get(kind, [])]
+    deps = [path_of(dep) for dep in STAGES[stage]["deps"]]
+    return any(f"{dep}/".startswith(f"{out}/") or f"{out}/".startswith(f"{dep}/") for dep in deps for out in outs)
+
+
+def path_of(entry: str | Mapping[str, object]) -> str:
+    return re.sub(r"\$\{.*?\}", "*", entry if isinstance(entry, str) else next(iter(entry)))
+
+
+def closure(after: Mapping[str, set[str]]) -> dict[str, set[str]]:
+    """All that comes after each name, however far."""
+    found = {name: set(direct) for name, direct in after.items()}
+    for _ in found:
+        found = {name: direct.union(*(found[other] for other in direct)) for name, direct in found.items()}
+    return found
+
+
+def test_every_stage_is_one_dvc_command_with_its_manual(tasks: dict[str, dict[str, Any]]) -> None:
+    for name, stage in STAGES.items():
+        target = f"{name}@{{instance}}" if "matrix" in stage else name
+        assert tasks[name]["argv"] == ["dvc", "--wait-for-lock", "repro", "--single-item", target]
+        assert tasks[name]["mapped"] == ("matrix" in stage)
+        assert tasks[name]["doc"].startswith(stage["desc"])
+        assert "Example" in tasks[name]["doc"]
+
+
+def test_only_the_target_of_a_matrix_reaches_a_shell_line_of_dvc_yaml() -> None:
+    templated = {value for stage in STAGES.values() for value in re.findall(r"\$\{(.*?)\}", stage["cmd"])}
+    assert templated == {"item.target"}
+
+
+def test_every_task_has_an_owner_and_an_end(said: dict[str, Any]) -> None:
+    for dag in said["dags"].values():
+        for name, task in dag["tasks"].items():
+            assert task["owner"] == "vision", name
+            assert task["timeout"], name
+
+
+def test_judgements_are_not_repeated_and_servers_are_asked_again(tasks: dict[str, dict[str, Any]]) -> None:
+    assert {tasks[name]["retries"] for name in ("check", "split", "evaluate", "gate", "report")} == {0}
+    assert {tasks[name]["retries"] for name in ("ingest", "tune", "train", "publish", "record")} == {2}
+
+
+def test_stages_that_train_share_the_gpu_pool(tasks: dict[str, dict[str, Any]]) -> None:
+    assert {name for name, task in tasks.items() if task["pool"] == "gpu"} == {"search", "tune", "train"}
+
+
+def test_form_has_the_values_of_params_yaml(said: dict[str, Any]) -> None:
+    form = said["dags"]["training"]["params"]
+    knobs = {name: param for name, param in form.items() if name not in {"revision", "workers", "params"}}
+    for name, param in knobs.items():
+        value: Any = PARAMS
+        for part in name.split("."):
+            value = value[part]
+        assert param["default"] == value, name
+    assert {name.split(".")[0] for name in knobs} <= {*STAGES, "seed", "use_case", "tracking"}
+
+
+def test_every_value_of_the_form_is_typed_described_and_grouped(said: dict[str, Any]) -> None:
+    for name, param in said["dags"]["training"]["params"].items():
+        assert param["description"], name
+        assert {"type", "section", "title"} <= set(param["schema"]), name
+
+
+def test_containers_are_wired_as_processes_are(tasks: dict[str, dict[str, Any]], tmp_path: Path) -> None:
+    # mapped tasks included, each provider imported only by its own runner
+    said = probe("dags", tmp_path, SIGHTLINE_RUNNER="docker")
+    assert said["heavy"] == ["docker"]
+    for name, task in said["dags"]["training"]["tasks"].items():
+        assert task == tasks[name]
+
+
+def test_pods_of_all_stages_are_valid_and_have_few_rights(tmp_path: Path) -> None:
+    pods = probe("pods", tmp_path, SIGHTLINE_RUNNER="kubernetes", SIGHTLINE_GPUS="1")
+    assert set(STAGES) <= set(pods)
+    for name, built in pods.items():
+        assert built["fault"] is None, name
+        spec = built["pod"]["spec"]
+        container = spec["containers"][0]
+        assert spec["securityContext"]["runAsNonRoot"], name
+        assert spec["automountServiceAccountToken"] is False, name
+        rights = container["securityContext"]
+        assert (rights["readOnlyRootFilesystem"], rights["allowPrivilegeEscalation"]) == (True, False), name
+        assert rights["capabilities"] == {"drop": ["ALL"]}, name
+        assert {"cpu", "memory"} <= set(container["resources"]["limits"]), name
+        assert ("nvidia.com/gpu" in container["resources"]["limits"]) == (name in {"search", "tune", "train"}), name
+        assert container["workingDir"].endswith("manual__2026-01-01T00-00-00-00-00-1e8dc70c"), name
+    assert pods["export"]["pod"]["spec"]["containers"][0]["command"][-1] == "export@onnx"
