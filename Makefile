@@ -14,14 +14,21 @@ demo: .venv/stages ## sample labels to a published detector, then the verdict
 	dvc repro || true
 	@python -m tasks.sample.verdict
 
-test: check ## every test
-	python -m pytest tests
+test: check .venv-airflow/ready ## every test but the flows
+	python -m pytest tests -m "not flows"
+
+flows: .venv/tests .venv-airflow/ready ## whole runs through a real Airflow
+	python -m pytest tests -m flows
 
 check: .venv/tests ## style, types and import rules
 	ruff check .
 	ruff format --check .
 	mypy
 	lint-imports --no-cache --no-logo
+
+airflow: .venv/stages .venv-airflow/ready ## Airflow with its page on http://127.0.0.1:8080, until Ctrl-C
+	@ls samples/*.zip >/dev/null 2>&1 || python -m tasks.sample --to samples
+	@.venv-airflow/bin/python docker/airflow/standalone.py
 
 bench: .venv/tests ## speed and memory as ratios, into reports/bench.json
 	python -m tests.bench
@@ -35,6 +42,8 @@ lock: .venv/tests ## resolve pyproject.toml anew into the pinned requirements
 	sed -i 's/+cpu$$//' docker/stages/requirements.txt
 	uv pip compile --group dev --quiet --upgrade -c docker/stages/requirements.txt --override docker/stages/overrides.txt \
 	  --python-version 3.11 --no-annotate --custom-compile-command "make lock" -o tests/requirements.txt
+	for name in requirements requirements-tests; do uv pip compile docker/airflow/$$name.in --quiet --upgrade \
+	  --python-version 3.11 --no-annotate --custom-compile-command "make lock" -o docker/airflow/$$name.txt; done
 
 .venv/stages: docker/stages/requirements.txt docker/stages/overrides.txt
 	$(PYTHON) -m venv .venv
@@ -46,4 +55,10 @@ lock: .venv/tests ## resolve pyproject.toml anew into the pinned requirements
 	$(UV) -r docker/stages/requirements.txt -r tests/requirements.txt
 	@touch $@
 
-.PHONY: help demo test check bench tracking lock
+.venv-airflow/ready: .venv/stages docker/airflow/requirements.txt docker/airflow/requirements-tests.txt
+	.venv/bin/uv venv --quiet --allow-existing --python .venv/bin/python .venv-airflow
+	.venv/bin/uv pip install --quiet --python .venv-airflow --compile-bytecode \
+	  -r docker/airflow/requirements.txt -r docker/airflow/requirements-tests.txt
+	@touch $@
+
+.PHONY: help demo test flows check airflow bench tracking lock
