@@ -18,11 +18,13 @@ from tasks.contracts.near_duplicates import hashes_to_words, near_duplicate_pair
 from tasks.contracts.params import read_params
 from tasks.contracts.record import read_record, write_record
 from tasks.contracts.tables import DUPLICATES, SPLIT, SPLIT_MEMORY, read_table, write_table
-from tasks.split import Split, SplitParams, main, split
+from tasks.split import Fractions, Split, SplitParams, main, split
 from tests.tables_fixture import Row, toy_images, toy_ledger, toy_objects, write_annotations
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-PARAMS = read_params(REPOSITORY / "params.yaml", "split", SplitParams)
+PARAMS = read_params(REPOSITORY / "params.yaml", "split", SplitParams).model_copy(
+    update={"fractions": Fractions(train=0.7, val=0.15, test=0.15)}
+)
 NEAR = 4  # bits
 NOTHING = pd.DataFrame(columns=SPLIT_MEMORY.names, dtype=object)
 
