@@ -3,10 +3,13 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from tasks.formats.cvat_images import cvat_images_to_labels
 from tasks.formats.cvat_meta import read_meta
-from tasks.formats.labels import LabelledImage, LabelledObject, Origin
+from tasks.formats.labels import LabelledImage, LabelledObject, Origin, TextBox
 from tests.cvat_fixture import BOX, box, document, image, write
+from tests.parse_fixture import objects_of
 
 EXPORT = Origin(identity="export", title="export")
 
@@ -35,10 +38,9 @@ def test_attributes_may_hold_any_text(tmp_path: Path) -> None:
         "/>", '><attribute name="a">x &lt; y</attribute><attribute name="b"> </attribute><attribute name="c"/></box>'
     )
     path = write(tmp_path / "a.xml", document(image("a.jpg", shape, BOX)))
-    first, second = next(read(path)).objects
-    assert isinstance(first, LabelledObject)
+    first, second = objects_of(next(read(path)))
     assert first.details.attributes == {"a": "x < y", "b": " ", "c": ""}
-    assert second == ("car", "10", "20", "30", "50", "0", "0", "manual")
+    assert second.details.attributes is None
 
 
 def test_skeleton_is_one_object_whatever_its_points_are_called(tmp_path: Path) -> None:
@@ -47,8 +49,7 @@ def test_skeleton_is_one_object_whatever_its_points_are_called(tmp_path: Path) -
         <points label="skeleton" outside="0" occluded="0" points="9,1"/>
         <attribute name="age">7</attribute></skeleton>"""
     path = write(tmp_path / "a.xml", document(image("a.jpg", skeleton, BOX)))
-    person, car = next(read(path)).objects
-    assert isinstance(person, LabelledObject)
+    person, car = objects_of(next(read(path)))
     assert (person.shape, person[2:6], car[0]) == ("skeleton", (5, 1, 9, 6), "car")
     assert person.details.attributes == {"seen": "yes", "age": "7"}
 
@@ -64,3 +65,31 @@ def test_many_images_are_taken_piece_by_piece(tmp_path: Path) -> None:
     images = read(path)
     first = next(images)
     assert (first.name, len(list(images))) == ("0.jpg", 1_999)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "iso-8859-1"])
+@pytest.mark.parametrize(
+    "shape", [BOX, box(more='rotation="30"'), '<box label="car" xtl="1" ytl="2" xbr="3" ybr="4"/>']
+)
+def test_files_without_attributes_are_read_like_those_with(tmp_path: Path, encoding: str, shape: str) -> None:
+    images = [image("ä.jpg", shape, '<polygon label="car" points="1,2;5,1;4,9"/>'), image("b.jpg"), image("c.jpg", BOX)]
+    flat = document(*images).replace('encoding="utf-8"', f'encoding="{encoding.removesuffix("-sig")}"')
+    nested = flat.replace(
+        "</annotations>", image("d.jpg", BOX.replace("/>", "><attribute name='x'/></box>")) + "</annotations>"
+    )
+    read_both = []
+    for text in (flat, nested):
+        (tmp_path / "a.xml").write_bytes(text.encode(encoding))
+        read_both.append(
+            [(found.name, [as_read(labelled) for labelled in found.objects]) for found in read(tmp_path / "a.xml")]
+        )
+    assert read_both[0] == read_both[1][:-1]
+    assert [(name, len(objects)) for name, objects in read_both[0]] == [("ä.jpg", 2), ("b.jpg", 0), ("c.jpg", 1)]
+
+
+def as_read(labelled: LabelledObject | TextBox) -> LabelledObject:
+    if isinstance(labelled, LabelledObject):
+        return labelled
+    label, x_min, y_min, x_max, y_max, occluded, z_order, source = labelled
+    box_xyxy = (float(x_min), float(y_min), float(x_max), float(y_max))
+    return LabelledObject(label, "box", *box_xyxy, occluded == "1", int(z_order), source)

@@ -1,17 +1,19 @@
 """CVAT for images 1.1: `<image>` elements with their shapes, from task, job and project exports."""
 
-import contextlib
+import mmap
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import lru_cache, partial
 from operator import itemgetter
 from pathlib import Path
 
 from tasks.formats import xml_stream
 from tasks.formats.cvat_meta import CvatMeta
 from tasks.formats.cvat_shapes import Attributes, shape_to_object
-from tasks.formats.labels import LabelledImage, LabelledObject, Origin, PointShapes, TextBox
+from tasks.formats.labels import LabelledImage, Origin, PointShapes
 
-_TEXT_BOX = itemgetter("label", "xtl", "ytl", "xbr", "ybr", "occluded", "z_order", "source")
+_text_box = itemgetter("label", "xtl", "ytl", "xbr", "ybr", "occluded", "z_order", "source")
 
 
 def cvat_images_to_labels(path: Path, meta: CvatMeta, export: Origin, points: PointShapes) -> Iterator[LabelledImage]:
@@ -19,22 +21,84 @@ def cvat_images_to_labels(path: Path, meta: CvatMeta, export: Origin, points: Po
 
     export: stands for images whose task the file does not name.
     """
-    target = _Images(meta, export, points)
+    target = (_FlatImages if _is_flat(path) else _NestedImages)(meta, export, points)
     for _ in xml_stream.feed(path, target):
         yield from target.images
         target.images.clear()
+    yield from target.last()
+
+
+def _is_flat(path: Path) -> bool:
+    """Whether no shape has anything inside, neither attributes nor points of a skeleton.
+
+    Then it is enough to hear of elements that open, which saves a third of the time. Only UTF-8 can be searched.
+    """
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        if not re.match(rb"(\xef\xbb\xbf)?\s*(<annotations|<\?xml[^>]*encoding=.utf-8)", content[:200], re.IGNORECASE):
+            return False
+        # Labels in <meta> declare attributes.
+        body = max(0, content.find(b"</meta>"))
+        return content.find(b"<attribute", body) < 0 and content.find(b"<skeleton", body) < 0
 
 
 class _Images:
-    """Puts images together from elements."""
+    """What both ways of reading share."""
 
     def __init__(self, meta: CvatMeta, export: Origin, points: PointShapes) -> None:
         self.images: list[LabelledImage] = []  # complete ones, not yet taken
         self._meta = meta
         self._export = export
-        self._points = points
+        self._object = partial(shape_to_object, points=points)
         self._origins: dict[str | None, Origin] = {}
-        self._image: LabelledImage | None = None
+        self._image: LabelledImage | None = None  # the one that is open
+
+    def last(self) -> list[LabelledImage]:
+        """What is still open at the end of the document."""
+        return [] if self._image is None else [self._image]
+
+    def _opened(self, given: Mapping[str, str]) -> LabelledImage:
+        task = self._meta.tasks.get(given.get("task_id", ""), self._meta.task)
+        return LabelledImage(
+            given.get("name", ""),
+            task.origin or self._unnamed(given.get("task_id")),
+            *_size(given.get("width"), given.get("height")),
+            given.get("subset") or task.subset,
+            _whole(given.get("id")),
+        )
+
+    def _unnamed(self, task_id: str | None) -> Origin:
+        # A project export whose <meta> was lost still tells its tasks apart.
+        if task_id not in self._origins:
+            self._origins[task_id] = replace(self._export, task_id=task_id)
+        return self._origins[task_id]
+
+
+class _FlatImages(_Images):
+    """Puts images together from elements that open: an image, and all shapes up to the next one."""
+
+    def start(self, tag: str, given: Mapping[str, str]) -> None:
+        """Open an image, or read a shape of the one that is open."""
+        if tag == "image":
+            self.images.extend(self.last())
+            self._image = self._opened(given)
+            self._add = self._image.objects.append
+        elif self._image is None:
+            return
+        elif tag == "box" and "rotation" not in given:
+            try:
+                self._add(_text_box(given))
+            except KeyError:
+                # Older files leave some out.
+                self._add(self._object(tag, given, None, None))
+        else:
+            self._add(self._object(tag, given, None, None))
+
+
+class _NestedImages(_Images):
+    """Puts images together from elements that open and close."""
+
+    def __init__(self, meta: CvatMeta, export: Origin, points: PointShapes) -> None:
+        super().__init__(meta, export, points)
         self._shape: str | None = None  # the shape that is open
         self._given: Attributes = {}
         self._attributes: dict[str, object] | None = None
@@ -66,37 +130,17 @@ class _Images:
             self._attribute = None
         elif tag == self._shape:
             assert self._image is not None
-            self._image.objects.append(self._object(tag))
+            self._image.objects.append(self._object(tag, self._given, self._attributes, self._elements))
             self._shape = self._attributes = self._elements = None
         elif self._image is not None and self._shape is None:
             self.images.append(self._image)
             self._image = None
 
-    def _object(self, tag: str) -> LabelledObject | TextBox:
-        given = self._given
-        if tag == "box" and self._attributes is None and "rotation" not in given:
-            # Older files leave some out.
-            with contextlib.suppress(KeyError):
-                box: TextBox = _TEXT_BOX(given)
-                return box
-        return shape_to_object(tag, given, self._attributes, self._elements, points=self._points)
 
-    def _opened(self, given: Mapping[str, str]) -> LabelledImage:
-        task = self._meta.tasks.get(given.get("task_id", ""), self._meta.task)
-        return LabelledImage(
-            name=given.get("name", ""),
-            origin=task.origin or self._unnamed(given.get("task_id")),
-            width=_whole(given.get("width")) or None,
-            height=_whole(given.get("height")) or None,
-            subset=given.get("subset") or task.subset,
-            frame=_whole(given.get("id")),
-        )
-
-    def _unnamed(self, task_id: str | None) -> Origin:
-        # A project export whose <meta> was lost still tells its tasks apart.
-        if task_id not in self._origins:
-            self._origins[task_id] = replace(self._export, task_id=task_id)
-        return self._origins[task_id]
+@lru_cache
+def _size(width: str | None, height: str | None) -> tuple[int | None, int | None]:
+    # Kept, since the images of a camera have one size.
+    return _whole(width) or None, _whole(height) or None
 
 
 def _whole(text: str | None) -> int | None:

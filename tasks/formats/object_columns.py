@@ -14,23 +14,22 @@ from numpy.typing import NDArray
 
 from tasks.contracts.tables import BOX, OBJECTS
 from tasks.formats.label_rules import LabelRules
-from tasks.formats.labels import PLAIN, SIZE_UNKNOWN, Details, LabelledObject, Points
+from tasks.formats.labels import SIZE_UNKNOWN, Details, LabelledObject, Points, TextBox
 from tasks.formats.placing import PlacedImage
 from tasks.formats.settling import settle_boxes
-from tasks.formats.tally import CONVERTED, KEPT
 
 _TEXT_FIELDS = ("label", *BOX, "occluded", "z_order", "source")  # of a TextBox
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectColumns:
-    """One entry per object, in the order of the images and within them of the label file."""
+    """One entry per object, in any order."""
 
-    owners: list[int]  # rows of the images
+    owners: NDArray[np.int64]  # rows of the images
     shapes: list[str]
     labels: list[str]  # after renaming
-    outcomes: list[str]  # kept, converted, or a reason
-    table: pa.Table  # of those kept and converted
+    faults: dict[int, str]  # rows of those dropped, and the reason
+    table: pa.Table  # of the others, in the order of the label file
     clipped: int  # of those, how many went over the border
     per_image: list[int]  # of those, how many each image has
 
@@ -39,69 +38,74 @@ def object_columns(
     placed: Sequence[PlacedImage], sizes_wh: Sequence[tuple[int, int]], rules: LabelRules
 ) -> ObjectColumns:
     """Make columns of at least one object. sizes_wh: pixels of each image, (0, 0) where unknown."""
-    given, order = _given(placed)
+    texts, read, order = _by_kind(placed)
     counts = np.array([len(one.image.objects) for one in placed])
     owners = np.repeat(np.arange(len(placed)), counts)[order]
     sizes = np.array(sizes_wh, dtype=np.float64)
     scales = _scales(placed, sizes)
-    boxes = np.array([given[side] for side in BOX]).T
+    boxes = np.column_stack([np.concatenate([_numbers(texts[side]), np.array(read[side], float)]) for side in BOX])
     if scales is not None:
         boxes *= np.tile(scales, 2)[owners]
     boxes, over, faults = settle_boxes(boxes, np.where(sizes > 0, sizes, np.inf)[owners])
     if scales is not None:
         faults |= dict.fromkeys(np.flatnonzero(np.isnan(scales[owners, 0])).tolist(), SIZE_UNKNOWN)
-    labels = [rules.rename.get(label, label) for label in given["label"]] if rules.rename else given["label"]
-    faults |= {row: reason for row, reason in enumerate(given["refused"]) if reason} | _label_faults(labels, rules)
-    outcomes = [KEPT if shape == "box" else CONVERTED for shape in given["shape"]]
+    labels = texts["label"] + read["label"]
+    if rules.rename:
+        labels = [rules.rename.get(label, label) for label in labels]
+    first_read = len(texts["label"])
+    faults |= {row: reason for row, reason in enumerate(read["refused"], first_read) if reason}
+    faults |= _label_faults(labels, rules)
     is_in = np.ones(len(owners), dtype=np.bool_)
-    for row, reason in faults.items():
-        outcomes[row] = reason
-        is_in[row] = False
+    is_in[list(faults)] = False
+    over[first_read:] |= np.array(read["truncated"], dtype=np.bool_)
     ids = pa.array([one.image_id for one in placed]).take(pa.array(owners))
-    columns = given | dict(zip(BOX, boxes.T, strict=True))
-    columns |= {
+    # Of boxes that were text, then of the others.
+    columns = {
+        "shape": ["box"] * first_read + read["shape"],
+        "rotation": [0.0] * first_read + read["rotation"],
+        "occluded": [text == "1" for text in texts["occluded"]] + read["occluded"],
+        "z_order": _whole_numbers(texts["z_order"]) + read["z_order"],
+        "track_id": [None] * first_read + read["track_id"],
+        "source": texts["source"] + read["source"],
+        "attributes": ["{}"] * first_read + list(map(_json, read["attributes"])),
+        "points": [None] * first_read + _points(read["points"], scales, owners[first_read:]),
+    }
+    arrays = {
         "object_id": pc.binary_join_element_wise(ids, _places(placed, counts).take(pa.array(order)), "-"),
         "image_id": ids,
-        "label": labels,
-        "truncated": over | np.array(given["truncated"]),
-        "attributes": [json.dumps(found, ensure_ascii=False) if found else "{}" for found in given["attributes"]],
-        "points": _points(given["points"], scales, owners),
+        "label": pa.array(labels),
+        **{side: pa.array(column) for side, column in zip(BOX, boxes.T, strict=True)},
+        "truncated": pa.array(over),
     }
-    table = pa.table({field.name: pa.array(columns[field.name], field.type) for field in OBJECTS}, schema=OBJECTS)
-    # Back into the order of the label file.
-    rows = np.argsort(order)
+    arrays |= {name: arrow_array(values, OBJECTS.field(name).type) for name, values in columns.items()}
+    table = pa.table([arrays[name] for name in OBJECTS.names], schema=OBJECTS)
+    if read["label"] or faults:
+        # Back into the order of the label file, without those that were dropped.
+        rows = np.argsort(order)
+        table = table.take(pa.array(rows[is_in[rows]]))
     return ObjectColumns(
-        owners=owners.tolist(),
-        shapes=given["shape"],
+        owners=owners,
+        shapes=columns["shape"],
         labels=labels,
-        outcomes=outcomes,
-        table=table.take(pa.array(rows[is_in[rows]])),
+        faults=faults,
+        table=table,
         clipped=int((over & is_in).sum()),
         per_image=np.bincount(owners[is_in], minlength=len(placed)).tolist(),
     )
 
 
-def _given(placed: Sequence[PlacedImage]) -> tuple[dict[str, Any], NDArray[np.int64]]:
-    """Fields of all objects by name, those that are still text first; and where each stood among all."""
+def _by_kind(placed: Sequence[PlacedImage]) -> tuple[dict[str, Any], dict[str, Any], NDArray[np.int64]]:
+    """Fields by name, of boxes that are still text and of other objects; and where each of both stood among all."""
     objects = [labelled for one in placed for labelled in one.image.objects]
-    texts = [labelled for labelled in objects if not isinstance(labelled, LabelledObject)]
-    read = [labelled for labelled in objects if isinstance(labelled, LabelledObject)]
-    is_read = np.array([isinstance(labelled, LabelledObject) for labelled in objects]) if read else np.zeros(len(texts))
-    text = _columns(_TEXT_FIELDS, texts)
-    given = _columns(LabelledObject._fields, read)
-    details = _columns(Details._fields, given.pop("details"))
-    values: dict[str, Any] = {
-        "label": text["label"],
-        "shape": ["box"] * len(texts),
-        "occluded": [value == "1" for value in text["occluded"]],
-        "z_order": _whole_numbers(text["z_order"]),
-        "source": text["source"],
-    }
-    boxes = {side: np.concatenate([_numbers(text[side]), np.array(given[side], np.float64)]) for side in BOX}
-    rest = {name: [value] * len(texts) + details[name] for name, value in PLAIN._asdict().items()}
-    return {name: column + given[name] for name, column in values.items()} | boxes | rest, np.argsort(
-        is_read, kind="stable"
-    )
+    texts: Sequence[LabelledObject | TextBox] = objects
+    read: list[LabelledObject] = []
+    order = np.arange(len(objects))
+    if LabelledObject in set(map(type, objects)):
+        texts = [labelled for labelled in objects if not isinstance(labelled, LabelledObject)]
+        read = [labelled for labelled in objects if isinstance(labelled, LabelledObject)]
+        order = np.argsort([isinstance(labelled, LabelledObject) for labelled in objects], kind="stable")
+    fields = _columns(LabelledObject._fields, read)
+    return _columns(_TEXT_FIELDS, texts), fields | _columns(Details._fields, fields["details"]), order
 
 
 def _columns(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> dict[str, list[Any]]:
@@ -112,8 +116,8 @@ def _columns(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> dict[str,
 def _numbers(texts: Sequence[str]) -> NDArray[np.float64]:
     """Numbers, NaN for what is none."""
     try:
-        return np.fromiter(map(float, texts), np.float64, len(texts))
-    except ValueError:
+        return np.asarray(pa.array(texts, pa.string()).cast(pa.float64()))
+    except pa.ArrowInvalid:
         return np.array([_number(text) for text in texts])
 
 
@@ -128,6 +132,17 @@ def _whole_numbers(texts: Sequence[str]) -> list[int]:
     # There are few different ones.
     values = {text: int(text) if text.lstrip("-").isdecimal() else 0 for text in set(texts)}
     return [values[text] for text in texts]
+
+
+def _json(attributes: dict[str, object] | None) -> str:
+    return json.dumps(attributes, ensure_ascii=False) if attributes else "{}"
+
+
+def arrow_array(values: list[Any], kind: pa.DataType) -> pa.Array:
+    """A column of at least one row; fast where all have one value, as in most columns of most chunks."""
+    if values.count(values[0]) == len(values):
+        return pa.repeat(pa.scalar(values[0], kind), len(values))
+    return pa.array(values, kind)
 
 
 def _scales(placed: Sequence[PlacedImage], sizes: NDArray[np.float64]) -> NDArray[np.float64] | None:

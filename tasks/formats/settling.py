@@ -18,6 +18,8 @@ def settle_boxes(boxes: Boxes, sizes_wh: NDArray[np.float64]) -> tuple[Boxes, ND
     border, and by row the reason why an object has no box.
     """
     low, high = boxes[:, :2], boxes[:, 2:]
+    if (low >= 0).all() and (high > low).all() and (high <= sizes_wh).all() and np.isfinite(high).all():
+        return boxes, np.zeros(len(boxes), dtype=np.bool_), {}
     clipped = np.concatenate([np.clip(low, 0, sizes_wh), np.clip(high, 0, sizes_wh)], axis=1)
     over = ((low < -_ROUNDING_PX) | (high > sizes_wh + _ROUNDING_PX)).any(axis=1)
     is_finite = np.isfinite(boxes).all(axis=1)

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,13 +15,13 @@ from tasks.contracts.tables import BOX, IMAGES, OBJECTS
 from tasks.formats.image_facts import ImageFacts, image_facts
 from tasks.formats.image_files import Ambiguous
 from tasks.formats.label_rules import LabelRules
-from tasks.formats.object_columns import ObjectColumns, object_columns
+from tasks.formats.object_columns import ObjectColumns, arrow_array, object_columns
 from tasks.formats.placing import PlacedImage
-from tasks.formats.tally import CONVERTED, KEPT, Tally
+from tasks.formats.tally import Tally
 
-_CHUNK_OBJECTS = 8000
+_CHUNK_OBJECTS = 8_000  # about what the processor's cache holds
 _CHUNK_IMAGES = 2_000
-_ROW_GROUP = 50_000
+_ROW_GROUP = 25_000
 _READERS = 8  # threads that hash files and read headers
 
 
@@ -92,34 +92,32 @@ class TableWriter:
     def _write_images(
         self, chunk: list[PlacedImage], facts: list[ImageFacts | None], sizes: list[tuple[int, int]]
     ) -> None:
-        rows, kinds = [], []
-        for placed, fact, size_wh in zip(chunk, facts, sizes, strict=True):
-            if placed.objects_before is not None:
-                continue
-            kinds.append(self._kind(placed, fact))
-            image = placed.image
-            rows.append(
-                (
-                    placed.image_id,
-                    image.name,
-                    placed.file if isinstance(placed.file, str) else None,
-                    fact.sha256 if fact else None,
-                    *size_wh,
-                    placed.label_file.source,
-                    image.subset,
-                    image.origin.task_id,
-                    image.frame,
-                    placed.group,
-                    fact is not None and fact.size_wh is not None,
-                )
-            )
-        for kind, count in Counter(kinds).items():
-            self._tally.images[chunk[0].label_file.export, kind] += count
-        self._tally.images[chunk[0].label_file.export, "declared"] += len(kinds)
-        if rows:
-            columns = zip(*rows, strict=True)
-            arrays = [pa.array(values, kind) for values, kind in zip(columns, IMAGES.types, strict=True)]
-            self._images.add(pa.Table.from_arrays(arrays, schema=IMAGES))
+        new = [
+            (placed, fact, size_wh)
+            for placed, fact, size_wh in zip(chunk, facts, sizes, strict=True)
+            if placed.objects_before is None
+        ]
+        if not new:
+            return
+        export = chunk[0].label_file.export
+        for kind, count in Counter(self._kind(placed, fact) for placed, fact, _ in new).items():
+            self._tally.images[export, kind] += count
+        self._tally.images[export, "declared"] += len(new)
+        columns: dict[str, list[Any]] = {
+            "image_id": [placed.image_id for placed, _, _ in new],
+            "name": [placed.image.name for placed, _, _ in new],
+            "file": [placed.file if isinstance(placed.file, str) else None for placed, _, _ in new],
+            "sha256": [fact.sha256 if fact else None for _, fact, _ in new],
+            "width": [width for _, _, (width, _) in new],
+            "height": [height for _, _, (_, height) in new],
+            "source": [chunk[0].label_file.source] * len(new),
+            "subset": [placed.image.subset for placed, _, _ in new],
+            "task_id": [placed.image.origin.task_id for placed, _, _ in new],
+            "frame": [placed.image.frame for placed, _, _ in new],
+            "group": [placed.group for placed, _, _ in new],
+            "readable": [fact is not None and fact.size_wh is not None for _, fact, _ in new],
+        }
+        self._images.add(pa.table([arrow_array(columns[field.name], field.type) for field in IMAGES], schema=IMAGES))
 
     def _kind(self, placed: PlacedImage, fact: ImageFacts | None) -> str:
         """Whether an image is held; what is wrong with it goes to the tally by name."""
@@ -144,9 +142,7 @@ class TableWriter:
         per_image = [0] * len(chunk)
         if any(placed.image.objects for placed in chunk):
             columns = object_columns(chunk, sizes, self._rules)
-            export = chunk[0].label_file.export
-            for fate, count in Counter(zip(columns.shapes, columns.labels, columns.outcomes, strict=True)).items():
-                self._tally.objects[export, *fate] += count
+            self._tally.count(chunk[0].label_file.export, columns.shapes, columns.labels, columns.faults)
             self._tally.clipped += columns.clipped
             self._note(chunk, columns)
             self._objects.add(columns.table)
@@ -159,15 +155,16 @@ class TableWriter:
                 self._empty[placed.image_id] = placed.label_file.export
 
     def _note(self, chunk: list[PlacedImage], columns: ObjectColumns) -> None:
-        unknown = {label for label in set(columns.labels) if self._rules.is_unknown(label)}
-        if not unknown and all(outcome in (KEPT, CONVERTED) for outcome in set(columns.outcomes)):
-            return
-        for row, (label, outcome) in enumerate(zip(columns.labels, columns.outcomes, strict=True)):
+        def place(row: int) -> str:
             placed = chunk[columns.owners[row]]
-            if outcome not in (KEPT, CONVERTED):
-                place = f"{placed.label_file.export}: {placed.image.name}, {columns.shapes[row]}, {label}"
-                self._tally.example(outcome, place)
-            elif label in unknown:
+            return f"{placed.label_file.export}: {placed.image.name}, {columns.shapes[row]}, {columns.labels[row]}"
+
+        for row, reason in columns.faults.items():
+            self._tally.example(reason, place(row))
+        unknown = {label for label in set(columns.labels) if self._rules.is_unknown(label)}
+        for row, label in enumerate(columns.labels) if unknown else ():
+            if label in unknown and row not in columns.faults:
+                placed = chunk[columns.owners[row]]
                 self._rules.note_unknown(label, f"{placed.label_file.path}, image {placed.image.name}")
 
 

@@ -1,7 +1,7 @@
 """Counts what becomes of every object and image, and makes the ledger of it."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from tasks.contracts.ledger import Counts, ExportLedger, ImageCounts, Ledger
 from tasks.formats.labels import FRAME_SKIPPED, LABEL_DROPPED, SUPERSEDED, LabelFile
@@ -36,6 +36,14 @@ class Tally:
             self.formats[file.export].add(file.format)
             self.notes[file.export].extend(file.notes)
             self.declared_labels[file.export].update(rename.get(label, label) for label in file.labels)
+
+    def count(self, export: str, shapes: Sequence[str], labels: Sequence[str], faults: Mapping[int, str]) -> None:
+        """Count objects; `faults` are the rows of those dropped, with the reason."""
+        for (shape, label), count in Counter(zip(shapes, labels, strict=True)).items():
+            self.objects[export, shape, label, _outcome(shape)] += count
+        for row, reason in faults.items():
+            self.objects[export, shapes[row], labels[row], _outcome(shapes[row])] -= 1
+            self.objects[export, shapes[row], labels[row], reason] += 1
 
     def image(self, export: str, what: str) -> None:
         """Count an image."""
@@ -111,6 +119,10 @@ class Tally:
         placed = counts.held + counts.missing + counts.ambiguous + counts.superseded + counts.skipped
         assert counts.declared == placed, f"images do not add up: {counts}"
         return counts
+
+
+def _outcome(shape: str) -> str:
+    return KEPT if shape == "box" else CONVERTED
 
 
 def _counts(fates: Iterable[tuple[Fate, int]]) -> Counts:

@@ -9,7 +9,6 @@ from typing import Literal
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from tasks.contracts.errors import PipelineError
 from tasks.formats.image_files import ImageFiles
@@ -81,8 +80,9 @@ def decode_frames(video: Path, wanted: Collection[int]) -> Iterator[tuple[int, N
     Frames are counted from 0 in the order of display, as CVAT counts them; seeking would not be exact. Stops after the
     last one wanted. Raises PipelineError if the file cannot be decoded; a video that is too short just ends.
     """
-    # It loads the codecs, which takes seconds of nobody's time who has no video.
+    # Codecs are loaded only where there is a video.
     import av  # noqa: PLC0415
+    from tqdm import tqdm  # noqa: PLC0415
 
     last = max(wanted, default=-1)
     try:

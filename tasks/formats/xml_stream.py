@@ -5,7 +5,7 @@ Entities, internal or external, can only be declared in a document type; CVAT an
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from lxml import etree
 
@@ -14,11 +14,16 @@ from tasks.contracts.errors import PipelineError
 _CHUNK_BYTES = 1 << 16
 
 
-class Target(Protocol):
-    """What hears of elements as they are read."""
+class StartTarget(Protocol):
+    """What hears only of elements that open."""
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         """An element opens."""
+
+
+@runtime_checkable
+class Target(StartTarget, Protocol):
+    """What hears of elements as they are read."""
 
     def end(self, tag: str) -> None:
         """An element closes."""
@@ -30,9 +35,11 @@ class Target(Protocol):
 class _Refusing:
     """Hands elements on to a target, and stops at a document type."""
 
-    def __init__(self, target: Target) -> None:
-        # Bound methods are looked up once; they are called for every element.
-        self.start, self.end, self.data = target.start, target.end, target.data
+    def __init__(self, target: StartTarget | Target) -> None:
+        # Bound methods are looked up once, and only those that are there: they are called for every element.
+        self.start = target.start
+        if isinstance(target, Target):
+            self.end, self.data = target.end, target.data
 
     def doctype(self, name: str, _public_id: str | None, _system_id: str | None) -> None:
         raise DocumentTypeError(name)
@@ -45,7 +52,7 @@ class DocumentTypeError(Exception):
     """The document declares a type."""
 
 
-def feed(path: Path, target: Target) -> Iterator[None]:
+def feed(path: Path, target: StartTarget | Target) -> Iterator[None]:
     """Read a file into `target`, yielding after every 64 KiB so that the caller can take what was found.
 
     Raises PipelineError if it is not well-formed XML, is cut short, or declares a document type.
