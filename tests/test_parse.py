@@ -78,6 +78,16 @@ def test_fields_of_an_object_are_kept(tmp_path: Path) -> None:
     assert pd.isna(second["points"])
 
 
+def test_objects_are_numbered_within_their_image_those_dropped_too(tmp_path: Path) -> None:
+    text = document(
+        image("a.jpg", BOX, box(xbr=10), box(more='rotation="9"')), image("b.jpg", BOX), image("a.jpg", BOX)
+    )
+    write(tmp_path / "raw" / "annotations.xml", text)
+    parsed = run(tmp_path / "raw")
+    first, second = parsed.images["image_id"]
+    assert parsed.objects["object_id"].tolist() == [f"{first}-0", f"{first}-2", f"{second}-0", f"{first}-3"]
+
+
 def test_images_without_objects_are_negatives(tmp_path: Path) -> None:
     write(
         tmp_path / "raw" / "annotations.xml", document(image("a.jpg", BOX), image("b.jpg"), image("c.jpg", box(xbr=10)))
@@ -139,6 +149,7 @@ def test_picture_of_another_size_elsewhere_is_not_the_image(tmp_path: Path) -> N
     write_image(tmp_path / "raw" / "loose" / "a.jpg", 200, 90)
     parsed = run(tmp_path / "raw")
     assert (parsed.images.iloc[0]["width"], parsed.ledger.missing) == (100, ["labels: a.jpg"])
+    assert parsed.images["file"].isna().all()
 
 
 def test_same_names_in_subsets_are_different_images(tmp_path: Path) -> None:

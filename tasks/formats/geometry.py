@@ -39,7 +39,7 @@ def ellipse_box(centre: Point, radii: Point, degrees: float) -> Box:
     """The exact extents of an ellipse turned about its centre: sqrt((rx cos)^2 + (ry sin)^2), and likewise for y."""
     cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     half_width = math.hypot(radii[0] * cosine, radii[1] * sine)
-    half_height = radii[1]
+    half_height = math.hypot(radii[0] * sine, radii[1] * cosine)
     return centre[0] - half_width, centre[1] - half_height, centre[0] + half_width, centre[1] + half_height
 
 
