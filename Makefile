@@ -11,8 +11,9 @@ help: ## this list
 
 demo: .venv/stages ## sample labels to a published detector, then the verdict
 	python -m tasks.sample --to samples
-	dvc repro || true
-	@python -m tasks.sample.verdict
+	dvc repro report
+	@# Behind a rejection publish fails, and the verdict says why; any other failure has ended this before.
+	@dvc repro; published=$$?; python -m tasks.sample.verdict; exit $$published
 
 test: check .venv-airflow/ready ## every test but the flows
 	python -m pytest tests -m "not flows"
