@@ -6,6 +6,10 @@ export UV_FIND_LINKS ?= $(or $(PIP_FIND_LINKS),$(PIP_WHEELS))
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 UV := .venv/bin/uv pip install --quiet --python .venv --compile-bytecode --override docker/stages/overrides.txt
 
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+labelled = --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(shell git rev-parse HEAD) \
+  --tag sightline/$(1):$(VERSION) --tag sightline/$(1):latest
+
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
 
@@ -30,6 +34,10 @@ check: .venv/tests ## style, types and import rules
 airflow: .venv/stages .venv-airflow/ready ## Airflow with its page on http://127.0.0.1:8080, until Ctrl-C
 	@ls samples/*.zip >/dev/null 2>&1 || python -m tasks.sample --to samples
 	@.venv-airflow/bin/python docker/airflow/standalone.py
+
+images: ## the images sightline/stages and sightline/airflow; DOCKER_BUILD_ARGS goes to docker build
+	docker build $(DOCKER_BUILD_ARGS) $(call labelled,stages) docker/stages
+	docker build $(DOCKER_BUILD_ARGS) $(call labelled,airflow) --file docker/airflow/Dockerfile .
 
 bench: .venv/tests ## speed and memory as ratios, into reports/bench.json
 	python -m tests.bench
@@ -62,4 +70,4 @@ lock: .venv/tests ## resolve pyproject.toml anew into the pinned requirements
 	  -r docker/airflow/requirements.txt -r docker/airflow/requirements-tests.txt
 	@touch $@
 
-.PHONY: help demo test flows check airflow bench tracking lock
+.PHONY: help demo test flows check airflow images bench tracking lock
