@@ -119,7 +119,9 @@ with DAG(
     parse = stage("parse", timeout=timedelta(hours=2), memory_gb=4)
     check = stage("check", timeout=timedelta(hours=6), cpus=4, memory_gb=8)
     split = stage("split", timeout=timedelta(hours=1), memory_gb=4)
-    gpu: dict[str, Any] = {"pool": "gpu", "gpus": 1, "cpus": 8, "memory_gb": 32, "network": True, "retries": 2}
+    # The queue counts under Celery alone: workers beside GPUs take it.
+    gpu: dict[str, Any] = {"pool": "gpu", "queue": "gpu", "gpus": 1, "cpus": 8, "memory_gb": 32}
+    gpu |= {"network": True, "retries": 2}
     search = worker("search", "tune", output="--tuned", over=workers(), timeout=timedelta(days=7), **gpu)
     # With workers = 0 there is nothing to wait for: the stage searches alone.
     tune = stage("tune", timeout=timedelta(days=7), trigger_rule="none_failed", **gpu)
