@@ -38,7 +38,6 @@ def environment(home: Path, port: int, login: dict[str, str]) -> dict[str, str]:
     """The variables of all components."""
     address = f"http://127.0.0.1:{port}"
     settings = {
-        "CORE__LOAD_EXAMPLES": "False",
         "CORE__DAGS_FOLDER": str(CHECKOUT / "dags"),
         "CORE__PLUGINS_FOLDER": str(CHECKOUT / "docker" / "airflow" / "plugins"),
         "CORE__EXECUTOR": "LocalExecutor",
@@ -53,19 +52,6 @@ def environment(home: Path, port: int, login: dict[str, str]) -> dict[str, str]:
         "API__SECRET_KEY": login["session"],
         "API_AUTH__JWT_SECRET": login["jwt"],
         "CORE__FERNET_KEY": "",
-        "DAG_PROCESSOR__REFRESH_INTERVAL": "10",
-        "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "10",
-        # From one task's end to the next one's start: 0.3 s instead of 1 s.
-        "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
-        # Two wishes pull against each other: to notice a killed worker soon, and to outlast a restart of the
-        # api-server, during which no heartbeat arrives. A restart takes some 20 s here, so a task may be silent for
-        # 90 s. A killed task process is noticed at once all the same, by its worker.
-        "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "90",
-        "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
-        "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "15",
-        "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
-        "WORKERS__MIN_HEARTBEAT_INTERVAL": "2",
-        "WORKERS__MAX_FAILED_HEARTBEATS": "45",
         "LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
     }
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW__")}
@@ -73,6 +59,8 @@ def environment(home: Path, port: int, login: dict[str, str]) -> dict[str, str]:
         **inherited,
         **{f"AIRFLOW__{name}": value for name, value in settings.items()},
         "AIRFLOW_HOME": str(home),
+        # What every site shares; here stands what is this one's own.
+        "AIRFLOW_CONFIG": str(CHECKOUT / "docker" / "airflow" / "airflow.cfg"),
         "PYTHONPATH": str(CHECKOUT / "dags"),
         "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         MARK: str(home),
