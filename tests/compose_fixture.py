@@ -63,11 +63,17 @@ class Team:
         }
 
 
-def compose_command(folder: Path, *files: Path) -> list[str]:
-    """`docker compose`, or `docker-compose` where the engine is older than that."""
+def compose_command(settings: Path, *files: Path) -> list[str]:
+    """`docker compose`, or `docker-compose` where the engine is older than that; `settings` is the .env."""
     plugin = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode == 0
     chosen = [argument for file in files for argument in ("--file", str(file))]
-    return [*(["docker", "compose"] if plugin else ["docker-compose"]), "--project-directory", str(folder), *chosen]
+    return [*(["docker", "compose"] if plugin else ["docker-compose"]), "--env-file", str(settings), *chosen]
+
+
+def write_settings(file: Path, settings: dict[str, str]) -> Path:
+    """Write an .env."""
+    file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+    return file
 
 
 def fill_in(example: str, values: dict[str, str]) -> dict[str, str]:
@@ -111,22 +117,24 @@ def team_server(folder: Path) -> Iterator[Team]:
             "SIGHTLINE_ORIGIN": "",
         },
     )
-    (docker / ".env").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+    env = write_settings(docker / ".env", settings)
     build_stand_ins()
     files = (docker / "compose.yaml", docker / "compose.celery.yaml", STAND_INS / "stand-ins.yaml")
-    command = compose_command(docker, *files)
+    command = compose_command(env, *files)
     with (folder / "up.log").open("w") as log:
         up = subprocess.Popen([*command, "up"], stdout=log, stderr=log, text=True, start_new_session=True)
     address = f"http://127.0.0.1:{ports['AIRFLOW_PORT']}"
     team = Team(Server(up, address, settings["AIRFLOW_ADMIN_PASSWORD"], folder), folder / "data", command, settings)
     try:
-        wait_for(partial(is_ready, team), 180)
+        wait_for(partial(is_ready, team), 420)
         yield team
     except TimeoutError as error:
         raise TimeoutError(f"{error}: {(folder / 'up.log').read_text()[-4000:]}") from error
     finally:
-        team.compose("down", "--volumes", "--timeout", "5", check=False)
-        up.wait(timeout=60)
+        # It would go on to start what another command takes down.
+        up.kill()
+        up.wait()
+        team.compose("down", "--volumes", "--timeout", "5")
         # Databases belong to users of their own.
         owned = ["--user", "0", "--volume", f"{folder}:{folder}", "sightline/stand-ins"]
         said("docker", "run", "--rm", *owned, "rm", "-rf", f"{folder}/data")
@@ -142,6 +150,8 @@ def build_stand_ins() -> None:
 
 def is_ready(team: Team) -> bool:
     """Whether the DAG is there, and MLflow's page and both workers are."""
+    if team.airflow.process.poll() is not None:
+        raise RuntimeError(f"it did not come up: {(team.airflow.home / 'up.log').read_text()[-4000:]}")
     request("GET", f"http://127.0.0.1:{team.settings['MLFLOW_PORT']}/health")
     team.airflow.call("GET", "/dags/training")
     log = (team.airflow.home / "up.log").read_text()

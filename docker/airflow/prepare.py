@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import subprocess
+from configparser import ConfigParser
 from pathlib import Path
 
 import boto3
@@ -60,7 +61,7 @@ def make_repository(path: Path, origin: str) -> None:
 
     It is a checkout, as Airflow reads its DAGs and the form's defaults from it; a push to its branch updates both.
     """
-    if _git("rev-parse", "--verify", "--quiet", "HEAD", cwd=path, check=False):
+    if (path / ".git").is_dir():
         return
     _git("clone", "--quiet", "--", origin, str(path), cwd=path.parent)
     _git("config", "receive.denyCurrentBranch", "updateInstead", cwd=path)
@@ -68,13 +69,20 @@ def make_repository(path: Path, origin: str) -> None:
     embedded = [name for name, value in EMBEDDED.items() if _value(params, name) == value]
     if embedded:
         write_params(path / "params.yaml", {name: SERVED[name] for name in embedded})
-    config = ("config", "--file", ".dvc/config")
-    if not _git(*config, "core.remote", cwd=path, check=False):
-        _git(*config, "core.remote", "storage", cwd=path)
-        _git(*config, "remote.storage.url", "s3://dvc", cwd=path)
+    set_remote(path / ".dvc" / "config")
     if _git("status", "--porcelain", "--untracked-files=no", cwd=path):
         _git(*AUTHOR, "commit", "--quiet", "--all", "--message", "Point the pipeline at this server", cwd=path)
     log.info("cloned %s, now at %s", origin, _git("rev-parse", "HEAD", cwd=path))
+
+
+def set_remote(file: Path) -> None:
+    """Give DVC this server's storage as its remote, if it has none."""
+    config = ConfigParser(interpolation=None)
+    config.read(file)
+    if not config.get("core", "remote", fallback=""):
+        config.read_dict({"core": {"remote": "storage"}, "'remote \"storage\"'": {"url": "s3://dvc"}})
+        with file.open("w") as opened:
+            config.write(opened)
 
 
 def _value(params: object, dotted: str) -> object:
@@ -83,9 +91,8 @@ def _value(params: object, dotted: str) -> object:
     return params
 
 
-def _git(*arguments: str, cwd: Path, check: bool = True) -> str:
-    # A question of which `no` is an answer is no error.
-    done = subprocess.run(["git", *arguments], cwd=cwd, stdout=subprocess.PIPE, text=True, check=check)  # noqa: S603, S607
+def _git(*arguments: str, cwd: Path) -> str:
+    done = subprocess.run(["git", *arguments], cwd=cwd, stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603, S607
     return done.stdout.strip()
 
 
