@@ -89,16 +89,18 @@ def command(
     memory_gb: float = 2,
     gpus: int = 0,
     network: bool = False,
+    writes_shared: bool = False,
     result: Callable[[Path], Any] | None = None,
     links: tuple[BaseOperatorLink, ...] = (),
     **task: Any,
 ) -> Any:
     """A task that runs `argv` in the run's workspace, in the way of the site's runner.
 
-    cpus, memory_gb, gpus and network are what a container gets; a process takes what the machine has.
+    cpus, memory_gb, gpus and network are what a container gets, and whether it may write the site's shared folder: the
+    embedded MLflow store, the release log, a DVC remote. A process takes what the machine has.
     `result` reads the task's XCom from the workspace. A mapped task has one instance per item of `over`.
     """
-    operator, where = _runner(cpus=cpus, memory_gb=memory_gb, gpus=gpus, network=network)
+    operator, where = _runner(cpus=cpus, memory_gb=memory_gb, gpus=gpus, network=network, writes_shared=writes_shared)
     kwargs = {
         "task_id": task_id,
         "argv": argv,
@@ -133,17 +135,17 @@ def end_stages(dag_id: str, run_id: str) -> None:
         end_processes(f"{dag_id}/{run_id}/")
 
 
-def _runner(*, cpus: float, memory_gb: float, gpus: int, network: bool) -> tuple[type[BaseOperator], dict[str, Any]]:
+def _runner(**needs: Any) -> tuple[type[BaseOperator], dict[str, Any]]:
     """The operator of the site's runner, and what it has to know beyond the command."""
     # Each provider takes a second to import, and only one is needed.
     if SETTINGS.runner == "docker":
         from run_in_docker import ContainerStage, container_of  # noqa: PLC0415
 
-        return ContainerStage, container_of(SETTINGS, cpus, memory_gb, gpus, network)
+        return ContainerStage, container_of(SETTINGS, **needs)
     if SETTINGS.runner == "kubernetes":
         from run_in_kubernetes import PodStage, pod_of  # noqa: PLC0415
 
-        return PodStage, pod_of(SETTINGS, cpus, memory_gb, gpus, network)
+        return PodStage, pod_of(SETTINGS, **needs)
     from run_in_process import ProcessStage  # noqa: PLC0415
 
     return ProcessStage, {"environment": str(SETTINGS.environment)}

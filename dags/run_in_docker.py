@@ -2,23 +2,28 @@
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+from airflow.configuration import AIRFLOW_HOME
 from airflow.providers.docker.exceptions import DockerContainerFailedException
 from airflow.providers.docker.hooks.docker import DockerHook
 from airflow.providers.docker.operators.docker import DockerOperator
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowFailException
+from docker.errors import APIError
 from docker.types import DeviceRequest, Mount
-from run_in_process import USER_FAULT
+from run_in_process import GRACE_SECONDS, USER_FAULT, check_workspace
 from settings import Settings
 
 import docker
 
-ATTEMPT = "sightline.attempt"  # label: dag, run, task and map index
-RUN = "sightline.run"  # label: dag and run
+# Labels of a container. Each part ends with a slash.
+RUN = "sightline.run"  # dag and run
+ATTEMPT = "sightline.attempt"  # dag, run, task and map index
+TRY = "sightline.try"  # and the number of the try
 # A fork bomb ends here; torch with its data loaders stays well below.
 MOST_PROCESSES = 2048
 GIB = 1024**3
@@ -30,7 +35,7 @@ class ContainerStage(DockerOperator):
     Nothing that the container writes is unpickled: results are JSON files in the workspace.
     """
 
-    template_fields: Sequence[str] = (*DockerOperator.template_fields, "argv", "working_dir", "labels", "instance")
+    template_fields: Sequence[str] = (*DockerOperator.template_fields, "argv", "workspace", "labels", "instance")
 
     def __init__(
         self,
@@ -42,9 +47,12 @@ class ContainerStage(DockerOperator):
         result: Callable[[Path], Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        # The label that a later try and the end of the run find it by.
-        labels = {ATTEMPT: attempt, RUN: "{{ dag.dag_id }}/{{ run_id }}/"}
-        super().__init__(working_dir=workspace, labels=labels, **kwargs)
+        labels = {
+            RUN: "{{ dag.dag_id }}/{{ run_id }}/",
+            ATTEMPT: attempt,
+            TRY: f"{attempt}{{{{ ti.try_number }}}}/",
+        }
+        super().__init__(labels=labels, **kwargs)
         self.argv = argv
         self.workspace = workspace
         self.instance = instance
@@ -64,17 +72,30 @@ class ContainerStage(DockerOperator):
             pids_limit=MOST_PROCESSES,
             # The same as the memory: no swap.
             memswap_limit=self.mem_limit,
-            # A first process that hands SIGTERM on; without one a stage would be killed after a wait.
+            # A first process that hands signals on; without one a stage would be killed after a wait.
             init=True,
         )
+        # DVC dies of SIGTERM at once, and the container with it; on SIGINT it waits for the stage and frees its locks,
+        # which processes of another container could not tell from those of a living one.
+        client.create_container = partial(client.create_container, stop_signal="SIGINT")
         return hook
 
     def execute(self, context: Context) -> Any:
         """Remove what an earlier try left, run the container, read the result."""
         assert isinstance(self.labels, dict)
-        remove_containers(self.cli, ATTEMPT, self.labels[ATTEMPT])
+        assert isinstance(self.user, str)
+        workspace = check_workspace(self.workspace)
+        if self.user.startswith("0:"):
+            raise AirflowFailException("stages never run as root: start Airflow as the user whose files they may write")
+        ended = remove_containers(self.cli, ATTEMPT, self.labels[ATTEMPT])
+        if ended:
+            self.log.warning("removed %d containers that an earlier try had left", ended)
+        if not self.cli.containers(filters={"label": f"{RUN}={self.labels[RUN]}"}):
+            # A killed DVC left it. It names processes by numbers, which those of every container share.
+            (workspace / ".dvc" / "tmp" / "rwlock").unlink(missing_ok=True)
+        self.working_dir = self.workspace
         self.command = [part.replace("{instance}", self.instance) for part in self.argv]
-        self.log.info("in %s: %s", self.working_dir, " ".join(self.command))
+        self.log.info("in %s: %s", workspace, " ".join(self.command))
         try:
             super().execute(context)
         except DockerContainerFailedException as error:
@@ -82,43 +103,68 @@ class ContainerStage(DockerOperator):
             if USER_FAULT.search(str(last)):
                 raise AirflowFailException(last) from error
             raise
-        return self.result(Path(str(self.working_dir))) if self.result else None
+        finally:
+            self.on_kill()
+        return self.result(workspace) if self.result else None
+
+    def on_kill(self) -> None:
+        """Remove this try's container, running or not; what a later try has begun stays."""
+        assert isinstance(self.labels, dict)
+        remove_containers(self.cli, TRY, self.labels[TRY])
 
 
-def container_of(settings: Settings, cpus: float, memory_gb: float, gpus: int, network: bool) -> dict[str, Any]:
+def container_of(
+    settings: Settings, *, cpus: float, memory_gb: float, gpus: int, network: bool, writes_shared: bool
+) -> dict[str, Any]:
     """What ContainerStage has to know of the site and of what the stage needs."""
-    folders = {settings.cache: False, settings.shared: True}
-    mounts = [Mount(str(path), str(path), "bind", read_only=read_only) for path, read_only in folders.items()]
     # Of the workspaces only the run's own: two runs cannot touch each other.
     own = f"{settings.workspaces}/{{{{ run_name(run_id) }}}}"
-    mounts.append(Mount(own, own, "bind"))
+    folders = {str(settings.shared): not writes_shared, str(settings.cache): False, own: False}
+    # With the embedded server, Airflow's keys and other runs lie below what is shared.
+    home = Path(AIRFLOW_HOME)
+    hidden = [home] if home.is_relative_to(settings.shared) else []
     return {
         "image": settings.image,
         "api_version": "auto",
-        "mounts": mounts,
+        "mounts": [
+            *(Mount(path, path, "bind", read_only=read_only) for path, read_only in folders.items()),
+            *(Mount(str(path), None, "tmpfs") for path in hidden),
+        ],
         "mount_tmp_dir": False,
-        "auto_remove": "force",
         "network_mode": settings.network if network else "none",
-        # Files in the workspace belong to whom Airflow's worker runs as; never root.
-        "user": f"{os.getuid() or 1000}:{os.getgid() or 1000}",
+        # Files in the workspace belong to whom Airflow's worker runs as.
+        "user": f"{os.getuid()}:{os.getgid()}",
         "cpus": cpus,
         "mem_limit": int(memory_gb * GIB),
         "shm_size": 1 * GIB,
         "device_requests": [DeviceRequest(count=gpus, capabilities=[["gpu"]])] if gpus and settings.gpus else None,
-        "environment": {"HOME": "/tmp", "DVC_SITE_CACHE_DIR": "/tmp/dvc", "PYTHONUNBUFFERED": "1"},  # noqa: S108
+        "environment": {
+            "HOME": "/tmp",  # noqa: S108  # the container's own
+            # The image need not know the user's name.
+            "USER": "stages",
+            # DVC's notes on files, so that no stage hashes again what an earlier one has.
+            "DVC_SITE_CACHE_DIR": f"{own}/.dvc/tmp/site",
+            "PYTHONUNBUFFERED": "1",
+            # The first process hands signals to the stage, too, not only to DVC.
+            "TINI_KILL_PROCESS_GROUP": "1",
+        },
         # Not shown in the page, unlike the ones above.
         "private_environment": {name: os.environ[name] for name in settings.pass_on if name in os.environ},
-        "do_xcom_push": True,
     }
 
 
-def remove_containers(client: docker.APIClient, label: str, value: str) -> None:
-    """Stop and remove the containers that carry a label, running or not."""
-    for found in client.containers(all=True, filters={"label": f"{label}={value}"}):
-        client.stop(found["Id"], timeout=5)
-        client.remove_container(found["Id"], force=True)
+def remove_containers(client: docker.APIClient, label: str, value: str) -> int:
+    """Stop and remove the containers that carry a label, running or not; how many there were."""
+    found = client.containers(all=True, filters={"label": f"{label}={value}"})
+    for container in found:
+        # Somebody else may be removing it, too.
+        with suppress(APIError):
+            client.stop(container["Id"], timeout=int(GRACE_SECONDS))
+            client.remove_container(container["Id"], force=True)
+    return len(found)
 
 
 def end_run(dag_id: str, run_id: str) -> None:
     """Remove whatever a run's stages left."""
-    remove_containers(docker.APIClient(**docker.utils.kwargs_from_env()), RUN, f"{dag_id}/{run_id}/")
+    client = docker.APIClient(version="auto", **docker.utils.kwargs_from_env())
+    remove_containers(client, RUN, f"{dag_id}/{run_id}/")

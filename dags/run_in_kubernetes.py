@@ -66,12 +66,14 @@ def last_words(pod: k8s.V1Pod | None) -> str:
     return "\n".join(state.message for state in ended if state.message)
 
 
-def pod_of(settings: Settings, cpus: float, memory_gb: float, gpus: int, network: bool) -> dict[str, Any]:
+def pod_of(
+    settings: Settings, *, cpus: float, memory_gb: float, gpus: int, network: bool, writes_shared: bool
+) -> dict[str, Any]:
     """What PodStage has to know of the site and of what the stage needs."""
     limits = {"memory": f"{memory_gb:g}Gi", "cpu": f"{cpus:g}", "ephemeral-storage": "4Gi"}
     if gpus and settings.gpus:
         limits["nvidia.com/gpu"] = str(gpus)
-    folders = {settings.workspaces: False, settings.cache: False, settings.shared: True}
+    folders = {settings.workspaces: False, settings.cache: False, settings.shared: not writes_shared}
     return {
         "image": settings.image,
         "namespace": settings.namespace,

@@ -54,9 +54,7 @@ class ProcessStage(BaseOperator):
 
     def execute(self, context: Context) -> Any:
         """End what an earlier try left, run the command, pass its lines on."""
-        workspace = Path(self.workspace)
-        if not workspace.is_dir():
-            raise AirflowFailException(f"workspace {workspace} was swept: clear the task `workspace` and all behind it")
+        workspace = check_workspace(self.workspace)
         ended = end_processes(self.attempt)
         if ended:
             self.log.warning("ended %d processes that an earlier try had left", ended)
@@ -92,6 +90,14 @@ class ProcessStage(BaseOperator):
         """Stop the stage and all that it started; called on SIGTERM, time-out and failure by hand."""
         if self._process is not None:
             end_processes(self._mark)
+
+
+def check_workspace(workspace: str) -> Path:
+    """The workspace's path; AirflowFailException if it is not there."""
+    path = Path(workspace)
+    if not path.is_dir():
+        raise AirflowFailException(f"workspace {path} was swept: clear the task `workspace` and all behind it")
+    return path
 
 
 def stage_environment(environment: Path, workspace: Path, attempt: str) -> dict[str, str]:

@@ -121,7 +121,7 @@ with DAG(
     split = stage("split", timeout=timedelta(hours=1), memory_gb=4)
     # The queue counts under Celery alone: workers beside GPUs take it.
     gpu: dict[str, Any] = {"pool": "gpu", "queue": "gpu", "gpus": 1, "cpus": 8, "memory_gb": 32}
-    gpu |= {"network": True, "retries": 2}
+    gpu |= {"network": True, "writes_shared": True, "retries": 2}
     search = worker("search", "tune", output="--tuned", over=workers(), timeout=timedelta(days=7), **gpu)
     # With workers = 0 there is nothing to wait for: the stage searches alone.
     tune = stage("tune", timeout=timedelta(days=7), trigger_rule="none_failed", **gpu)
@@ -134,10 +134,16 @@ with DAG(
     gate = stage("gate", timeout=timedelta(minutes=30), memory_gb=4, result=verdict)
     report = stage("report", timeout=timedelta(hours=1), memory_gb=8, links=(ReportLink(),))
     publish = stage(
-        "publish", timeout=timedelta(hours=2), network=True, retries=2, result=release, links=(TrackingLink(),)
+        "publish",
+        timeout=timedelta(hours=2),
+        network=True,
+        writes_shared=True,
+        retries=2,
+        result=release,
+        links=(TrackingLink(),),
     )
 
-    save = command("save", ["sh", "-c", SAVE], timeout=timedelta(hours=6), retries=2, network=True)
+    save = command("save", ["sh", "-c", SAVE], timeout=timedelta(hours=6), retries=2, network=True, writes_shared=True)
     recorded = record()
 
     made >> restore >> ingest >> parse >> check >> split >> search >> tune >> train >> export >> evaluate >> gate

@@ -229,6 +229,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     home: Path = options.home.resolve()
     os.umask(0o077)
     (home / "logs").mkdir(parents=True, exist_ok=True)
+    # Runner docker covers it with an empty folder of the same mode, which a stage passes on the way to its workspace.
+    home.chmod(0o711)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
     with alone(home):
