@@ -72,18 +72,19 @@ class Server:
             found.setdefault(task["task_id"], set()).add(str(task["state"]))
         return {task_id: " ".join(sorted(states)) for task_id, states in found.items()}
 
-    def wait(self, run_id: str, seconds: float = 300, dag_id: str = "training") -> str:
+    def wait(self, run_id: str, seconds: float = 900, dag_id: str = "training") -> str:
         """The state that the run ends in."""
         return wait_for(lambda: (state := str(self.run(run_id, dag_id)["state"])) in OVER and state, seconds)
 
-    def wait_for_task(self, run_id: str, task_id: str, state: str = "running", seconds: float = 120) -> dict[str, Any]:
-        """The task instance, as soon as it is in that state."""
+    def wait_until(self, run_id: str, found: Callable[[], T | bool | None], dag_id: str = "training") -> T:
+        """What `found` gives as soon as it gives something while the run goes on."""
 
-        def found() -> dict[str, Any] | None:
-            tasks = (task for task in self.tasks(run_id) if task["task_id"] == task_id)
-            return next((task for task in tasks if task["state"] == state), None)
+        def while_running() -> T | bool | None:
+            value = found()
+            assert value or self.run(run_id, dag_id)["state"] not in OVER, self.states(run_id, dag_id)
+            return value
 
-        return wait_for(found, seconds)
+        return wait_for(while_running, 900)
 
     def xcom(self, run_id: str, task_id: str) -> Any:
         """What a task returned."""
@@ -131,12 +132,23 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def as_owner(folder: Path) -> list[str]:
+    """What runs a command as the owner of a folder, if root asks, with the engine's socket and root's environments."""
+    owner = folder.stat()
+    if os.getuid() != 0 or owner.st_uid == 0:
+        return []
+    groups = str(Path("/var/run/docker.sock").stat().st_gid)
+    reading = ["--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search"]
+    return ["setpriv", "--reuid", str(owner.st_uid), "--regid", str(owner.st_gid), "--groups", groups, *reading]
+
+
 @contextmanager
 def airflow_server(repository: Path, variables: Mapping[str, str], seconds: float = 240) -> Iterator[Server]:
-    """Start `repository`'s Airflow, give it once it is healthy, stop it at the end."""
+    """Start `repository`'s Airflow as its owner, give it once it is healthy, stop it at the end."""
     port, home = free_port(), repository / ".airflow"
     process = subprocess.Popen(
         [
+            *as_owner(repository),
             AIRFLOW / "python",
             repository / "docker" / "airflow" / "standalone.py",
             "--port",

@@ -1,8 +1,12 @@
 """What several test modules share."""
 
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.airflow_site import Site, running_site
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -14,3 +18,11 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no ../shared/data beside this checkout: tests against genuine exports need it")
     return folder
+
+
+@pytest.fixture(scope="session", params=["process", "docker"])
+def site(request: pytest.FixtureRequest) -> Iterator[Site]:
+    """Airflow with stages that stand in, for each way of running them."""
+    # Folders of pytest are closed to the user that containers run as.
+    with tempfile.TemporaryDirectory(prefix="sightline-") as folder, running_site(Path(folder), request.param) as site:
+        yield site

@@ -14,11 +14,16 @@ IMAGE = "sightline/stages:latest"
 USER_ID = 1000
 
 
+def has_engine() -> bool:
+    """Whether there is an engine with the image."""
+    asked = ["docker", "image", "inspect", IMAGE]
+    return bool(shutil.which("docker")) and subprocess.run(asked, capture_output=True, check=False).returncode == 0
+
+
 def need_engine() -> None:
     """Skip the test where there is no engine with the image; fail in CI."""
     missing = "container tests need a Docker engine and `make images`"
-    asked = ["docker", "image", "inspect", IMAGE]
-    if shutil.which("docker") and subprocess.run(asked, capture_output=True, check=False).returncode == 0:
+    if has_engine():
         return
     if os.environ.get("CI"):
         pytest.fail(missing)

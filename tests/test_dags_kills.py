@@ -1,0 +1,93 @@
+"""What dies while training: nothing runs twice at once, nothing is left, and training goes on from its last epoch."""
+
+import subprocess
+import time
+
+import psutil
+import pytest
+
+from tests.airflow_server import wait_for
+from tests.airflow_site import Site, went_on_alone
+from tests.test_dags_airflow import first  # noqa: F401  # its workspace is what trainings start from
+
+pytestmark = [pytest.mark.flows, pytest.mark.usefixtures("first")]
+
+
+def train(site: Site, run_id: str, epochs: int, dag_id: str = "train_alone") -> None:
+    """Start training in a copy of the first run's workspace, and wait for its first epochs."""
+    workspace = site.workspace(run_id)
+    subprocess.run(["cp", "--archive", site.workspace("first"), workspace], check=True)
+    (workspace / ".work" / "train" / "epochs.txt").unlink()
+    (workspace / "journal.txt").unlink()
+    params = workspace / "params.yaml"
+    params.write_text(params.read_text().replace("epochs: 20 ", f"epochs: {epochs} "))
+    site.server.trigger(run_id, {}, dag_id)
+    site.server.wait_until(run_id, lambda: len(site.epochs(run_id)) > 3, dag_id)
+
+
+def ends_well(site: Site, run_id: str, epochs: int, tries: int, dag_id: str = "train_alone") -> None:
+    """The run ends green, trained in so many tries, and nothing of it is left."""
+    assert site.server.wait(run_id, dag_id=dag_id) == "success"
+    went_on_alone(site.epochs(run_id), epochs, tries)
+    assert site.left(run_id) == []
+
+
+def component(site: Site, name: str) -> psutil.Process:
+    """A component's first process."""
+    title = {"scheduler": "airflow scheduler", "api-server": "airflow api_server"}[name]
+    children = psutil.Process(site.server.process.pid).children()
+    return next(child for child in children if title in " ".join(child.cmdline()) or name in child.cmdline())
+
+
+def test_killed_worker(site: Site) -> None:
+    # Noticed after one and a half minutes of silence; the next tests pass the time, the last one looks at the end.
+    train(site, "worker", epochs=600)
+    worker = site.task_process("worker", "train", "train_alone").parent()
+    assert worker is not None
+    assert "airflow" in " ".join(worker.cmdline())
+    worker.kill()
+
+
+def test_task_marked_failed_is_stopped_within_seconds(site: Site) -> None:
+    train(site, "stopped", epochs=600)
+    site.server.call("PATCH", "/dags/train_alone/dagRuns/stopped/taskInstances/train", {"new_state": "failed"})
+    wait_for(lambda: site.left("stopped") == [], 15)
+    assert site.server.wait("stopped", dag_id="train_alone") == "failed"
+    assert site.notes("stopped", "end") == ["train"]
+    assert len({process for _, process in site.epochs("stopped")}) == 1
+
+
+def test_execution_timeout_ends_a_try_and_the_next_one_goes_on(site: Site) -> None:
+    train(site, "overtime", epochs=60, dag_id="train_briefly")
+    ends_well(site, "overtime", epochs=60, tries=2, dag_id="train_briefly")
+    # The first try, too, was left to end of its own will.
+    assert site.notes("overtime", "end") == ["train", "train"]
+
+
+def test_api_server_away_for_half_a_minute_does_not_stop_training(site: Site) -> None:
+    train(site, "away", epochs=250)
+    api = component(site, "api-server")
+    api.suspend()
+    time.sleep(30)
+    api.kill()
+    ends_well(site, "away", epochs=250, tries=1)
+
+
+def test_killed_scheduler_leaves_no_second_training_beside_the_first(site: Site) -> None:
+    train(site, "orphan", epochs=150)
+    component(site, "scheduler").kill()
+    assert site.server.wait("orphan", dag_id="train_alone") == "success"
+    ends_well(site, "orphan", epochs=150, tries=len({process for _, process in site.epochs("orphan")}))
+
+
+def test_training_of_a_killed_worker_goes_on(site: Site) -> None:
+    ends_well(site, "worker", epochs=600, tries=len({process for _, process in site.epochs("worker")}))
+
+
+def test_stopped_server_ends_what_still_trains(site: Site) -> None:
+    # The last test of all with this server.
+    train(site, "unfinished", epochs=600)
+    site.server.process.terminate()
+    assert site.server.process.wait(30) == 0
+    assert site.left("unfinished") == []
+    assert site.notes("unfinished", "end") == ["train"]
