@@ -108,9 +108,7 @@ def main(
 
             detector = load_family(recipe.family)
             outcome = train(data, recipe, use_case, seed=seed, detector=detector, work=progress, on_epoch=on_epoch)
-            card = _card(
-                outcome, data, recipe, use_case=use_case, detector=detector, run_id=run_log.run_id, lineage=lineage
-            )
+            card = _card(outcome, data, recipe, use_case=use_case, detector=detector, run_log=run_log, lineage=lineage)
             _write(outcome, card, trained)
             run_log.log_artifact(trained / HISTORY)
         # Once the output stands there is nothing to go on with; the same command again trains again.
@@ -183,7 +181,7 @@ def _card(
     *,
     use_case: UseCase,
     detector: Detector,
-    run_id: str,
+    run_log: RunLog,
     lineage: Lineage,
 ) -> Card:
     return Card(
@@ -204,7 +202,8 @@ def _card(
         device=outcome.device,
         seconds=round(outcome.seconds, 3),
         resumed=outcome.resumed,
-        run_id=run_id,
+        experiment_id=run_log.experiment_id,
+        run_id=run_log.run_id,
         lineage=lineage,
     )
 

@@ -74,6 +74,7 @@ def write_checkpoint(trained: Path, head: str) -> None:
         device="cpu",
         seconds=1.0,
         resumed=0,
+        experiment_id=None,
         run_id=None,
         lineage=Lineage(commit=None, dirty=False, data_sha256={}, params={}, versions={}),
     )

@@ -101,6 +101,7 @@ def _card(weights: Path) -> Card:
         device="cpu",
         seconds=1,
         resumed=0,
+        experiment_id=None,
         run_id=None,
         lineage=Lineage(
             commit="a1b2c3",

@@ -72,6 +72,7 @@ def _write_models(paths: dict[str, Path], scene: Scene, rng: np.random.Generator
         device="cpu",
         seconds=93.4,
         resumed=1,
+        experiment_id="1",
         run_id="0f1e2d3c4b5a69788796a5b4c3d2e1f0",
         lineage=lineage,
     )

@@ -93,6 +93,7 @@ def test_outputs_are_the_best_weights_the_history_and_a_card_with_lineage(drawn:
     assert card.best_value == pytest.approx(history.loc[card.best_epoch - 1, "metric"])
     assert card.lineage.data_sha256["objects.parquet"] == content_sha256(drawn / "annotations" / "objects.parquet")
     assert card.run_id is not None
+    assert [run.info.experiment_id for run in runs_of(drawn)] == [card.experiment_id]
     assert metric_steps(drawn, card.run_id) == {1, 2}
     assert list((drawn / "work/train").iterdir()) == []
 

@@ -41,7 +41,8 @@ class RunLog:
     What fails becomes a PipelineError; only metrics, and the end of the run, do no more than warn.
     """
 
-    def __init__(self, client: "MlflowClient", run_id: str, uri: str) -> None:
+    def __init__(self, client: "MlflowClient", experiment_id: str, run_id: str, uri: str) -> None:
+        self.experiment_id = experiment_id
         self.run_id = run_id
         self._client = client
         self._uri = uri
@@ -126,7 +127,7 @@ def open_run(tracking: Tracking, name: str, key: str, parent: str | None = None)
             run_id = _find(client, experiment_id, f"{name}:{key}")
         assert run_id is not None
         client.update_run(run_id, status="RUNNING")
-    return RunLog(client, run_id, tracking.uri)
+    return RunLog(client, experiment_id, run_id, tracking.uri)
 
 
 @contextmanager

@@ -33,5 +33,6 @@ class Card(Record):
     device: str
     seconds: float
     resumed: int  # times that training went on after a stop
-    run_id: str | None  # MLflow run
+    experiment_id: str | None  # MLflow experiment
+    run_id: str | None  # MLflow run in it
     lineage: Lineage
