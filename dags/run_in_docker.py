@@ -12,10 +12,10 @@ from airflow.providers.docker.exceptions import DockerContainerFailedException
 from airflow.providers.docker.hooks.docker import DockerHook
 from airflow.providers.docker.operators.docker import DockerOperator
 from airflow.sdk import Context
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from docker.errors import APIError
 from docker.types import DeviceRequest, Mount
-from run_in_process import GRACE_SECONDS, USER_FAULT, check_workspace
+from run_in_process import GRACE_SECONDS, USER_FAULT, check_workspace, last_words
 from settings import Settings
 
 import docker
@@ -99,10 +99,9 @@ class ContainerStage(DockerOperator):
         try:
             super().execute(context)
         except DockerContainerFailedException as error:
-            last = next((line for line in reversed(error.logs or []) if line.strip()), "")
-            if USER_FAULT.search(str(last)):
-                raise AirflowFailException(last) from error
-            raise
+            lines = [str(line).rstrip() for line in error.logs or [] if str(line).strip()]
+            fault = AirflowFailException if lines and USER_FAULT.search(lines[-1]) else AirflowException
+            raise fault(last_words(lines) or str(error)) from error
         finally:
             self.on_kill()
         return self.result(workspace) if self.result else None

@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import subprocess
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +21,9 @@ ATTEMPT = "SIGHTLINE_ATTEMPT"
 GRACE_SECONDS = 3.0
 # DVC's last words on a stage; 2 is a fault that the user has to mend, and that no retry can.
 USER_FAULT = re.compile(r"exited with 2\b")
+DVC_PASSES_ON = re.compile(r"ERROR: failed to reproduce .* exited with \d+$")
+# A stage's error message may name twenty faults.
+LINES_KEPT = 50
 
 
 class ProcessStage(BaseOperator):
@@ -62,7 +66,7 @@ class ProcessStage(BaseOperator):
         self.log.info("in %s: %s", workspace, " ".join(argv))
         # With the try, as a supervisor that has lost its task to a later one must not end what that one has begun.
         self._mark = f"{self.attempt}{context['ti'].try_number}/"
-        last = ""
+        tail: deque[str] = deque(maxlen=LINES_KEPT)
         # A session of its own, so that SIGTERM reaches the stage and all that it started.
         self._process = subprocess.Popen(  # noqa: S603
             argv,
@@ -78,12 +82,12 @@ class ProcessStage(BaseOperator):
         assert self._process.stdout is not None
         for line in self._process.stdout:
             if line.strip():
-                last = line.rstrip()
-                self.log.info("%s", last)
+                tail.append(line.rstrip())
+                self.log.info("%s", tail[-1])
         code = self._process.wait()
         if code:
-            fault = AirflowFailException if USER_FAULT.search(last) else AirflowException
-            raise fault(f"{argv[0]} ended with {code}: {last}")
+            fault = AirflowFailException if tail and USER_FAULT.search(tail[-1]) else AirflowException
+            raise fault(last_words(tail) or f"{argv[0]} ended with {code}")
         return self.result(workspace) if self.result else None
 
     def on_kill(self) -> None:
@@ -98,6 +102,13 @@ def check_workspace(workspace: str) -> Path:
     if not path.is_dir():
         raise AirflowFailException(f"workspace {path} was swept: clear the task `workspace` and all behind it")
     return path
+
+
+def last_words(lines: Sequence[str]) -> str:
+    """What a failed stage said in the end: its error message, else its last line, but for DVC's own about it."""
+    own = [line for line in lines if not DVC_PASSES_ON.match(line)]
+    begin = max((number for number, line in enumerate(own) if line.startswith("error: ")), default=-1)
+    return "\n".join(own[begin:])
 
 
 def stage_environment(environment: Path, workspace: Path, attempt: str) -> dict[str, str]:
