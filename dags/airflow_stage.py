@@ -7,10 +7,11 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import yaml
 from airflow.sdk import BaseOperator, BaseOperatorLink, XComArg
+from airflow.sdk.configuration import conf
 from settings import read_settings
 
 SETTINGS = read_settings()
@@ -33,7 +34,7 @@ class ReportLink(BaseOperatorLink):
 
 
 class TrackingLink(BaseOperatorLink):
-    """The MLflow run that the stage wrote; the page of all runs while there is none."""
+    """The training's run in MLflow; the page of all experiments while there is none."""
 
     name = "MLflow"
 
@@ -42,16 +43,44 @@ class TrackingLink(BaseOperatorLink):
         return mlflow_url(Path(getattr(operator, "workspace", "")))
 
 
+class ModelLink(BaseOperatorLink):
+    """The registered version of the model in MLflow; the page of all models while there is none."""
+
+    name = "Model"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:  # noqa: ARG002
+        """The address of the version's page."""
+        return model_url(Path(getattr(operator, "workspace", "")))
+
+
 def report_url(dag_id: str, run_id: str) -> str:
     """Where the plugin run_pages shows a run's report."""
-    return f"/sightline/{quote(dag_id, safe='')}/{quote(run_id, safe='')}/report"
+    return page_url(f"sightline/{quote(dag_id, safe='')}/{quote(run_id, safe='')}/report")
+
+
+def page_url(path: str) -> str:
+    """A page of the api-server, which may stand below a path of its host."""
+    return f"{urlsplit(conf.get('api', 'base_url', fallback='')).path.rstrip('/')}/{path}"
 
 
 def mlflow_url(workspace: Path) -> str:
     """The page of the run that `models/trained/card.json` names."""
-    card = workspace / "models" / "trained" / "card.json"
-    run_id = json.loads(card.read_text("utf-8")).get("run_id") if card.is_file() else None
-    return f"{SETTINGS.mlflow_url}/#/experiments/0/runs/{run_id}" if run_id else SETTINGS.mlflow_url
+    card = _read(workspace / "models" / "trained" / "card.json")
+    if not card.get("run_id"):
+        return SETTINGS.mlflow_url
+    return f"{SETTINGS.mlflow_url}/#/experiments/{card['experiment_id']}/runs/{card['run_id']}"
+
+
+def model_url(workspace: Path) -> str:
+    """The page of the version that `reports/release.json` names."""
+    release = _read(workspace / "reports" / "release.json")
+    versions = f"/{quote(release['model'], safe='')}/versions/{release['version']}" if release else ""
+    return f"{SETTINGS.mlflow_url}/#/models{versions}"
+
+
+def _read(file: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    return found
 
 
 def stage(name: str, *, over: Mapped | None = None, **how: Any) -> Any:
@@ -74,7 +103,8 @@ def worker(task_id: str, name: str, *, output: str, over: Mapped, **how: Any) ->
     # The script is constant; what it runs stands behind it, as arguments.
     script = 'dvc --wait-for-lock status --quiet "$0" || exec "$@"'
     argv = ["sh", "-c", script, name, *shlex.split(DECLARED[name]["cmd"]), output, f".work/{task_id}/{{instance}}"]
-    return command(task_id, argv, over=over, doc_md=f"A worker of `{name}`, on the same study.", **how)
+    doc_md = f"Work on the study of `{name}`, which the task of that name then sums up; nothing if it has not changed."
+    return command(task_id, argv, over=over, doc_md=doc_md, **how)
 
 
 def command(

@@ -78,6 +78,7 @@ def _in_storage(bucket: str, prefix: str, endpoint_url: str | None) -> Iterator[
 
 with DAG(
     dag_id="labels",
+    description="Starts training when labels have changed",
     doc_md=__doc__,
     schedule=timedelta(minutes=SETTINGS.watch_every_minutes),
     start_date=datetime(2026, 1, 1, tzinfo=UTC),

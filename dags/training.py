@@ -1,10 +1,20 @@
 """### From labels to a gated and published detector
 
-The pipeline of `dvc.yaml`, one task per stage, in a workspace of the run's own. Trigger it: the form's defaults are
-those of `params.yaml`. It also runs when labels have changed (DAG `labels`), and by a schedule if the site sets one.
+The pipeline of `dvc.yaml`, one task per stage, in a workspace of the run's own.
 
-Every run ends as a commit on branch `runs/<run id>`: check that out, `dvc pull`, and there are its files. A model that
-falls short of the gate ends the run red at `publish`, with what it lacks in the run's note; the report is there anyway.
+- **prepare**: `workspace` clones the repository and writes the form's values into `params.yaml`, `restore` fetches what
+  earlier runs remember, `workers` and `targets` say how many tasks `search`, `export` and `evaluate` will have
+- **data**: `ingest`, `parse`, `check`, `split`
+- **model**: `search` by as many workers as the form says, `tune`, `train`
+- **release**: `export` and `evaluate` for each target, `gate`, `report`, `publish`
+- **keep**: `save` pushes the data to the DVC remote, `record` commits the run; in every outcome
+
+**Trigger** it: the form's defaults are those of `params.yaml`. It also runs when labels have changed (DAG `labels`),
+and by a schedule if the site sets one.
+
+The run's note says how it ended, with links to the report and to MLflow. A model that falls short of the gate ends the
+run red at `publish`; the report is there anyway. Every run is a commit on branch `runs/<run id>`: check that out,
+`dvc pull`, and there are its files.
 """
 
 # Airflow fills in what tasks take from their context.
@@ -16,20 +26,28 @@ from pathlib import Path
 from typing import Any
 
 import workspace as workspaces
-from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, CronTriggerTimetable, task
+from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, Context, CronTriggerTimetable, TaskGroup, task
 from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.types import RuntimeTaskInstanceProtocol
-from airflow_stage import SETTINGS, ReportLink, TrackingLink, command, end_stages, stage, worker
-from training_form import KNOBS, OF_THE_RUN
+from airflow_stage import SETTINGS, ModelLink, ReportLink, TrackingLink, command, end_stages, stage, worker
+from training_form import KNOBS, OF_THE_RUN, values
 
 LABELS = Asset("labels")
 CRON = SETTINGS.schedule and CronTriggerTimetable(SETTINGS.schedule, timezone="UTC")
+
+
+def last_words(context: Context) -> None:
+    """Keep what a failed task said, for the run's note: whoever writes that cannot read logs."""
+    context["ti"].xcom_push(key="last_words", value=str(context.get("exception") or ""))
+
+
 # Of the tasks around the stages: Git, the volume or a DVC remote may be away for a moment.
 AROUND = {
     "owner": "vision",
     "retries": 2,
     "retry_delay": timedelta(seconds=10),
     "execution_timeout": timedelta(minutes=30),
+    "on_failure_callback": last_words,
 }
 
 # The scripts are constant and take no value of a user.
@@ -48,14 +66,17 @@ echo "no DVC remote is set: the data stays in the cache"
 
 @task
 def workers(params: dict[str, Any]) -> list[str]:
-    """Those that share the search; Airflow maps tasks over what a task returns."""
+    """Name those that share the search: `search` has one task for each."""
     return [f"worker-{number + 1}" for number in range(params["workers"])]
 
 
 @task
 def targets(params: dict[str, Any]) -> list[str]:
-    """What the checkpoint is turned into, as chosen in the form."""
-    chosen: list[str] = params["export.targets"]
+    """Say what was chosen in the form: `export` and `evaluate` have one task for each target."""
+    try:
+        chosen: list[str] = values(params)["export.targets"]
+    except ValueError as error:
+        raise AirflowFailException(str(error)) from error
     return chosen
 
 
@@ -66,10 +87,9 @@ def workspace(params: dict[str, Any], run_id: str) -> str:
     `dags/workspace.py` says what it goes on from.
     """
     workspaces.sweep(SETTINGS.workspaces, SETTINGS.keep_workspaces, SETTINGS.keep_days)
-    values = {name: params[name] for name in KNOBS} | params["params"]
     path = SETTINGS.workspaces / workspaces.run_name(run_id)
     try:
-        return workspaces.make(path, params["revision"], values, SETTINGS)
+        return workspaces.make(path, params["revision"], values(params), SETTINGS)
     except ValueError as error:
         raise AirflowFailException(str(error)) from error
 
@@ -82,17 +102,21 @@ def record(ti: RuntimeTaskInstanceProtocol, run_id: str) -> str:
     return workspaces.record(SETTINGS.workspaces / workspaces.run_name(run_id), run_id)
 
 
-def verdict(path: Path) -> dict[str, Any]:
+def read_verdict(path: Path) -> dict[str, Any]:
     """The verdict's main figures, as XCom of `gate`."""
     found = json.loads((path / "reports" / "verdict.json").read_text("utf-8"))
     return {
         **{name: found[name] for name in ("accepted", "outcome", "target", "reason", "released")},
         "targets": {name: target["outcome"] for name, target in found["targets"].items()},
-        "rules": {rule["rule"]: rule["reason"] for rule in found["targets"].get(found["target"], {}).get("rules", [])},
+        # A list: a rule for each class has as many results.
+        "rules": [
+            {name: rule[name] for name in ("rule", "outcome", "reason")}
+            for rule in found["targets"].get(found["target"], {}).get("rules", [])
+        ],
     }
 
 
-def release(path: Path) -> dict[str, Any]:
+def read_release(path: Path) -> dict[str, Any]:
     """What was registered, as XCom of `publish`."""
     found: dict[str, Any] = json.loads((path / "reports" / "release.json").read_text("utf-8"))
     return found
@@ -100,6 +124,7 @@ def release(path: Path) -> dict[str, Any]:
 
 with DAG(
     dag_id="training",
+    description="From labels to a gated and published detector",
     doc_md=__doc__,
     schedule=AssetOrTimeSchedule(timetable=CRON, assets=LABELS) if CRON else LABELS,
     params={**KNOBS, **OF_THE_RUN},
@@ -109,45 +134,68 @@ with DAG(
     is_paused_upon_creation=False,  # it waits for labels or for a person anyway
     tags=["sightline"],
 ) as dag:
-    chosen = targets()
-    made = workspace()
-    restore = command("restore", ["sh", "-c", RESTORE], timeout=timedelta(hours=6), retries=2, network=True)
-
     # Retries: 2 where a server or a device may fail for a moment (a killed stage goes on from its progress), 0 for what
     # only judges what is there. No stage is tried again after a fault that the user has to mend (exit code 2).
-    ingest = stage("ingest", timeout=timedelta(hours=12), retries=2, network=True)
-    parse = stage("parse", timeout=timedelta(hours=2), memory_gb=4)
-    check = stage("check", timeout=timedelta(hours=6), cpus=4, memory_gb=8)
-    split = stage("split", timeout=timedelta(hours=1), memory_gb=4)
-    # The queue counts under Celery alone: workers beside GPUs take it.
-    gpu: dict[str, Any] = {"pool": "gpu", "queue": "gpu", "gpus": 1, "cpus": 8, "memory_gb": 32}
-    gpu |= {"network": True, "writes_shared": True, "retries": 2}
-    search = worker("search", "tune", output="--tuned", over=workers(), timeout=timedelta(days=7), **gpu)
-    # With workers = 0 there is nothing to wait for: the stage searches alone.
-    tune = stage("tune", timeout=timedelta(days=7), trigger_rule="none_failed", **gpu)
-    train = stage("train", timeout=timedelta(days=7), links=(TrackingLink(),), **gpu)
-    export = stage("export", over=chosen, timeout=timedelta(hours=4), cpus=4, memory_gb=16, network=True, retries=2)
-    # One at a time: a neighbour would spoil the latencies that are measured.
-    evaluate = stage(
-        "evaluate", over=chosen, timeout=timedelta(hours=6), cpus=4, memory_gb=16, max_active_tis_per_dag=1
-    )
-    gate = stage("gate", timeout=timedelta(minutes=30), memory_gb=4, result=verdict)
-    report = stage("report", timeout=timedelta(hours=1), memory_gb=8, links=(ReportLink(),))
-    publish = stage(
-        "publish",
-        timeout=timedelta(hours=2),
-        network=True,
-        writes_shared=True,
-        retries=2,
-        result=release,
-        links=(TrackingLink(),),
-    )
+    with TaskGroup("prepare", prefix_group_id=False, tooltip="a workspace of the run's own") as prepare:
+        made, numbered, chosen = workspace(), workers(), targets()
+        restore = command(
+            "restore",
+            ["sh", "-c", RESTORE],
+            timeout=timedelta(hours=6),
+            retries=2,
+            network=True,
+            doc_md="Fetch what earlier runs remember, say the split, from the DVC cache or remote.",
+        )
 
-    save = command("save", ["sh", "-c", SAVE], timeout=timedelta(hours=6), retries=2, network=True, writes_shared=True)
-    recorded = record()
+    with TaskGroup("data", prefix_group_id=False, tooltip="labels into checked and divided tables") as data:
+        ingest = stage("ingest", timeout=timedelta(hours=12), retries=2, network=True)
+        parse = stage("parse", timeout=timedelta(hours=2), memory_gb=4)
+        check = stage("check", timeout=timedelta(hours=6), cpus=4, memory_gb=8)
+        split = stage("split", timeout=timedelta(hours=1), memory_gb=4)
+
+    with TaskGroup("model", prefix_group_id=False, tooltip="hyperparameters, then the detector") as model:
+        # The queue counts under Celery alone: workers beside GPUs take it.
+        gpu: dict[str, Any] = {"pool": "gpu", "queue": "gpu", "gpus": 1, "cpus": 8, "memory_gb": 32}
+        gpu |= {"network": True, "writes_shared": True, "retries": 2}
+        search = worker("search", "tune", output="--tuned", over=numbered, timeout=timedelta(days=7), **gpu)
+        # With workers = 0 there is nothing to wait for: the stage searches alone.
+        tune = stage("tune", timeout=timedelta(days=7), trigger_rule="none_failed", **gpu)
+        train = stage("train", timeout=timedelta(days=7), links=(TrackingLink(),), **gpu)
+
+    with TaskGroup("release", prefix_group_id=False, tooltip="each target exported, measured and judged") as release:
+        export = stage("export", over=chosen, timeout=timedelta(hours=4), cpus=4, memory_gb=16, network=True, retries=2)
+        # One at a time: a neighbour would spoil the latencies that are measured.
+        evaluate = stage(
+            "evaluate", over=chosen, timeout=timedelta(hours=6), cpus=4, memory_gb=16, max_active_tis_per_dag=1
+        )
+        gate = stage("gate", timeout=timedelta(minutes=30), memory_gb=4, result=read_verdict, links=(ReportLink(),))
+        report = stage("report", timeout=timedelta(hours=1), memory_gb=8, links=(ReportLink(),))
+        publish = stage(
+            "publish",
+            timeout=timedelta(hours=2),
+            network=True,
+            writes_shared=True,
+            retries=2,
+            result=read_release,
+            links=(ModelLink(), ReportLink(), TrackingLink()),
+        )
+
+    with TaskGroup("keep", prefix_group_id=False, tooltip="the run as a commit, in every outcome") as keep:
+        save = command(
+            "save",
+            ["sh", "-c", SAVE],
+            timeout=timedelta(hours=6),
+            retries=2,
+            network=True,
+            writes_shared=True,
+            doc_md="Push the run's data to the DVC remote if one is set; else it stays in the cache.",
+        )
+        recorded = record()
 
     made >> restore >> ingest >> parse >> check >> split >> search >> tune >> train >> export >> evaluate >> gate
     gate >> report >> publish >> save >> recorded
+    # The same order for the page, which sorts groups by edges of their own.
+    prepare >> data >> model >> release >> keep
     # They run in every outcome once there is a workspace, and do not turn a red run green.
     save.as_teardown(setups=made)
     recorded.as_teardown(setups=made, on_failure_fail_dagrun=True)

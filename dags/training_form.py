@@ -3,6 +3,7 @@
 Any other value of params.yaml can be given by its dotted name in `params`.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -10,7 +11,11 @@ from airflow.sdk import Param
 from settings import read_settings
 
 DEFAULTS: dict[str, Any] = yaml.safe_load((read_settings().checkout / "params.yaml").read_text("utf-8"))
-TARGETS: list[str] = DEFAULTS["export"]["targets"]
+# tasks/contracts/params.py has the same; a test holds them together.
+ARTEFACTS = ["pytorch", "torchscript", "onnx", "openvino-fp32", "openvino-fp16", "openvino-int8", "tensorrt-fp16"]
+METRIC = r'^(map50|map50_95|precision|recall|f1|(ap50|ap50_95|precision|recall|f1) of "[^"]+")$'
+# The one section that Airflow's page shows unfolded.
+OPEN = "Run Parameters"
 
 
 def knob(name: str, section: str, description: str, **schema: Any) -> Param:
@@ -34,61 +39,108 @@ def whole(name: str, section: str, description: str, minimum: int, **schema: Any
 KNOBS = {
     knob.schema["title"]: knob
     for knob in [
-        text("ingest.source", "Labels", "a CVAT zip, a folder of exports, or s3://bucket/prefix"),
-        text("use_case.target", "Use case", "the artefact that goes live; its verdict decides", enum=TARGETS),
-        text("use_case.metric", "Use case", 'what search and training maximise: map50, recall of "crack", ...'),
-        knob(
-            "gate.rules",
-            "Use case",
-            "what every target is held to, one rule a line",
-            type="array",
-            items={"type": "string", "minLength": 1},
+        text("ingest.source", OPEN, "Where the labels are: a CVAT zip, a folder of exports, or s3://bucket/prefix."),
+        text(
+            "use_case.metric",
+            OPEN,
+            "What search and training maximise: map50, map50_95, precision, recall, f1; of one class, say "
+            'recall of "crack".',
+            pattern=METRIC,
         ),
-        whole("tune.trials", "Search", "0: no search", minimum=0, maximum=10_000),
-        whole("tune.epochs", "Search", "of one trial", minimum=1),
-        text("train.model", "Training", "pretrained weights, or an architecture file to start from nothing"),
-        text("train.device", "Training", "auto, cpu, 0, or 0,1 for two GPUs", pattern=r"^(auto|cpu|\d+(,\d+)*)$"),
-        whole("train.image_size", "Training", "pixels, a multiple of 32", minimum=32, multipleOf=32),
-        whole("train.epochs", "Training", "at most", minimum=1),
-        whole("train.batch", "Training", "images; halved if memory runs out", minimum=1),
-        knob("train.lr0", "Training", "first learning rate", type="number", exclusiveMinimum=0, maximum=1),
+        text(
+            "train.model",
+            OPEN,
+            "Pretrained weights, or an architecture file to start from nothing. Weights are fetched only if "
+            "train.allow_download is on.",
+            examples=["yolo26n.pt", "yolo26s.pt", "yolo11s.pt", "rtdetr-l.pt", "yolo-micro.yaml"],
+        ),
+        whole("train.epochs", OPEN, "Passes over the training images, at most.", minimum=1),
+        whole(
+            "train.image_size",
+            OPEN,
+            "Pixels of the square that images are fitted into: a multiple of 32.",
+            minimum=32,
+            multipleOf=32,
+        ),
         knob(
             "export.targets",
-            "Targets",
-            "what the checkpoint is turned into and measured as",
+            OPEN,
+            "What the detector is exported to and measured as. pytorch is the checkpoint, with which rules on a drop "
+            "compare; champion is the live model, measured again on today's test images.",
             type="array",
-            items={"type": "string", "enum": TARGETS},
-            examples=TARGETS,
+            items={"type": "string", "enum": [*ARTEFACTS, "champion"]},
+            examples=[*ARTEFACTS, "champion"],
             minItems=1,
             uniqueItems=True,
         ),
-        whole("seed", "Run", "all randomness of a run comes from it", minimum=0),
+        text("use_case.target", OPEN, "The one of them that goes live: its verdict decides.", enum=ARTEFACTS),
+        knob(
+            "gate.rules",
+            OPEN,
+            "What every target is held to, one rule a line: map50 >= 0.6, "
+            'recall of "crack" >= 0.95 at 95 % confidence, '
+            "drop of map50 <= 0.05, map50 not worse than champion by 0.05, latency p95 <= 50 ms, size <= 10 MB. "
+            "The doc of task gate has all forms.",
+            type="array",
+            items={"type": "string"},
+        ),
+        whole("tune.trials", "Search", "Sets of hyperparameters that are tried; 0: no search.", minimum=0),
+        whole("tune.epochs", "Search", "Epochs of one trial.", minimum=1),
+        knob(
+            "train.allow_download",
+            "Training",
+            "Fetch pretrained weights that are given by name and are not here yet.",
+            type="boolean",
+        ),
+        text("train.device", "Training", "auto, cpu, 0, or 0,1 for two GPUs.", pattern=r"^(auto|cpu|\d+(,\d+)*)$"),
+        whole("train.batch", "Training", "Images at a time; halved if memory runs out.", minimum=1),
+        knob(
+            "train.lr0",
+            "Training",
+            "First learning rate; a search looks for it and goes before this value.",
+            type="number",
+            exclusiveMinimum=0,
+            maximum=1,
+        ),
+        whole("seed", "This run", "All randomness of the run comes from it.", minimum=0),
     ]
 }
 OF_THE_RUN = {
-    "revision": Param(
-        "HEAD",
-        title="revision",
-        section="Run",
-        description="branch, tag or commit; runs/... repeats a recorded run",
-        type="string",
-        pattern=r"^[A-Za-z0-9_][A-Za-z0-9_./@+-]*$",
-        maxLength=200,
-    ),
     "workers": Param(
         1,
         title="workers",
-        section="Run",
-        description="tasks that share the search; pool gpu says how many work at a time",
+        section="Search",
+        description="Tasks that share the search; pool gpu says how many work at a time. 0: task tune searches alone.",
         type="integer",
         minimum=0,
         maximum=64,
     ),
+    "revision": Param(
+        "HEAD",
+        title="revision",
+        section="This run",
+        description="Branch, tag or commit whose code and params.yaml are run; runs/... repeats a recorded run.",
+        type="string",
+        pattern=r"^[A-Za-z0-9_][A-Za-z0-9_./@+-]*$",
+        maxLength=200,
+    ),
     "params": Param(
         {},
         title="other values",
-        section="Run",
-        description='of params.yaml, by dotted name: {"train.optimizer": "SGD"}',
+        section="This run",
+        description='Any other value of params.yaml by its dotted name: {"train.optimizer": "SGD"}.',
         type="object",
     ),
 }
+
+
+def values(form: Mapping[str, Any]) -> dict[str, Any]:
+    """What a filled form sets, by dotted name of params.yaml; ValueError if it contradicts itself."""
+    chosen = {name: form[name] for name in KNOBS} | form["params"]
+    # The page sends a text area's empty lines, too.
+    chosen["gate.rules"] = [rule.strip() for rule in chosen["gate.rules"] if rule.strip()]
+    target, targets = chosen["use_case.target"], chosen["export.targets"]
+    if target not in targets:
+        # Otherwise `gate` would say so, hours later.
+        raise ValueError(f"use_case.target is {target}, which is not among export.targets ({', '.join(targets)})")
+    return chosen

@@ -4,11 +4,13 @@ import ast
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 
+from tasks.contracts.params import METRIC, METRICS, Target
+from tasks.runtimes.kinds import KINDS
 from tests.airflow_fixture import probe
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -108,6 +110,14 @@ def test_form_has_the_values_of_params_yaml(said: dict[str, Any]) -> None:
             value = value[part]
         assert param["default"] == value, name
     assert {name.split(".")[0] for name in knobs} <= {*STAGES, "seed", "use_case", "tracking"}
+
+
+def test_form_offers_the_targets_and_metrics_that_the_stages_know(said: dict[str, Any]) -> None:
+    form = {name: param["schema"] for name, param in said["dags"]["training"]["params"].items()}
+    assert set(form["export.targets"]["items"]["enum"]) == set(get_args(Target))
+    assert set(form["use_case.target"]["enum"]) == set(KINDS)
+    for metric in (*METRICS, 'recall of "crack"', "mAP", 'map50 of "crack"', "recall of crack", "recall "):
+        assert bool(re.search(form["use_case.metric"]["pattern"], metric)) == bool(METRIC.fullmatch(metric)), metric
 
 
 def test_every_value_of_the_form_is_typed_described_and_grouped(said: dict[str, Any]) -> None:

@@ -1,6 +1,12 @@
 """Airflow plugin: the report of a run as a page of the api-server, and the outcome of a run as its note."""
 
+# Modules of dags/ are imported where they are needed: the dag-processor loads plugins before it forks what
+# reads DAGs, which would then not see a change of these modules.
+# ruff: noqa: PLC0415
+
 import logging
+from collections.abc import Iterator
+from urllib.parse import quote
 
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.core_api.security import requires_access_dag
@@ -9,27 +15,47 @@ from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
 from airflow.plugins_manager import AirflowPlugin
-from airflow_stage import report_url
-from fastapi import Depends, FastAPI, HTTPException
-from fastapi.responses import FileResponse
-from settings import read_settings
+from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi.exception_handlers import http_exception_handler
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from sqlalchemy import select
 from sqlalchemy.orm import Session, object_session
-from workspace import run_name
 
 log = logging.getLogger(__name__)
 app = FastAPI(title="Sightline", openapi_url=None)
 
+# The column holds no more.
+LONGEST_NOTE = 1000
+MISSING = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>No report yet</title>
+<body style="font: 16px/1.5 system-ui, sans-serif; max-width: 40em; margin: 3em auto; padding: 0 1em">
+<h1>No report yet</h1>
+<p>Task <code>report</code> of this run has not written one, or the run's workspace was swept since.</p>
+<p>A recorded run gives it back anywhere: <code>git checkout BRANCH &amp;&amp; dvc pull reports/report.html</code></p>
+"""
+
 
 @app.get("/{dag_id}/{dag_run_id}/report", dependencies=[Depends(requires_access_dag("GET", DagAccessEntity.RUN))])
-def report(dag_id: str, dag_run_id: str) -> FileResponse:
+def report(dag_id: str, dag_run_id: str) -> Response:  # noqa: ARG001  # what access is asked for
     """The report of a run, for whoever may see the run."""
+    from settings import read_settings
+    from workspace import run_name
+
     page = read_settings().workspaces / run_name(dag_run_id) / "reports" / "report.html"
     if not page.is_file():
-        branch = f"runs/{run_name(dag_run_id)}"
-        raise HTTPException(404, f"{dag_id}: no report here. If the run is over: check out {branch} and `dvc pull`")
+        return HTMLResponse(MISSING.replace("BRANCH", f"runs/{run_name(dag_run_id)}"), status_code=404)
     # The page shows names out of label files: it gets an origin of its own, away from Airflow's session.
     return FileResponse(page, media_type="text/html", headers={"Content-Security-Policy": "sandbox allow-scripts"})
+
+
+@app.exception_handler(401)
+async def log_in(request: Request, error: HTTPException) -> Response:
+    """Send a browser without a session to log in and come back; other clients get the error."""
+    from airflow_stage import page_url
+
+    if "text/html" not in request.headers.get("Accept", ""):
+        return await http_exception_handler(request, error)
+    return RedirectResponse(page_url(f"api/v2/auth/login?next={quote(str(request.url), safe='')}"))
 
 
 class RunNotes:
@@ -57,22 +83,70 @@ def _note(dag_run: DagRun) -> None:
 
 
 def note(dag_run: DagRun) -> str:
-    """The outcome in Markdown: verdict and rules that failed, tasks that failed, report and branch."""
-    verdict, branch = _xcom(dag_run, "gate"), _xcom(dag_run, "record")
-    lines = []
+    """The outcome in Markdown: verdict, links, failed tasks with their last words, rules with what fell short first.
+
+    What does not fit is left out from the end.
+    """
+    lines = [*_verdict(dag_run), *_links(dag_run), *_failures(dag_run), *_rules(dag_run)]
+    kept: list[str] = []
+    for line in lines:
+        if len("\n\n".join([*kept, line])) > LONGEST_NOTE - 2:
+            kept.append("…")
+            break
+        kept.append(line)
+    return "\n\n".join(kept)
+
+
+def _verdict(dag_run: DagRun) -> Iterator[str]:
+    verdict = _xcom(dag_run, "gate")
     if isinstance(verdict, dict):
-        lines.append(f"**{verdict['outcome']}**: {verdict['reason']}")
-        lines += [f"- {rule}: {reason}" for rule, reason in verdict["rules"].items()]
-    of_run = (TaskInstance.dag_id == dag_run.dag_id, TaskInstance.run_id == dag_run.run_id)
-    query = select(TaskInstance.task_id).where(*of_run, TaskInstance.state == "failed").distinct()
-    failed = sorted(_session(dag_run).scalars(query))
-    if failed:
-        lines.append(f"Failed: {', '.join(failed)}")
-    if isinstance(verdict, dict):
-        lines.append(f"[Report]({report_url(dag_run.dag_id, dag_run.run_id)})")
+        passed = sum(rule["outcome"] == "accepted" for rule in verdict["rules"])
+        yield f"**{verdict['outcome']}**: {verdict['target']} passes {passed} of {len(verdict['rules'])} rules"
+
+
+def _links(dag_run: DagRun) -> Iterator[str]:
+    from airflow_stage import report_url
+
+    links = {
+        "Report": report_url(dag_run.dag_id, dag_run.run_id) if _xcom(dag_run, "report", "_link_ReportLink") else None,
+        "MLflow": _xcom(dag_run, "train", "_link_TrackingLink"),
+        "Model": _xcom(dag_run, "publish", "_link_ModelLink") if _xcom(dag_run, "publish") else None,
+    }
+    words = [f"[{name}]({address})" for name, address in links.items() if address]
+    branch = _xcom(dag_run, "record")
     if branch:
-        lines.append(f"Recorded as branch `{branch}`")
-    return "\n\n".join(lines)[:1000]
+        words.append(f"branch `{branch}`")
+    if words:
+        yield " · ".join(words)
+
+
+def _failures(dag_run: DagRun) -> Iterator[str]:
+    """Failed tasks, each with a link to its log and its last words; not `publish` where it only refuses."""
+    from airflow_stage import page_url
+
+    verdict = _xcom(dag_run, "gate")
+    refused = isinstance(verdict, dict) and not verdict["accepted"]
+    of_run = (TaskInstance.dag_id == dag_run.dag_id, TaskInstance.run_id == dag_run.run_id)
+    query = select(TaskInstance.task_id, TaskInstance.map_index, TaskInstance.rendered_map_index)
+    query = query.where(*of_run, TaskInstance.state == "failed").order_by(TaskInstance.end_date)
+    for task_id, map_index, instance in _session(dag_run).execute(query):
+        if refused and task_id == "publish":
+            continue
+        mapped = f"/mapped/{map_index}" if map_index >= 0 else ""
+        log_page = page_url(f"dags/{dag_run.dag_id}/runs/{quote(dag_run.run_id, safe='')}/tasks/{task_id}{mapped}")
+        words = str(_xcom(dag_run, task_id, "last_words", map_index) or "killed, or ended by hand")
+        yield f"**{task_id} {instance or ''}".rstrip() + f" failed** ([log]({log_page})): {_shortened(words)}"
+
+
+def _rules(dag_run: DagRun) -> Iterator[str]:
+    verdict = _xcom(dag_run, "gate")
+    if isinstance(verdict, dict):
+        for rule in sorted(verdict["rules"], key=lambda rule: bool(rule["outcome"] == "accepted")):
+            yield f"- {rule['outcome']}, `{rule['rule']}`: {rule['reason']}"
+
+
+def _shortened(words: str) -> str:
+    return words if len(words) <= 400 else f"{words[:400]} …"
 
 
 def _session(dag_run: DagRun) -> Session:
@@ -82,9 +156,9 @@ def _session(dag_run: DagRun) -> Session:
     return session
 
 
-def _xcom(dag_run: DagRun, task_id: str) -> object:
+def _xcom(dag_run: DagRun, task_id: str, key: str = "return_value", map_index: int = -1) -> object:
     query = XComModel.get_many(
-        key="return_value", run_id=dag_run.run_id, dag_ids=dag_run.dag_id, task_ids=task_id, map_indexes=-1
+        key=key, run_id=dag_run.run_id, dag_ids=dag_run.dag_id, task_ids=task_id, map_indexes=map_index
     )
     found = _session(dag_run).scalars(query.with_only_columns(XComModel.value)).first()
     return XComModel.deserialize_value(type("Row", (), {"value": found})) if found is not None else None
