@@ -45,7 +45,12 @@ seen = held.read_text().split() if held.is_file() else []
 source = pathlib.Path(params["ingest"]["source"])
 write(held, "\\n".join(sorted({*seen, *(file.name for file in source.iterdir())})))
 """,
-    "parse": 'write("data/annotations/names.txt", pathlib.Path("data/raw/held.txt").read_text())',
+    "parse": """
+if params["parse"]["points"] == "wrong":
+    print("error: parse.points cannot be wrong: params.yaml. Choose one", file=sys.stderr)
+    sys.exit(2)
+write("data/annotations/names.txt", pathlib.Path("data/raw/held.txt").read_text())
+""",
     "split": """
 split = pathlib.Path("data/split.parquet")
 sides = json.loads(split.read_text()) if split.is_file() else {}
@@ -72,7 +77,7 @@ for epoch in range(first, params["train"]["epochs"]):
     with done.open("a") as file:
         file.write(f"{epoch}:{process}\\n")
 write(out[0] + "/weights.txt", str(params["train"]["lr0"]))
-write(out[0] + "/card.json", json.dumps({"run_id": "abc"}))
+write(out[0] + "/card.json", json.dumps({"experiment_id": "1", "run_id": "abc"}))
 """,
     "gate": """
 targets = params["export"]["targets"]
@@ -90,7 +95,7 @@ write(out[0], json.dumps({
 if not json.loads(pathlib.Path("reports/verdict.json").read_text())["accepted"]:
     print("error: rejected: map50 is 0.4, short by 0.2", file=sys.stderr)
     sys.exit(2)
-write(out[0], json.dumps({"version": 1}))
+write(out[0], json.dumps({"model": "sightline", "version": "1"}))
 """,
 }
 TARGET = "${item.target}"
