@@ -164,12 +164,16 @@ def _run(tracking: Tracking, progress: Path, lineage: Lineage) -> Iterator[RunLo
 
 @contextmanager
 def _bar(epochs: int, metric: str) -> Iterator[Callable[[Epoch], None]]:
-    """A progress bar over epochs with the metric; nothing where there is no terminal."""
+    """A progress bar over epochs with the metric; where there is no terminal, a line for each."""
     with tqdm(total=epochs, desc="train", unit="epoch", disable=None) as bar:
 
         def show(epoch: Epoch) -> None:
+            value = f"{epoch.figures[METRIC] or 0:.4f}"
+            if bar.disable:
+                # Whoever follows a training of days by its log alone sees that it goes on.
+                log.info("epoch %d of %d: %s %s", epoch.number, epochs, metric, value)
             bar.update(epoch.number - bar.n)
-            bar.set_postfix({metric: f"{epoch.figures[METRIC] or 0:.4f}"})
+            bar.set_postfix({metric: value})
 
         yield show
 

@@ -1,6 +1,8 @@
 """The stage train by its command: outputs, one MLflow run over kills, one process at a time."""
 
 import json
+import logging
+import re
 import shutil
 import signal
 import subprocess
@@ -76,7 +78,10 @@ def metric_steps(folder: Path, run_id: str) -> set[int]:
     return {point.step for point in client.get_metric_history(run_id, "map50")}
 
 
-def test_outputs_are_the_best_weights_the_history_and_a_card_with_lineage(drawn: Path) -> None:
+def test_outputs_are_the_best_weights_the_history_and_a_card_with_lineage(
+    drawn: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     write_record(
         Tuned(metric="map50", trials=1, trial=0, value=0.1, params={"epochs": 2, "lr0": 0.004}),
         drawn / "tuned/best.json",
@@ -96,6 +101,8 @@ def test_outputs_are_the_best_weights_the_history_and_a_card_with_lineage(drawn:
     assert [run.info.experiment_id for run in runs_of(drawn)] == [card.experiment_id]
     assert metric_steps(drawn, card.run_id) == {1, 2}
     assert list((drawn / "work/train").iterdir()) == []
+    # What is seen of a training where there is no terminal.
+    assert re.findall(r"epoch \d of 2: map50 \d", caplog.text) == ["epoch 1 of 2: map50 0", "epoch 2 of 2: map50 0"]
 
 
 @pytest.mark.slow
