@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import workspace as workspaces
-from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, Context, CronTriggerTimetable, TaskGroup, task
+from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, Context, CronTriggerTimetable, Param, TaskGroup, task
 from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.types import RuntimeTaskInstanceProtocol
 from airflow_stage import SETTINGS, ModelLink, ReportLink, TrackingLink, command, end_stages, stage, worker
@@ -127,7 +127,7 @@ with DAG(
     description="From labels to a gated and published detector",
     doc_md=__doc__,
     schedule=AssetOrTimeSchedule(timetable=CRON, assets=LABELS) if CRON else LABELS,
-    params={**KNOBS, **OF_THE_RUN},
+    params={name: Param(**field) for name, field in {**KNOBS, **OF_THE_RUN}.items()},
     default_args=AROUND,
     user_defined_macros={"run_name": workspaces.run_name},
     max_active_runs=4,

@@ -1,14 +1,16 @@
 """The form of a training run: the values set most often, with the defaults of params.yaml; a bad value is refused.
 
-Any other value of params.yaml can be given by its dotted name in `params`.
+Any other value of params.yaml can be given by its dotted name in `params`. Airflow and Kubeflow show the same form.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 import yaml
-from airflow.sdk import Param
 from settings import read_settings
+
+# Default, title, section, description, and the rest of a JSON schema: what Airflow's Param takes.
+Field = dict[str, Any]
 
 DEFAULTS: dict[str, Any] = yaml.safe_load((read_settings().checkout / "params.yaml").read_text("utf-8"))
 # tasks/contracts/params.py has the same; a test holds them together.
@@ -18,26 +20,26 @@ METRIC = r'^(map50|map50_95|precision|recall|f1|(ap50|ap50_95|precision|recall|f
 OPEN = "Run Parameters"
 
 
-def knob(name: str, section: str, description: str, **schema: Any) -> Param:
+def knob(name: str, section: str, description: str, **schema: Any) -> Field:
     """A value of params.yaml: its dotted name, its group in the form, its meaning and its JSON schema."""
     value: Any = DEFAULTS
     for part in name.split("."):
         value = value[part]
-    return Param(value, title=name, section=section, description=description, **schema)
+    return {"default": value, "title": name, "section": section, "description": description, **schema}
 
 
-def text(name: str, section: str, description: str, **schema: Any) -> Param:
+def text(name: str, section: str, description: str, **schema: Any) -> Field:
     """A text that is not empty."""
     return knob(name, section, description, type="string", minLength=1, **schema)
 
 
-def whole(name: str, section: str, description: str, minimum: int, **schema: Any) -> Param:
+def whole(name: str, section: str, description: str, minimum: int, **schema: Any) -> Field:
     """A whole number."""
     return knob(name, section, description, type="integer", minimum=minimum, **schema)
 
 
-KNOBS = {
-    knob.schema["title"]: knob
+KNOBS: dict[str, Field] = {
+    knob["title"]: knob
     for knob in [
         text("ingest.source", OPEN, "Where the labels are: a CVAT zip, a folder of exports, or s3://bucket/prefix."),
         text(
@@ -105,32 +107,33 @@ KNOBS = {
         whole("seed", "This run", "All randomness of the run comes from it.", minimum=0),
     ]
 }
-OF_THE_RUN = {
-    "workers": Param(
-        1,
-        title="workers",
-        section="Search",
-        description="Tasks that share the search; pool gpu says how many work at a time. 0: task tune searches alone.",
-        type="integer",
-        minimum=0,
-        maximum=64,
-    ),
-    "revision": Param(
-        "HEAD",
-        title="revision",
-        section="This run",
-        description="Branch, tag or commit whose code and params.yaml are run; runs/... repeats a recorded run.",
-        type="string",
-        pattern=r"^[A-Za-z0-9_][A-Za-z0-9_./@+-]*$",
-        maxLength=200,
-    ),
-    "params": Param(
-        {},
-        title="other values",
-        section="This run",
-        description='Any other value of params.yaml by its dotted name: {"train.optimizer": "SGD"}.',
-        type="object",
-    ),
+OF_THE_RUN: dict[str, Field] = {
+    "workers": {
+        "default": 1,
+        "title": "workers",
+        "section": "Search",
+        "description": "Tasks that share the search; pool gpu says how many work at a time. 0: task tune searches "
+        "alone.",
+        "type": "integer",
+        "minimum": 0,
+        "maximum": 64,
+    },
+    "revision": {
+        "default": "HEAD",
+        "title": "revision",
+        "section": "This run",
+        "description": "Branch, tag or commit whose code and params.yaml are run; runs/... repeats a recorded run.",
+        "type": "string",
+        "pattern": r"^[A-Za-z0-9_][A-Za-z0-9_./@+-]*$",
+        "maxLength": 200,
+    },
+    "params": {
+        "default": {},
+        "title": "other values",
+        "section": "This run",
+        "description": 'Any other value of params.yaml by its dotted name: {"train.optimizer": "SGD"}.',
+        "type": "object",
+    },
 }
 
 
@@ -139,8 +142,24 @@ def values(form: Mapping[str, Any]) -> dict[str, Any]:
     chosen = {name: form[name] for name in KNOBS} | form["params"]
     # The page sends a text area's empty lines, too.
     chosen["gate.rules"] = [rule.strip() for rule in chosen["gate.rules"] if rule.strip()]
+    _target_is_exported(chosen)
+    return chosen
+
+
+def check(given: Mapping[str, object]) -> None:
+    """Hold values by dotted name against the form, where nothing else does. Raises ValueError."""
+    import jsonschema  # noqa: PLC0415  # Airflow's page and API have checked by themselves
+
+    for name, value in given.items():
+        try:
+            jsonschema.validate(value, KNOBS.get(name, {}))
+        except jsonschema.ValidationError as error:
+            raise ValueError(f"{name}: {error.message}") from error
+    _target_is_exported({name: field["default"] for name, field in KNOBS.items()} | dict(given))
+
+
+def _target_is_exported(chosen: Mapping[str, Any]) -> None:
+    # Otherwise `gate` would say so, hours later.
     target, targets = chosen["use_case.target"], chosen["export.targets"]
     if target not in targets:
-        # Otherwise `gate` would say so, hours later.
         raise ValueError(f"use_case.target is {target}, which is not among export.targets ({', '.join(targets)})")
-    return chosen

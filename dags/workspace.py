@@ -18,7 +18,9 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -78,6 +80,27 @@ def make(path: Path, revision: str, values: Mapping[str, object], site: Settings
     # For the task that restores them where dvc is.
     (path / PERSISTED).write_text("".join(f"{name}\n" for name in _persisted(path)), encoding="utf-8")
     return _git("rev-parse", "HEAD", cwd=path)
+
+
+def begin(run_id: str, revision: str, values: Mapping[str, object], site: Settings) -> str:
+    """Make the branch of a run whose machines share no disk, for its stages to land on; its name.
+
+    A run that has begun goes on: only its params are written again. Raises ValueError as `make` does, and where
+    labels or tracking would be on one machine only.
+    """
+    name = run_name(run_id)
+    with TemporaryDirectory() as folder:
+        alone = replace(site, cache=Path(folder) / "cache", shared=Path(folder) / "shared")
+        path, branch = Path(folder) / name, f"runs/{name}"
+        begun = _git("ls-remote", "--heads", "--", site.repository, f"refs/heads/{branch}", cwd=Path(folder))
+        make(path, branch if begun else revision, values, alone)
+        params = yaml.load(path / "params.yaml")
+        source, tracking = str(params["ingest"]["source"]), str(params["tracking"]["uri"])
+        if "://" not in source and not (path / source).exists():
+            raise ValueError(f"ingest.source: machines share no disk that has {source!r}; give s3://bucket/prefix")
+        if not tracking.startswith(("http://", "https://")):
+            raise ValueError(f"tracking.uri: machines share no disk for {tracking!r}; give http(s):// of an MLflow server")
+        return record(path, run_id)
 
 
 def _commit(clone: Path, revision: str) -> str:

@@ -1,0 +1,289 @@
+"""Stages that share no disk: each in a clone of its own, meeting in a bare Git repository and a DVC remote."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+import yaml
+from moto.server import ThreadedMotoServer
+
+from tests.airflow_stand_in import commit, git, make_repository
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+PROGRAM = REPOSITORY / "docker" / "stages" / "detached.py"
+TARGETS = ["pytorch", "onnx"]
+BEFORE_EXPORT = ["ingest", "parse", "check", "split", "tune", "train"]
+
+
+class Site:
+    """A bare repository and a remote; what a machine of the site is told."""
+
+    def __init__(self, folder: Path, remote: str = "") -> None:
+        self.folder = folder
+        self.source = make_repository(folder / "repository")
+        self.repository = folder / "bare.git"
+        git(folder, "clone", "--quiet", "--bare", str(self.source), str(self.repository))
+        self.remote = remote or str(folder / "remote")
+
+    def command(self, what: str, run: str, *arguments: str) -> list[str]:
+        verb, *rest = what.split()
+        common = ["--repository", str(self.repository), "--run", run]
+        where = ["--remote", self.remote] if verb in {"run", "share"} else []
+        return [sys.executable, str(PROGRAM), verb, *rest, *common, *where, *arguments]
+
+    def environment(self) -> dict[str, str]:
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        return {**os.environ, "PATH": path, "STAND_IN_JOURNAL": str(self.folder / "journal.txt"), "SHELL": "/bin/sh"}
+
+    def call(self, what: str, run: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        # What is in the way of a shell goes through as it is.
+        return subprocess.run(
+            self.command(what, run, *arguments), env=self.environment(), capture_output=True, text=True, check=False
+        )
+
+    def do(self, what: str, run: str, *arguments: str) -> str:
+        done = self.call(what, run, *arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stdout + done.stderr
+
+    def start(self, run: str, **values: object) -> None:
+        self.do("start", run, *self.form(**values))
+
+    def form(self, **values: object) -> list[str]:
+        """Options of `start`; a dot of a name is written as two underscores."""
+        given = {
+            "ingest.source": str(self.source / "samples"),
+            "tracking.uri": "http://mlflow:5000",
+            "use_case.target": "onnx",
+            "export.targets": TARGETS,
+            "train.epochs": 2,
+            **{name.replace("__", "."): value for name, value in values.items()},
+        }
+        texts = [f"--text={name}={value}" for name, value in given.items() if isinstance(value, str)]
+        others = [f"--value={name}={json.dumps(value)}" for name, value in given.items() if not isinstance(value, str)]
+        return [*texts, *others]
+
+    def commits(self, run: str) -> list[str]:
+        return git(self.repository, "log", "--reverse", "--format=%s", f"main..runs/{run}").splitlines()
+
+    def show(self, run: str, file: str) -> str:
+        return git(self.repository, "show", f"runs/{run}:{file}")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    return Site(tmp_path_factory.mktemp("site"))
+
+
+@pytest.fixture(scope="module")
+def trained(site: Site) -> Site:
+    """A run called `trained` that has come as far as train."""
+    site.start("trained", train__lr0=0.02)
+    for stage in BEFORE_EXPORT:
+        site.do(f"run {stage}", "trained")
+    return site
+
+
+@pytest.mark.slow
+def test_parallel_instances_land_beside_each_other_and_the_branch_gives_the_files_elsewhere(
+    trained: Site, tmp_path: Path
+) -> None:
+    for stage in ("export", "evaluate"):
+        both = [
+            subprocess.Popen(trained.command(f"run {stage}@{target}", "trained"), env=trained.environment())
+            for target in TARGETS
+        ]
+        assert [process.wait() for process in both] == [0, 0]
+    for stage in ("gate", "report", "publish"):
+        trained.do(f"run {stage}", "trained")
+    trained.do("record", "trained", "--status", '{"state": "SUCCEEDED"}')
+    landed = trained.commits("trained")
+    assert landed[:7] == ["Run trained", *BEFORE_EXPORT]
+    assert set(landed[7:11]) == {f"{stage}@{target}" for stage in ("export", "evaluate") for target in TARGETS}
+    assert landed[11:] == ["gate", "report", "publish", "Run trained: succeeded"]
+    assert json.loads(trained.show("trained", "reports/verdict.json"))["accepted"]
+
+    git(tmp_path, "clone", "--quiet", "--branch", "runs/trained", str(trained.repository), "elsewhere")
+    dvc = Path(sys.executable).with_name("dvc")
+    elsewhere = tmp_path / "elsewhere"
+    subprocess.run([dvc, "remote", "add", "--local", "--default", "site", trained.remote], cwd=elsewhere, check=True)
+    subprocess.run([dvc, "pull", "--quiet"], cwd=elsewhere, check=True)
+    assert (elsewhere / "models" / "trained" / "weights.txt").read_text() == "0.02"
+    assert (elsewhere / "reports" / "report.html").read_text() == "<h1>report</h1>"
+    clean = subprocess.run([dvc, "status"], cwd=elsewhere, check=True, capture_output=True, text=True).stdout
+    assert "up to date" in clean
+
+
+@pytest.mark.slow
+def test_stage_that_has_not_changed_is_skipped_and_nothing_lands(trained: Site) -> None:
+    before = trained.commits("trained")
+    assert "didn't change, skipping" in trained.do("run train", "trained")
+    assert trained.commits("trained") == before
+
+
+@pytest.mark.slow
+def test_run_started_again_goes_on_with_what_has_landed(trained: Site) -> None:
+    before = trained.commits("trained")
+    trained.start("trained", train__lr0=0.03)
+    assert trained.commits("trained") == [*before, "Run trained"]
+    assert yaml.safe_load(trained.show("trained", "params.yaml"))["train"]["lr0"] == 0.03
+
+
+# Runs from here on remember the stages of the one above, and need not run what they do not change.
+
+
+@pytest.mark.slow
+def test_stopped_and_killed_training_goes_on_from_progress_kept_beside(trained: Site, tmp_path: Path) -> None:
+    trained.start("killed", train__epochs=100)
+    keeping = ["--progress", str(tmp_path)]
+    epochs = tmp_path / "killed" / "train" / "epochs.txt"
+
+    def train_until(count: int) -> subprocess.Popen[bytes]:
+        command = trained.command("run train", "killed", *keeping)
+        training = subprocess.Popen(command, env=trained.environment(), start_new_session=True)
+        deadline = time.monotonic() + 100
+        while len(epochs.read_text().split() if epochs.is_file() else []) < count:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        return training
+
+    training = train_until(3)
+    training.terminate()
+    assert training.wait(timeout=20) == 128 + signal.SIGTERM
+    seen = epochs.read_text()
+    time.sleep(0.5)
+    assert epochs.read_text() == seen
+
+    training = train_until(len(seen.split()) + 3)
+    os.killpg(training.pid, signal.SIGKILL)
+    training.wait()
+    assert trained.commits("killed")[-1] == "Run killed"
+
+    trained.do("run train", "killed", *keeping)
+    done = [line.split(":") for line in epochs.read_text().split()]
+    assert [int(epoch) for epoch, _ in done] == list(range(100))
+    assert len({process for _, process in done}) == 3
+    assert trained.commits("killed")[-1] == "train"
+    trained.do("record", "killed", "--status", '{"state": "SUCCEEDED"}', *keeping)
+    assert not (tmp_path / "killed").exists()
+
+
+@pytest.mark.slow
+def test_rejection_ends_with_the_code_of_the_stage(trained: Site) -> None:
+    trained.start("rejected", gate__rules=["impossible"])
+    for stage in ("gate", "report"):
+        trained.do(f"run {stage}", "rejected")
+    refused = trained.call("run publish", "rejected")
+    assert refused.returncode == 2
+    assert "short by 0.2" in refused.stderr
+    assert trained.commits("rejected")[1:] == ["gate", "report"]
+
+
+@pytest.mark.slow
+def test_search_is_shared_only_through_a_database(trained: Site) -> None:
+    sharing = ["--output=--tuned", "--worker=worker-1"]
+    assert "the stage will search alone" in trained.do("share tune", "trained", *sharing)
+    trained.start("shared", tune__storage="sqlite:////tmp/study.db", tune__trials=3)
+    assert "searched" in trained.do("share tune", "shared", *sharing)
+    assert trained.commits("shared") == ["Run shared"]
+
+
+@pytest.mark.slow
+def test_next_run_keeps_the_sides_of_the_one_before(trained: Site) -> None:
+    (trained.source / "samples" / "a-new-one.zip").write_text("labels")
+    trained.start("next")
+    for stage in ("ingest", "parse", "check", "split"):
+        assert "Running stage" in trained.do(f"run {stage}", "next")
+    lock = yaml.safe_load(trained.show("next", "dvc.lock"))["stages"]["split"]
+    md5 = next(out["md5"] for out in lock["outs"] if out["path"] == "data/split.parquet")
+    held = Path(trained.remote, "files", "md5", md5[:2], md5[2:])
+    assert json.loads(held.read_text()) == {"belt.zip": 0, "a-new-one.zip": 1}
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"train__epochs": -3}, "train.epochs: -3 is less than the minimum of 1"),
+        ({"trian__epochs": 3}, "params.yaml has no section trian"),
+        ({"ingest__source": "samples"}, "ingest.source: machines share no disk that has 'samples'"),
+        ({"tracking__uri": "sqlite:///mlflow.db"}, "tracking.uri: machines share no disk for 'sqlite:///mlflow.db'"),
+    ],
+    ids=["out of range", "unknown section", "labels of one machine", "store of one machine"],
+)
+def test_value_that_cannot_be_is_refused_at_the_start(site: Site, values: dict[str, object], said: str) -> None:
+    refused = site.call("start", "bad", *site.form(**values))
+    assert refused.returncode == 2
+    assert said in refused.stderr
+    assert not git(site.repository, "branch", "--list", "runs/bad")
+
+
+@pytest.mark.parametrize(
+    ("what", "run", "said"),
+    [
+        ("run ingest", "nowhere", "has no branch runs/nowhere: `start` makes it"),
+        ("run ingest", "../up", "'../up' is no name of a run"),
+        ("run oven", "trained", "dvc.yaml has no stage oven"),
+        ("run export", "trained", "export has instances, and one runs at a time: export@pytorch, export@onnx"),
+    ],
+)
+def test_what_cannot_run_is_told_in_one_line(trained: Site, what: str, run: str, said: str) -> None:
+    refused = trained.call(what, run)
+    assert refused.returncode == 2
+    assert said in refused.stderr.splitlines()[-1]
+
+
+def test_stage_before_its_time_is_not_taken_for_unchanged(site: Site) -> None:
+    git(site.repository, "branch", "runs/bare", "main")
+    refused = site.call("run parse", "bare")
+    assert refused.returncode == 2
+    assert "parse lacks what it reads: data/raw" in refused.stderr.splitlines()[-1]
+
+
+def test_text_in_the_way_of_a_shell_arrives_as_it_is(site: Site) -> None:
+    text = "'; touch /tmp/broken-out; $(touch /tmp/broken-out) \"`touch /tmp/broken-out`\" = --run=x"
+    site.start("quoted", use_case__metric=text)
+    assert yaml.safe_load(site.show("quoted", "params.yaml"))["use_case"]["metric"] == text
+    assert not Path("/tmp/broken-out").exists()
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An empty bucket of a local S3 server."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "a key",
+        "AWS_SECRET_ACCESS_KEY": "a secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+    }.items():
+        monkeypatch.setenv(name, value)
+    boto3.client("s3").create_bucket(Bucket="store")
+    yield "s3://store/sightline"
+    server.stop()
+
+
+@pytest.mark.slow
+def test_data_goes_from_machine_to_machine_through_s3(bucket: str, tmp_path: Path) -> None:
+    site = Site(tmp_path, bucket)
+    # Labels that Git holds, as the source of S3 is for the real stage to read.
+    (site.source / "labels").mkdir()
+    (site.source / "labels" / "belt.zip").write_text("labels")
+    commit(site.source, "Hold labels")
+    git(site.source, "push", "--quiet", str(site.repository), "main")
+    site.start("in-s3", ingest__source="labels")
+    for stage in ("ingest", "parse", "check", "split"):
+        site.do(f"run {stage}", "in-s3")
+    lock = yaml.safe_load(site.show("in-s3", "dvc.lock"))["stages"]
+    assert list(lock) == ["ingest", "parse", "check", "split"]
+    keys = [entry["Key"] for entry in boto3.client("s3").list_objects_v2(Bucket="store")["Contents"]]
+    md5 = next(out["md5"] for out in lock["split"]["outs"] if out["path"] == "data/split.parquet")
+    assert f"sightline/files/md5/{md5[:2]}/{md5[2:]}" in keys
