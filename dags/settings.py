@@ -27,6 +27,10 @@ class Settings:
     network: str  # docker: the network of stages that need one
     namespace: str  # kubernetes
     claim: str  # kubernetes: the ReadWriteMany volume that holds workspaces, cache and shared
+    detached: bool  # kubernetes: no such volume; stages meet in the repository and a DVC remote. Kubeflow always does so
+    remote: str  # detached: URL of the DVC remote; none: the one that the repository is set to
+    progress: str  # detached: the volume where killed training and search go on; none: they start anew
+    scratch_gb: int  # detached: disk of a stage for its clone, what it reads and what it writes
     secret: str  # kubernetes: whose keys are the variables to pass on
     keep_workspaces: int  # of recorded runs, the newest; older ones are swept
     keep_days: int  # of recorded runs; what is older is swept
@@ -67,6 +71,10 @@ def read_settings(variables: Mapping[str, str] = os.environ) -> Settings:
         network=value("NETWORK", "bridge"),
         namespace=value("NAMESPACE", "sightline"),
         claim=value("CLAIM", "sightline"),
+        detached=value("DETACHED", "") == "1",
+        remote=value("REMOTE", ""),
+        progress=value("PROGRESS", ""),
+        scratch_gb=int(value("SCRATCH_GB", "50")),
         secret=value("SECRET", "sightline"),
         keep_workspaces=int(value("KEEP_WORKSPACES", "10")),
         keep_days=int(value("KEEP_DAYS", "14")),

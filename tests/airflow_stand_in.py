@@ -60,7 +60,7 @@ write(split, json.dumps(sides))
 write("reports/leakage.json", "{}")
 """,
     "tune": """
-study = pathlib.Path(".work/tune/study.txt")
+study = pathlib.Path(params["tune"]["storage"] or ".work/tune/study.txt")
 study.parent.mkdir(parents=True, exist_ok=True)
 with study.open("a") as file:
     file.write(process + "\\n")

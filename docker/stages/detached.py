@@ -209,7 +209,7 @@ def _declared(project: Repo, name: str, remote: str) -> PipelineStage:
 def _get_what_it_reads(project: Repo, stage: PipelineStage) -> None:
     """Pull its dependencies, and what it remembers of its last run."""
     read = [PurePosixPath(dep.def_path) for dep in stage.deps]
-    outputs = [out for out in project.index.outs if out.use_cache]
+    outputs = [out for out in project.index.outs if out.use_cache and out.hash_info]
     wanted = [out for out in outputs if any(_overlap(PurePosixPath(out.def_path), path) for path in read)]
     wanted += [out for out in stage.outs if out.persist and out.hash_info]
     if wanted:
