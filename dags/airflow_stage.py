@@ -10,9 +10,10 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import yaml
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import BaseOperator, BaseOperatorLink, XComArg
 from airflow.sdk.configuration import conf
-from settings import read_settings
+from settings import DETACHED, PROGRESS, read_settings
 
 SETTINGS = read_settings()
 DECLARED: dict[str, dict[str, Any]] = yaml.safe_load((SETTINGS.checkout / "dvc.yaml").read_text("utf-8"))["stages"]
@@ -90,6 +91,8 @@ def stage(name: str, *, over: Mapped | None = None, **how: Any) -> Any:
     """
     target = f"{name}@{{instance}}" if over is not None else name
     argv = ["dvc", "--wait-for-lock", "repro", "--single-item", target]
+    if SETTINGS.detached:
+        argv = _detached("run", target, *([f"--progress={PROGRESS}"] if SETTINGS.progress else []))
     manual = ast.get_docstring(ast.parse((SETTINGS.checkout / "tasks" / f"{name}.py").read_text("utf-8"))) or ""
     doc_md = f"{DECLARED[name]['desc']}.\n\n```\n{manual}\n```"
     return command(name, argv, over=over, doc_md=doc_md, **how)
@@ -103,8 +106,23 @@ def worker(task_id: str, name: str, *, output: str, over: Mapped, **how: Any) ->
     # The script is constant; what it runs stands behind it, as arguments.
     script = 'dvc --wait-for-lock status --quiet "$0" || exec "$@"'
     argv = ["sh", "-c", script, name, *shlex.split(DECLARED[name]["cmd"]), output, f".work/{task_id}/{{instance}}"]
+    if SETTINGS.detached:
+        argv = _detached("share", name, f"--output={output}", "--worker={instance}")
     doc_md = f"Work on the study of `{name}`, which the task of that name then sums up; nothing if it has not changed."
     return command(task_id, argv, over=over, doc_md=doc_md, **how)
+
+
+def around(task_id: str, script: str, **how: Any) -> Any:
+    """A task with a constant shell script for all stages of a run; nothing where each does that for itself."""
+    if SETTINGS.detached:
+        return EmptyOperator(task_id=task_id)
+    return command(task_id, ["sh", "-c", script], network=True, **how)
+
+
+def _detached(verb: str, target: str, *options: str) -> list[str]:
+    """The command of a stage that gets what it reads, and lands what it made, by itself."""
+    where = [f"--repository={SETTINGS.repository}", f"--remote={SETTINGS.remote}", "--run={{ run_name(run_id) }}"]
+    return [*DETACHED, verb, target, *where, *options]
 
 
 def command(

@@ -1,4 +1,7 @@
-"""Run a stage as a pod of a Kubernetes cluster, with no more rights than it needs."""
+"""Run a stage as a pod of a Kubernetes cluster, with no more rights than it needs.
+
+A pod works in the run's workspace on a volume that all share, or, detached, in a clone of the run's branch.
+"""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,15 +12,34 @@ from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from kubernetes.client import models as k8s
 from run_in_process import USER_FAULT
-from settings import Settings
+from settings import PROGRESS, Settings
+from workspace import branch_files
 
 # Of the image's user.
 USER_ID = 1000
 VOLUME = "sightline"
+RIGHTS = {
+    "security_context": k8s.V1PodSecurityContext(
+        run_as_non_root=True,
+        run_as_user=USER_ID,
+        run_as_group=USER_ID,
+        fs_group=USER_ID,
+        seccomp_profile=k8s.V1SeccompProfile(type="RuntimeDefault"),
+    ),
+    "container_security_context": k8s.V1SecurityContext(
+        read_only_root_filesystem=True,
+        allow_privilege_escalation=False,
+        capabilities=k8s.V1Capabilities(drop=["ALL"]),
+    ),
+    # Stages never talk to the cluster.
+    "automount_service_account_token": False,
+}
 
 
 class PodStage(KubernetesPodOperator):
-    """Runs one command in a run's workspace, on the shared volume; `instance` and `result` as in ProcessStage.
+    """Runs one command in a run's workspace; `instance` and `result` as in ProcessStage.
+
+    A detached pod has no workspace, and `result` reads what of the stage's outputs Git holds.
 
     The pod of an earlier try that is still running is taken over, and one that has ended is deleted; labels say whose
     it is: dag, run, task and map index. So there is never a second one, and training outlives its worker.
@@ -31,6 +53,7 @@ class PodStage(KubernetesPodOperator):
         argv: list[str],
         workspace: str,
         attempt: str,  # noqa: ARG002  # the provider's own labels say it
+        detached: str = "",
         instance: str = "",
         result: Callable[[Path], Any] | None = None,
         **kwargs: Any,
@@ -38,14 +61,16 @@ class PodStage(KubernetesPodOperator):
         super().__init__(durable=True, name=kwargs["task_id"], **kwargs)
         self.argv = argv
         self.workspace = workspace
+        self.detached = detached
         self.instance = instance
         self.result = result
 
     def build_pod_request_obj(self, context: Context | None = None, *, dry_run: bool = False) -> k8s.V1Pod:
-        """The pod: the command in the run's workspace."""
+        """The pod of the command."""
         self.cmds = [part.replace("{instance}", self.instance) for part in self.argv]
         pod = super().build_pod_request_obj(context, dry_run=dry_run)
-        pod.spec.containers[0].working_dir = self.workspace
+        if not self.detached:
+            pod.spec.containers[0].working_dir = self.workspace
         return pod
 
     def execute(self, context: Context) -> Any:
@@ -56,7 +81,12 @@ class PodStage(KubernetesPodOperator):
             if USER_FAULT.search(last_words(self.remote_pod)):
                 raise AirflowFailException(last_words(self.remote_pod)) from error
             raise
-        return self.result(Path(self.workspace)) if self.result else None
+        if self.result is None:
+            return None
+        if not self.detached:
+            return self.result(Path(self.workspace))
+        with branch_files(self.detached, Path(self.workspace).name) as files:
+            return self.result(files)
 
 
 def last_words(pod: k8s.V1Pod | None) -> str:
@@ -70,54 +100,60 @@ def pod_of(
     settings: Settings, *, cpus: float, memory_gb: float, gpus: int, network: bool, writes_shared: bool
 ) -> dict[str, Any]:
     """What PodStage has to know of the site and of what the stage needs."""
-    limits = {"memory": f"{memory_gb:g}Gi", "cpu": f"{cpus:g}", "ephemeral-storage": "4Gi"}
+    disk = f"{settings.scratch_gb}Gi" if settings.detached else "4Gi"
+    limits = {"memory": f"{memory_gb:g}Gi", "cpu": f"{cpus:g}", "ephemeral-storage": disk}
     if gpus and settings.gpus:
         limits["nvidia.com/gpu"] = str(gpus)
-    folders = {settings.workspaces: False, settings.cache: False, settings.shared: not writes_shared}
+    volumes, mounts = progress(settings) if settings.detached else shared_folders(settings, writes_shared)
+    # Data loaders of torch hand images on through /dev/shm; the default of 64 MB is too small.
+    volumes += [
+        k8s.V1Volume(name="tmp", empty_dir=k8s.V1EmptyDirVolumeSource(size_limit=disk)),
+        k8s.V1Volume(name="shm", empty_dir=k8s.V1EmptyDirVolumeSource(medium="Memory", size_limit="1Gi")),
+    ]
+    mounts += [
+        k8s.V1VolumeMount(name="tmp", mount_path="/tmp"),  # noqa: S108  # the pod's own
+        k8s.V1VolumeMount(name="shm", mount_path="/dev/shm"),  # noqa: S108
+    ]
     return {
         "image": settings.image,
         "namespace": settings.namespace,
         "kubernetes_conn_id": None,
-        # Whether a network policy lets it out.
-        "labels": {"app": "sightline", "sightline/network": "yes" if network else "no"},
-        "volumes": [
-            k8s.V1Volume(
-                name=VOLUME,
-                persistent_volume_claim=k8s.V1PersistentVolumeClaimVolumeSource(claim_name=settings.claim),
-            ),
-            k8s.V1Volume(name="tmp", empty_dir=k8s.V1EmptyDirVolumeSource(size_limit="4Gi")),
-            # Data loaders of torch hand images on through it; the default of 64 MB is too small.
-            k8s.V1Volume(name="shm", empty_dir=k8s.V1EmptyDirVolumeSource(medium="Memory", size_limit="1Gi")),
-        ],
-        "volume_mounts": [
-            *(
-                k8s.V1VolumeMount(name=VOLUME, mount_path=str(path), sub_path=path.name, read_only=read_only)
-                for path, read_only in folders.items()
-            ),
-            k8s.V1VolumeMount(name="tmp", mount_path="/tmp"),  # noqa: S108  # the pod's own
-            k8s.V1VolumeMount(name="shm", mount_path="/dev/shm"),  # noqa: S108
-        ],
+        "detached": settings.repository if settings.detached else "",
+        # Whether a network policy lets it out; a detached one has to reach the repository and the remote.
+        "labels": {"app": "sightline", "sightline/network": "yes" if network or settings.detached else "no"},
+        "volumes": volumes,
+        "volume_mounts": mounts,
         "env_vars": {"HOME": "/tmp", "DVC_SITE_CACHE_DIR": "/tmp/dvc", "PYTHONUNBUFFERED": "1"},  # noqa: S108
         "env_from": [k8s.V1EnvFromSource(secret_ref=k8s.V1SecretEnvSource(name=settings.secret, optional=True))],
         "container_resources": k8s.V1ResourceRequirements(
             requests={name: limits[name] for name in ("cpu", "memory")}, limits=limits
         ),
-        "security_context": k8s.V1PodSecurityContext(
-            run_as_non_root=True,
-            run_as_user=USER_ID,
-            run_as_group=USER_ID,
-            fs_group=USER_ID,
-            seccomp_profile=k8s.V1SeccompProfile(type="RuntimeDefault"),
-        ),
-        "container_security_context": k8s.V1SecurityContext(
-            read_only_root_filesystem=True,
-            allow_privilege_escalation=False,
-            capabilities=k8s.V1Capabilities(drop=["ALL"]),
-        ),
-        # Stages never talk to the cluster.
-        "automount_service_account_token": False,
+        **RIGHTS,
         "termination_message_policy": "FallbackToLogsOnError",
         "termination_grace_period": 30,
         "startup_timeout_seconds": 900,
         "on_finish_action": "delete_pod",
     }
+
+
+def shared_folders(settings: Settings, writes_shared: bool) -> tuple[list[k8s.V1Volume], list[k8s.V1VolumeMount]]:
+    """The volume that all share, with each of its folders where every machine has it."""
+    folders = {settings.workspaces: False, settings.cache: False, settings.shared: not writes_shared}
+    mounts = [
+        k8s.V1VolumeMount(name=VOLUME, mount_path=str(path), sub_path=path.name, read_only=read_only)
+        for path, read_only in folders.items()
+    ]
+    return [_claimed(settings.claim)], mounts
+
+
+def progress(settings: Settings) -> tuple[list[k8s.V1Volume], list[k8s.V1VolumeMount]]:
+    """The volume where a killed stage goes on, if the site has one."""
+    if not settings.progress:
+        return [], []
+    return [_claimed(settings.progress)], [k8s.V1VolumeMount(name=VOLUME, mount_path=PROGRESS)]
+
+
+def _claimed(name: str) -> k8s.V1Volume:
+    return k8s.V1Volume(
+        name=VOLUME, persistent_volume_claim=k8s.V1PersistentVolumeClaimVolumeSource(claim_name=name)
+    )

@@ -8,6 +8,9 @@ from typing import Literal, cast, get_args
 
 Runner = Literal["process", "docker", "kubernetes"]
 CHECKOUT = Path(__file__).resolve().parents[1]
+# In the image of the stages, where no disk is shared: the program that runs one, and the volume of its progress.
+DETACHED = ("python", "/opt/stages/detached.py")
+PROGRESS = "/progress"
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Settings:
 def read_settings(variables: Mapping[str, str] = os.environ) -> Settings:
     """The site's settings; what is not set gets the embedded default, all of it below this checkout.
 
-    Raises ValueError if the runner is unknown or a path is not absolute.
+    Raises ValueError if the runner is unknown, a path is not absolute, or pods could not reach what they need.
     """
 
     def value(name: str, default: str) -> str:
@@ -57,6 +60,9 @@ def read_settings(variables: Mapping[str, str] = os.environ) -> Settings:
     runner = value("RUNNER", "process")
     if runner not in get_args(Runner):
         raise ValueError(f"SIGHTLINE_RUNNER must be one of {', '.join(get_args(Runner))}, not {runner!r}")
+    detached = value("DETACHED", "") == "1"
+    if detached and (runner != "kubernetes" or "://" not in value("REPOSITORY", "")):
+        raise ValueError("SIGHTLINE_DETACHED is for the runner kubernetes, and wants a URL as SIGHTLINE_REPOSITORY")
     return Settings(
         runner=cast("Runner", runner),
         checkout=CHECKOUT,
@@ -71,7 +77,7 @@ def read_settings(variables: Mapping[str, str] = os.environ) -> Settings:
         network=value("NETWORK", "bridge"),
         namespace=value("NAMESPACE", "sightline"),
         claim=value("CLAIM", "sightline"),
-        detached=value("DETACHED", "") == "1",
+        detached=detached,
         remote=value("REMOTE", ""),
         progress=value("PROGRESS", ""),
         scratch_gb=int(value("SCRATCH_GB", "50")),

@@ -29,7 +29,7 @@ import workspace as workspaces
 from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, Context, CronTriggerTimetable, Param, TaskGroup, task
 from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.types import RuntimeTaskInstanceProtocol
-from airflow_stage import SETTINGS, ModelLink, ReportLink, TrackingLink, command, end_stages, stage, worker
+from airflow_stage import SETTINGS, ModelLink, ReportLink, TrackingLink, around, end_stages, stage, worker
 from training_form import KNOBS, OF_THE_RUN, values
 
 LABELS = Asset("labels")
@@ -89,6 +89,8 @@ def workspace(params: dict[str, Any], run_id: str) -> str:
     workspaces.sweep(SETTINGS.workspaces, SETTINGS.keep_workspaces, SETTINGS.keep_days)
     path = SETTINGS.workspaces / workspaces.run_name(run_id)
     try:
+        if SETTINGS.detached:
+            return workspaces.begin(run_id, params["revision"], values(params), SETTINGS)
         return workspaces.make(path, params["revision"], values(params), SETTINGS)
     except ValueError as error:
         raise AirflowFailException(str(error)) from error
@@ -97,6 +99,9 @@ def workspace(params: dict[str, Any], run_id: str) -> str:
 @task
 def record(ti: RuntimeTaskInstanceProtocol, run_id: str) -> str:
     """Commit params, dvc.lock and metrics to branch `runs/<run id>`, whatever the outcome."""
+    if SETTINGS.detached:
+        # Each stage has recorded itself.
+        return f"runs/{workspaces.run_name(run_id)}"
     # A stage whose task was killed may still be writing what is about to be recorded.
     end_stages(ti.dag_id, run_id)
     return workspaces.record(SETTINGS.workspaces / workspaces.run_name(run_id), run_id)
@@ -138,12 +143,11 @@ with DAG(
     # only judges what is there. No stage is tried again after a fault that the user has to mend (exit code 2).
     with TaskGroup("prepare", prefix_group_id=False, tooltip="a workspace of the run's own") as prepare:
         made, numbered, chosen = workspace(), workers(), targets()
-        restore = command(
+        restore = around(
             "restore",
-            ["sh", "-c", RESTORE],
+            RESTORE,
             timeout=timedelta(hours=6),
             retries=2,
-            network=True,
             doc_md="Fetch what earlier runs remember, say the split, from the DVC cache or remote.",
         )
 
@@ -181,12 +185,11 @@ with DAG(
         )
 
     with TaskGroup("keep", prefix_group_id=False, tooltip="the run as a commit, in every outcome") as keep:
-        save = command(
+        save = around(
             "save",
-            ["sh", "-c", SAVE],
+            SAVE,
             timeout=timedelta(hours=6),
             retries=2,
-            network=True,
             writes_shared=True,
             doc_md="Push the run's data to the DVC remote if one is set; else it stays in the cache.",
         )

@@ -13,12 +13,11 @@ from collections.abc import Callable
 from typing import Any
 
 from kfp import dsl, kubernetes
-from settings import read_settings
+from settings import DETACHED, PROGRESS, read_settings
 from training_form import KNOBS, OF_THE_RUN, Field
 
 SETTINGS = read_settings()
-PROGRAM = ["python", "/opt/stages/detached.py"]
-PROGRESS = "/progress"
+PROGRAM = list(DETACHED)
 # A path of the machine that compiles says nothing to a pod.
 REPOSITORY = SETTINGS.repository if SETTINGS.repository != str(SETTINGS.checkout) else inspect.Parameter.empty
 # The id of the run, wherever it stands in a command.

@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -101,6 +102,15 @@ def begin(run_id: str, revision: str, values: Mapping[str, object], site: Settin
         if not tracking.startswith(("http://", "https://")):
             raise ValueError(f"tracking.uri: machines share no disk for {tracking!r}; give http(s):// of an MLflow server")
         return record(path, run_id)
+
+
+@contextmanager
+def branch_files(repository: str, run: str) -> Iterator[Path]:
+    """A folder with what Git holds of a run, while the block lasts."""
+    with TemporaryDirectory() as folder:
+        branch = ("--quiet", "--depth=1", f"--branch=runs/{run}")
+        _git("clone", *branch, "--", repository, folder, cwd=Path(folder))
+        yield Path(folder)
 
 
 def _commit(clone: Path, revision: str) -> str:

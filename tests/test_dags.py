@@ -2,6 +2,7 @@
 
 import ast
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -14,6 +15,9 @@ from tasks.runtimes.kinds import KINDS
 from tests.airflow_fixture import probe
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+sys.path.append(str(REPOSITORY / "dags"))
+from settings import read_settings
+
 STAGES: dict[str, dict[str, Any]] = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text("utf-8"))["stages"]
 PARAMS = yaml.safe_load((REPOSITORY / "params.yaml").read_text("utf-8"))
 
@@ -134,8 +138,23 @@ def test_containers_are_wired_as_processes_are(tasks: dict[str, dict[str, Any]],
         assert task == tasks[name]
 
 
-def test_pods_of_all_stages_are_valid_and_have_few_rights(tmp_path: Path) -> None:
-    pods = probe("pods", tmp_path, SIGHTLINE_RUNNER="kubernetes", SIGHTLINE_GPUS="1")
+DETACHED = {
+    "SIGHTLINE_DETACHED": "1",
+    "SIGHTLINE_REPOSITORY": "https://git.example.com/sightline.git",
+    "SIGHTLINE_REMOTE": "s3://bucket/sightline",
+    "SIGHTLINE_PROGRESS": "progress",
+}
+
+
+@pytest.fixture(scope="module", params=[{}, DETACHED], ids=["shared volume", "detached"])
+def pods(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The pod of every stage, for each way in which pods meet."""
+    return probe(
+        "pods", tmp_path_factory.mktemp("pods"), SIGHTLINE_RUNNER="kubernetes", SIGHTLINE_GPUS="1", **request.param
+    )
+
+
+def test_pods_of_all_stages_are_valid_and_have_few_rights(pods: dict[str, Any]) -> None:
     assert set(STAGES) <= set(pods)
     for name, built in pods.items():
         assert built["fault"] is None, name
@@ -148,5 +167,47 @@ def test_pods_of_all_stages_are_valid_and_have_few_rights(tmp_path: Path) -> Non
         assert rights["capabilities"] == {"drop": ["ALL"]}, name
         assert {"cpu", "memory"} <= set(container["resources"]["limits"]), name
         assert ("nvidia.com/gpu" in container["resources"]["limits"]) == (name in {"search", "tune", "train"}), name
-        assert container["workingDir"].endswith("manual__2026-01-01T00-00-00-00-00-1e8dc70c"), name
+
+
+RUN = "manual__2026-01-01T00-00-00-00-00-1e8dc70c"
+
+
+def test_pods_on_a_shared_volume_work_in_the_workspace_of_the_run(tmp_path: Path) -> None:
+    pods = probe("pods", tmp_path, SIGHTLINE_RUNNER="kubernetes")
+    for name, built in pods.items():
+        assert built["pod"]["spec"]["containers"][0]["workingDir"].endswith(RUN), name
+        assert built["pod"]["metadata"]["labels"]["sightline/network"] == ("no" if name in CLOSED else "yes"), name
     assert pods["export"]["pod"]["spec"]["containers"][0]["command"][-1] == "export@onnx"
+
+
+CLOSED = {"parse", "check", "split", "evaluate", "gate", "report"}
+
+
+def test_detached_pods_get_repository_remote_and_run_and_no_shared_volume(tmp_path: Path) -> None:
+    pods = probe("pods", tmp_path, SIGHTLINE_RUNNER="kubernetes", **DETACHED)
+    assert set(pods) == {*STAGES, "search"}
+    where = ["--repository=https://git.example.com/sightline.git", "--remote=s3://bucket/sightline", f"--run={RUN}"]
+    program = ["python", "/opt/stages/detached.py"]
+    for name, built in pods.items():
+        spec = built["pod"]["spec"]
+        command = spec["containers"][0]["command"]
+        target = "export@onnx evaluate@onnx".split()[name == "evaluate"] if "matrix" in STAGES.get(name, {}) else name
+        if name == "search":
+            assert command == [*program, "share", "tune", *where, "--output=--tuned", "--worker=onnx"]
+        else:
+            assert command == [*program, "run", target, *where, "--progress=/progress"]
+        claims = [volume["persistentVolumeClaim"] for volume in spec["volumes"] if "persistentVolumeClaim" in volume]
+        assert claims == [{"claimName": "progress"}], name
+        assert built["pod"]["metadata"]["labels"]["sightline/network"] == "yes", name
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"SIGHTLINE_DETACHED": "1"}, "wants a URL as SIGHTLINE_REPOSITORY"),
+        ({**DETACHED, "SIGHTLINE_RUNNER": "docker"}, "is for the runner kubernetes"),
+    ],
+)
+def test_pods_that_could_not_reach_what_they_need_are_refused(variables: dict[str, str], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        read_settings({"SIGHTLINE_RUNNER": "kubernetes", **variables})

@@ -135,7 +135,8 @@ def share(
         with Repo(str(clone)) as project:
             declared = _declared(project, stage, remote)
             _get_what_it_reads(project, declared)
-            changed = declared.changed(allow_missing=True)
+            with project.lock:
+                changed = declared.changed(allow_missing=True)
         if changed:
             command = [*shlex.split(declared.cmd), output, f".work/share/{worker}"]
             ended = subprocess.run(command, cwd=clone, check=False)  # noqa: S603  # of dvc.yaml, no shell
