@@ -154,6 +154,4 @@ def progress(settings: Settings) -> tuple[list[k8s.V1Volume], list[k8s.V1VolumeM
 
 
 def _claimed(name: str) -> k8s.V1Volume:
-    return k8s.V1Volume(
-        name=VOLUME, persistent_volume_claim=k8s.V1PersistentVolumeClaimVolumeSource(claim_name=name)
-    )
+    return k8s.V1Volume(name=VOLUME, persistent_volume_claim=k8s.V1PersistentVolumeClaimVolumeSource(claim_name=name))

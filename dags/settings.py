@@ -30,7 +30,7 @@ class Settings:
     network: str  # docker: the network of stages that need one
     namespace: str  # kubernetes
     claim: str  # kubernetes: the ReadWriteMany volume that holds workspaces, cache and shared
-    detached: bool  # kubernetes: no such volume; stages meet in the repository and a DVC remote. Kubeflow always does so
+    detached: bool  # kubernetes: no such volume; stages meet in the repository and a DVC remote, as in Kubeflow
     remote: str  # detached: URL of the DVC remote; none: the one that the repository is set to
     progress: str  # detached: the volume where killed training and search go on; none: they start anew
     scratch_gb: int  # detached: disk of a stage for its clone, what it reads and what it writes

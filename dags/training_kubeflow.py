@@ -1,7 +1,7 @@
-"""From labels to a gated and published detector, as a Kubeflow pipeline: the picture of the README, one step per stage.
+"""From labels to a gated and published detector, as a Kubeflow pipeline: one step per stage of dvc.yaml.
 
-Pods share no disk: each runs one stage by `docker/stages/detached.py`, gets what it reads from the DVC remote, and lands
-what it made on branch `runs/<run's id>` of the repository. A model that falls short of the gate fails the run at
+Pods share no disk: each runs one stage by docker/stages/detached.py, gets what it reads from the DVC remote, and lands
+what it made on branch `runs/<id of the run>` of the repository. A model that falls short of the gate fails the run at
 `publish`; `record` runs in every outcome.
 
 `make kubeflow` compiles it to training_kubeflow.yaml, for the page or `kfp run create`, with the SIGHTLINE_* variables
@@ -97,9 +97,7 @@ ingest = step("ingest", "run", "ingest", hours=12, retries=2)
 parse = step("parse", "run", "parse", hours=2, memory_gb=4)
 check = step("check", "run", "check", hours=6, cpus=4, memory_gb=8)
 split = step("split", "run", "split", hours=1, memory_gb=4)
-search_one = step(
-    "search", "share", "tune", "--output=--tuned", "--worker={instance}", instance=True, **GPU
-)
+search_one = step("search", "share", "tune", "--output=--tuned", "--worker={instance}", instance=True, **GPU)
 tune = step("tune", "run", "tune", *KEEPING, progress=True, **GPU)
 train = step("train", "run", "train", *KEEPING, progress=True, **GPU)
 export_one = step("export", "run", "export@{instance}", instance=True, hours=4, cpus=4, memory_gb=16, retries=2)
@@ -111,21 +109,21 @@ publish = step("publish", "run", "publish", hours=2)
 
 # Loops are pipelines of their own, as a step can wait for one as a whole only so.
 @dsl.pipeline
-def search(workers: list, repository: str, remote: str) -> None:
+def search(workers: list[str], repository: str, remote: str) -> None:
     """Share the search among workers, on one study in a database."""
     with dsl.ParallelFor(workers) as worker:
         search_one(instance=worker, repository=repository, remote=remote)
 
 
 @dsl.pipeline
-def export(targets: list, repository: str, remote: str) -> None:
+def export(targets: list[str], repository: str, remote: str) -> None:
     """Turn the checkpoint into one bundle per target."""
     with dsl.ParallelFor(targets) as target:
         export_one(instance=target, repository=repository, remote=remote)
 
 
 @dsl.pipeline
-def evaluate(targets: list, repository: str, remote: str) -> None:
+def evaluate(targets: list[str], repository: str, remote: str) -> None:
     """Measure each bundle; one at a time, as a neighbour would spoil the latencies that are measured."""
     with dsl.ParallelFor(targets, parallelism=1) as target:
         evaluate_one(instance=target, repository=repository, remote=remote)
@@ -154,6 +152,7 @@ def begin(**given: Any) -> dsl.PipelineTask:
 
 
 def training(*inputs: Any) -> None:
+    """Wire the picture; parameters are those of INPUTS, in their order."""
     given = dict(zip(INPUTS, inputs, strict=True))
     where = {name: given[name] for name in ("repository", "remote")}
     form = {name: given[name] for name in INPUTS if name not in {"workers", "remote"}}

@@ -100,7 +100,7 @@ def begin(run_id: str, revision: str, values: Mapping[str, object], site: Settin
         if "://" not in source and not (path / source).exists():
             raise ValueError(f"ingest.source: machines share no disk that has {source!r}; give s3://bucket/prefix")
         if not tracking.startswith(("http://", "https://")):
-            raise ValueError(f"tracking.uri: machines share no disk for {tracking!r}; give http(s):// of an MLflow server")
+            raise ValueError(f"tracking.uri: machines share no disk for {tracking!r}; give the URL of an MLflow server")
         return record(path, run_id)
 
 

@@ -249,7 +249,7 @@ def test_stage_before_its_time_is_not_taken_for_unchanged(site: Site) -> None:
 
 
 def test_text_in_the_way_of_a_shell_arrives_as_it_is(site: Site) -> None:
-    text = "'; touch /tmp/broken-out; $(touch /tmp/broken-out) \"`touch /tmp/broken-out`\" = --run=x"
+    text = '\'; touch /tmp/broken-out; $(touch /tmp/broken-out) "`touch /tmp/broken-out`" = --run=x'
     site.start("quoted", use_case__metric=text)
     assert yaml.safe_load(site.show("quoted", "params.yaml"))["use_case"]["metric"] == text
     assert not Path("/tmp/broken-out").exists()

@@ -5,8 +5,8 @@
     detached.py share STAGE ...                          work that a stage finds done: trials of a search
     detached.py record --repository URL --run NAME       the end of the run, in whatever outcome
 
-A stage gets what it reads from the remote, pushes what it writes there, and lands its entry of dvc.lock, with what of
-its outputs Git holds, on the branch. What has not changed is skipped, so any of it can be killed and run again.
+A stage gets what it reads from the remote, pushes what it writes, and lands its entry of dvc.lock, with what of its
+outputs Git holds, on the branch. What has not changed is skipped, so any of it can be killed and run again.
 
 Exit codes: 0 done, 2 a fault that the user can mend and no retry can, 143 stopped by SIGTERM, or the stage's own.
 """
@@ -75,6 +75,7 @@ class Landing:
 
 @app.command()
 def start(
+    *,
     repository: Repository,
     run: Run,
     revision: Annotated[str, typer.Option(help="branch, tag or commit; runs/... repeats a recorded run")] = "HEAD",
@@ -83,8 +84,8 @@ def start(
     values: Annotated[str, typer.Option(help="JSON object of further values by dotted name")] = "{}",
 ) -> None:
     """Make the run's branch: the revision, the form's values, and what earlier runs remember of images and labels."""
-    form = dict(_pair(given) for given in text)
-    form |= {name: json.loads(given) for name, given in map(_pair, value)} | json.loads(values)
+    form = dict(given.split("=", 1) for given in text)
+    form |= {name: json.loads(given) for name, given in (pair.split("=", 1) for pair in value)} | json.loads(values)
     with _clone(repository, _named(run), branch=None) as clone:
         # Of the repository itself, so that a run starts alike wherever it is started.
         sys.path.insert(0, str(clone / "dags"))
@@ -96,11 +97,6 @@ def start(
         except ValueError as error:
             raise FaultError(str(error)) from error
     log.info("the run is branch %s", branch)
-
-
-def _pair(given: str) -> tuple[str, str]:
-    name, _, text = given.partition("=")
-    return name, text
 
 
 @app.command()
@@ -121,6 +117,7 @@ def run(stage: str, repository: Repository, run: Run, remote: Remote = "", progr
 @app.command()
 def share(
     stage: str,
+    *,
     repository: Repository,
     run: Run,
     output: Annotated[str, typer.Option(help="option of the stage's command that names its output")],
@@ -169,9 +166,9 @@ def _clone(repository: str, run: str, branch: str | None) -> Iterator[Path]:
     """A clone to work in, which goes afterwards."""
     with tempfile.TemporaryDirectory(prefix=f"{run}-", ignore_cleanup_errors=True) as folder:
         clone = Path(folder) / run
-        options = {"branch": branch, "single_branch": True} if branch else {}
+        options = ["--single-branch", f"--branch={branch}"] if branch else []
         try:
-            git.Repo.clone_from(repository, clone, **options).close()
+            git.Repo.clone_from(repository, clone, multi_options=options).close()
         except git.GitCommandError as error:
             if branch and "not found" in str(error.stderr):
                 raise FaultError(f"{repository} has no branch {branch}: `start` makes it") from error
@@ -267,7 +264,7 @@ def _land_once(repository: git.Repo, branch: str, landing: Landing) -> None:
     repository.git.reset("--quiet", "--hard", "FETCH_HEAD")
     if landing.entry:
         lock = clone / "dvc.lock"
-        held = yaml.load(lock) if lock.is_file() else {"schema": "2.0", "stages": {}}
+        held: dict[str, Any] = yaml.load(lock) if lock.is_file() else {"schema": "2.0", "stages": {}}
         held["stages"][landing.stage] = landing.entry
         yaml.dump(held, lock)
         for name, data in landing.files.items():
