@@ -19,10 +19,10 @@ demo: .venv/stages ## sample labels to a published detector, then the verdict
 	@# Behind a rejection publish fails, and the verdict says why; any other failure has ended this before.
 	@dvc repro; published=$$?; python -m tasks.sample.verdict; exit $$published
 
-test: check .venv-airflow/ready ## every test but the flows
+test: check .venv-airflow/ready .venv-kubeflow/ready ## every test but the flows
 	python -m pytest tests -m "not flows"
 
-flows: .venv/tests .venv-airflow/ready ## whole runs through a real Airflow
+flows: .venv/tests .venv-airflow/ready .venv-kubeflow/ready ## whole runs through a real Airflow
 	python -m pytest tests -m flows
 
 check: .venv/tests ## style, types and import rules
@@ -39,6 +39,10 @@ images: ## the images sightline/stages and sightline/airflow; DOCKER_BUILD_ARGS 
 	docker build $(DOCKER_BUILD_ARGS) $(call labelled,stages) docker/stages
 	docker build $(DOCKER_BUILD_ARGS) $(call labelled,airflow) --file docker/airflow/Dockerfile .
 
+kubeflow: .venv-kubeflow/ready ## the same pipeline for Kubeflow, as training_kubeflow.yaml
+	@PYTHONPATH=dags .venv-kubeflow/bin/kfp dsl compile --py dags/training_kubeflow.py --function training \
+	  --output training_kubeflow.yaml
+
 bench: .venv/tests ## speed and memory as ratios, into reports/bench.json
 	python -m tests.bench
 
@@ -51,8 +55,9 @@ lock: .venv/tests ## resolve pyproject.toml anew into the pinned requirements
 	sed -i 's/+cpu$$//' docker/stages/requirements.txt
 	uv pip compile --group dev --quiet --upgrade -c docker/stages/requirements.txt --override docker/stages/overrides.txt \
 	  --python-version 3.11 --no-annotate --custom-compile-command "make lock" -o tests/requirements.txt
-	for name in requirements requirements-tests; do uv pip compile docker/airflow/$$name.in --quiet --upgrade \
-	  --python-version 3.11 --no-annotate --custom-compile-command "make lock" -o docker/airflow/$$name.txt; done
+	for name in airflow/requirements airflow/requirements-tests kubeflow/requirements kubeflow/requirements-tests; do \
+	  uv pip compile docker/$$name.in --quiet --upgrade --python-version 3.11 --no-annotate \
+	  --custom-compile-command "make lock" -o docker/$$name.txt; done
 
 .venv/stages: docker/stages/requirements.txt docker/stages/overrides.txt
 	$(PYTHON) -m venv .venv
@@ -70,4 +75,10 @@ lock: .venv/tests ## resolve pyproject.toml anew into the pinned requirements
 	  -r docker/airflow/requirements.txt -r docker/airflow/requirements-tests.txt
 	@touch $@
 
-.PHONY: help demo test flows check airflow images bench tracking lock
+.venv-kubeflow/ready: .venv/stages docker/kubeflow/requirements.txt docker/kubeflow/requirements-tests.txt
+	.venv/bin/uv venv --quiet --allow-existing --python .venv/bin/python .venv-kubeflow
+	.venv/bin/uv pip install --quiet --python .venv-kubeflow --compile-bytecode \
+	  -r docker/kubeflow/requirements.txt -r docker/kubeflow/requirements-tests.txt
+	@touch $@
+
+.PHONY: help demo test flows check airflow images kubeflow bench tracking lock
