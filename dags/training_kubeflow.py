@@ -157,7 +157,7 @@ def training(*inputs: Any) -> None:
     where = {name: given[name] for name in ("repository", "remote")}
     form = {name: given[name] for name in INPUTS if name not in {"workers", "remote"}}
     targets, workers = given["export_targets"], given["workers"]
-    with dsl.ExitHandler(place(record(repository=given["repository"]), hours=0.5, retries=2)):
+    with dsl.ExitHandler(place(record(repository=given["repository"]), hours=0.5, retries=2, progress=True)):
         started = begin(**form)
         ingested = ingest(**where).after(started)
         parsed = parse(**where).after(ingested)
