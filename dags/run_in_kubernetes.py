@@ -104,6 +104,7 @@ def pod_of(
     limits = {"memory": f"{memory_gb:g}Gi", "cpu": f"{cpus:g}", "ephemeral-storage": disk}
     if gpus and settings.gpus:
         limits["nvidia.com/gpu"] = str(gpus)
+    secrets = [settings.secret, settings.git_secret] if settings.detached else [settings.secret]
     volumes, mounts = progress(settings) if settings.detached else shared_folders(settings, writes_shared)
     # Data loaders of torch hand images on through /dev/shm; the default of 64 MB is too small.
     volumes += [
@@ -124,7 +125,9 @@ def pod_of(
         "volumes": volumes,
         "volume_mounts": mounts,
         "env_vars": {"HOME": "/tmp", "DVC_SITE_CACHE_DIR": "/tmp/dvc", "PYTHONUNBUFFERED": "1"},  # noqa: S108
-        "env_from": [k8s.V1EnvFromSource(secret_ref=k8s.V1SecretEnvSource(name=settings.secret, optional=True))],
+        "env_from": [
+            k8s.V1EnvFromSource(secret_ref=k8s.V1SecretEnvSource(name=name, optional=True)) for name in secrets
+        ],
         "container_resources": k8s.V1ResourceRequirements(
             requests={name: limits[name] for name in ("cpu", "memory")}, limits=limits
         ),

@@ -11,6 +11,8 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 # In the image of the stages, where no disk is shared: the program that runs one, and the volume of its progress.
 DETACHED = ("python", "/opt/stages/detached.py")
 PROGRESS = "/progress"
+# What lets Git in, say by a header: https://git-scm.com/docs/git-config, GIT_CONFIG_COUNT.
+GIT_VARIABLES = ("GIT_CONFIG_COUNT", "GIT_CONFIG_KEY_0", "GIT_CONFIG_VALUE_0")
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Settings:
     namespace: str  # kubernetes
     claim: str  # kubernetes: the ReadWriteMany volume that holds workspaces, cache and shared
     detached: bool  # kubernetes: no such volume; stages meet in the repository and a DVC remote, as in Kubeflow
+    git_secret: str  # detached, kubeflow: whose keys are variables of Git that let it in
     remote: str  # detached: URL of the DVC remote; none: the one that the repository is set to
     progress: str  # detached: the volume where killed training and search go on; none: they start anew
     scratch_gb: int  # detached: disk of a stage for its clone, what it reads and what it writes
@@ -78,6 +81,7 @@ def read_settings(variables: Mapping[str, str] = os.environ) -> Settings:
         namespace=value("NAMESPACE", "sightline"),
         claim=value("CLAIM", "sightline"),
         detached=detached,
+        git_secret=value("GIT_SECRET", "sightline-git"),
         remote=value("REMOTE", ""),
         progress=value("PROGRESS", ""),
         scratch_gb=int(value("SCRATCH_GB", "50")),

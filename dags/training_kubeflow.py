@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kfp import dsl, kubernetes
-from settings import DETACHED, PROGRESS, read_settings
+from settings import DETACHED, GIT_VARIABLES, PROGRESS, read_settings
 from training_form import KNOBS, OF_THE_RUN, Field
 
 SETTINGS = read_settings()
@@ -85,6 +85,7 @@ def place(
     kubernetes.empty_dir_mount(task, "shm", "/dev/shm", medium="Memory", size_limit="1Gi")  # noqa: S108
     if SETTINGS.pass_on:
         kubernetes.use_secret_as_env(task, SETTINGS.secret, {name: name for name in SETTINGS.pass_on})
+    kubernetes.use_secret_as_env(task, SETTINGS.git_secret, {name: name for name in GIT_VARIABLES}, optional=True)
     if progress and SETTINGS.progress:
         kubernetes.mount_pvc(task, SETTINGS.progress, PROGRESS)
     return task

@@ -83,6 +83,24 @@ def pods() -> dict[str, Any]:
     return found
 
 
+def manifests() -> dict[str, Any]:
+    """What is wrong with each manifest of docker/kubernetes by the schema of Kubernetes, if anything."""
+    import kubernetes_validate
+    import yaml
+
+    found: dict[str, Any] = {}
+    for file in sorted((REPOSITORY / "docker" / "kubernetes").rglob("*.yaml")):
+        for document in yaml.safe_load_all(file.read_text("utf-8")):
+            if "kind" in document:
+                name = f"{file.parent.name}/{file.name}: {document['kind']} {document['metadata']['name']}"
+                try:
+                    kubernetes_validate.validate(document, "1.31", strict=True)
+                    found[name] = None
+                except kubernetes_validate.ValidationError as error:
+                    found[name] = error.message
+    return found
+
+
 if __name__ == "__main__":
     what, answer = sys.argv[1:]
-    Path(answer).write_text(json.dumps({"dags": said_by_dags, "pods": pods}[what]()))
+    Path(answer).write_text(json.dumps({"dags": said_by_dags, "pods": pods, "manifests": manifests}[what]()))

@@ -113,9 +113,9 @@ def test_steps_get_what_pods_of_the_dag_get(
         assert resources["resourceMemoryLimit"] == limits["memory"], name
         gpus = resources.get("accelerator", {}).get("resourceCount")
         assert gpus == limits.get("nvidia.com/gpu"), name
-        secret = own[f"exec-{name}"]["secretAsEnv"]
-        assert [entry["secretName"] for entry in secret] == ["storage"]
-        assert [entry["envVar"] for entry in secret[0]["keyToEnv"]] == SITE["SIGHTLINE_PASS_ON"].split()
+        secrets = own[f"exec-{name}"]["secretAsEnv"]
+        assert [entry["secretName"] for entry in secrets] == ["storage", "sightline-git"]
+        assert [entry["envVar"] for entry in secrets[0]["keyToEnv"]] == SITE["SIGHTLINE_PASS_ON"].split()
         assert own[f"exec-{name}"]["securityContext"]["runAsNonRoot"], name
     assert {name for name, entry in own.items() if "pvcMount" in entry} == {"exec-tune", "exec-train", "exec-record"}
 

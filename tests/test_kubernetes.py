@@ -1,0 +1,120 @@
+"""What a site applies to its cluster: manifests by the schema of Kubernetes, and what they say of each other."""
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.airflow_fixture import probe
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+FOLDER = REPOSITORY / "docker" / "kubernetes"
+WAYS = ["shared", "detached"]
+# Of the chart's values.schema.json, as far as we use them.
+CHART = {
+    "airflowVersion", "allowPodLaunching", "apiSecretKeySecretName", "data", "defaultAirflowRepository",
+    "defaultAirflowTag", "env", "executor", "extraEnvFrom", "fernetKeySecretName", "gid", "jwtSecretName",
+    "migrateDatabaseJob", "postgresql", "redis", "securityContexts", "statsd", "triggerer", "uid", "volumeMounts",
+    "volumes", "webserver",
+}  # fmt: skip
+
+
+def documents(*files: str) -> list[dict[str, Any]]:
+    return [document for file in files for document in yaml.safe_load_all((FOLDER / file).read_text("utf-8"))]
+
+
+def applied(way: str) -> list[dict[str, Any]]:
+    """What the README has a site apply, for one way."""
+    return documents(
+        "namespace.yaml", "network.yaml", "secrets.example.yaml", f"{way}/volume.yaml", f"{way}/settings.yaml"
+    )
+
+
+def names(found: list[dict[str, Any]], kind: str) -> set[str]:
+    return {document["metadata"]["name"] for document in found if document["kind"] == kind}
+
+
+def settings_of(way: str) -> dict[str, str]:
+    (found,) = documents(f"{way}/settings.yaml")
+    data: dict[str, str] = found["data"]
+    return data
+
+
+def test_manifests_are_valid(tmp_path: Path) -> None:
+    faults = probe("manifests", tmp_path)
+    assert len(faults) == sum(len(applied(way)) for way in WAYS) - len(
+        documents("namespace.yaml", "network.yaml", "secrets.example.yaml")
+    )
+    assert {name: fault for name, fault in faults.items() if fault} == {}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_all_is_in_the_namespace_of_the_settings(way: str) -> None:
+    found = applied(way)
+    assert names(found, "Namespace") == {settings_of(way)["SIGHTLINE_NAMESPACE"]}
+    inside = {document["metadata"].get("namespace") for document in found if document["kind"] != "Namespace"}
+    assert inside == names(found, "Namespace")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_settings_are_those_that_the_dags_read(way: str) -> None:
+    sys.path.append(str(REPOSITORY / "dags"))
+    from settings import read_settings  # noqa: PLC0415  # the folder is no package
+
+    variables = settings_of(way)
+    known = set(re.findall(r'(?:value|folder)\("(\w+)"', (REPOSITORY / "dags" / "settings.py").read_text("utf-8")))
+    assert {name.removeprefix("SIGHTLINE_") for name in variables if not name.startswith("AIRFLOW__")} <= known
+    site = read_settings(variables)
+    assert (site.runner, site.detached) == ("kubernetes", way == "detached")
+    secrets = {site.secret, *([site.git_secret] if site.detached else [])}
+    assert secrets <= names(applied(way), "Secret")
+    assert {site.progress if site.detached else site.claim} == names(applied(way), "PersistentVolumeClaim")
+    if not site.detached:
+        (mount,) = documents("shared/values.yaml")[0]["volumeMounts"]
+        # Pods mount each folder by its name.
+        assert {str(path.parent) for path in (site.workspaces, site.cache, site.shared)} == {mount["mountPath"]}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_values_are_of_the_chart_and_name_what_is_applied(way: str) -> None:
+    files = [file for file in ("values.yaml", f"{way}/values.yaml") if (FOLDER / file).is_file()]
+    values = {name: value for one in documents(*files) for name, value in one.items()}
+    assert set(values) <= CHART
+    secrets = {document["metadata"]["name"]: document["stringData"] for document in documents("secrets.example.yaml")}
+    for key, name in {
+        "connection": values["data"]["metadataSecretName"],
+        "fernet-key": values["fernetKeySecretName"],
+        "api-secret-key": values["apiSecretKeySecretName"],
+        "jwt-secret": values["jwtSecretName"],
+    }.items():
+        assert key in secrets[name]
+    for source in yaml.safe_load(values["extraEnvFrom"]):
+        ((kind, named),) = source.items()
+        assert named["name"] in names(applied(way), {"configMapRef": "ConfigMap", "secretRef": "Secret"}[kind])
+    assert (
+        f"apache-airflow=={values['airflowVersion']}\n" in (REPOSITORY / "docker/airflow/requirements.in").read_text()
+    )
+
+
+def test_network_policies_select_pods_of_stages_by_their_labels(tmp_path: Path) -> None:
+    selectors = [document["spec"]["podSelector"]["matchLabels"] for document in documents("network.yaml")]
+    closed, opened = selectors
+    pods = probe("pods", tmp_path, SIGHTLINE_RUNNER="kubernetes")
+    labels = {name: built["pod"]["metadata"]["labels"] for name, built in pods.items()}
+    assert all(closed.items() <= of_pod.items() for of_pod in labels.values())
+    assert {name for name, of_pod in labels.items() if opened.items() <= of_pod.items()} >= {
+        "ingest",
+        "train",
+        "publish",
+    }
+    assert not opened.items() <= labels["gate"].items()
+
+
+def test_every_file_of_the_readme_is_there() -> None:
+    text = (FOLDER / "README.md").read_text("utf-8").replace("$WAY/", "shared/")
+    for name in re.findall(r"\b(?:\w+/)?\w+(?:\.example)?\.yaml\b", text):
+        if name not in {"secrets.yaml", "params.yaml", "training_kubeflow.yaml"}:
+            assert (FOLDER / name).is_file() or (FOLDER / "shared" / name).is_file(), name
