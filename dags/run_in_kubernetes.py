@@ -18,6 +18,7 @@ from workspace import branch_files
 # Of the image's user.
 USER_ID = 1000
 VOLUME = "sightline"
+USER_FAULT_CODE = 2
 RIGHTS = {
     "security_context": k8s.V1PodSecurityContext(
         run_as_non_root=True,
@@ -78,7 +79,7 @@ class PodStage(KubernetesPodOperator):
         try:
             super().execute(context)
         except AirflowException as error:
-            if USER_FAULT.search(last_words(self.remote_pod)):
+            if user_fault(self.remote_pod):
                 raise AirflowFailException(last_words(self.remote_pod)) from error
             raise
         if self.result is None:
@@ -91,9 +92,17 @@ class PodStage(KubernetesPodOperator):
 
 def last_words(pod: k8s.V1Pod | None) -> str:
     """The end of what a failed pod said."""
+    return "\n".join(state.message for state in _ended(pod) if state.message)
+
+
+def user_fault(pod: k8s.V1Pod | None) -> bool:
+    """Whether no retry can mend it: DVC says so of a stage's exit code, and a detached pod ends with that code."""
+    return bool(USER_FAULT.search(last_words(pod))) or any(state.exit_code == USER_FAULT_CODE for state in _ended(pod))
+
+
+def _ended(pod: k8s.V1Pod | None) -> list[k8s.V1ContainerStateTerminated]:
     statuses = (pod.status.container_statuses or []) if pod is not None else []
-    ended = [status.state.terminated for status in statuses if status.state and status.state.terminated]
-    return "\n".join(state.message for state in ended if state.message)
+    return [status.state.terminated for status in statuses if status.state and status.state.terminated]
 
 
 def pod_of(

@@ -81,6 +81,13 @@ def test_labels_and_stores_beside_the_repository_are_linked(site: Settings) -> N
     assert "source: samples" in (path / "params.yaml").read_text()
 
 
+def test_what_git_holds_of_a_run_is_read_without_its_workspace(site: Settings) -> None:
+    run_once(site, "one", lock="of the run")
+    with workspace.branch_files(site.repository, "one") as files:
+        assert (files / "dvc.lock").read_text().startswith("# of the run")
+    assert not files.exists()
+
+
 def test_params_keep_their_comments(tmp_path: Path) -> None:
     file = tmp_path / "params.yaml"
     file.write_text("# knobs\ntrain:\n  epochs: 15 # for real use 100\n  rules:\n    - a >= 1\n")

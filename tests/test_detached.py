@@ -1,6 +1,8 @@
 """Stages that share no disk: each in a clone of its own, meeting in a bare Git repository and a DVC remote."""
 
+import concurrent.futures
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -15,66 +17,9 @@ import yaml
 from moto.server import ThreadedMotoServer
 
 from tests.airflow_stand_in import commit, git, make_repository
+from tests.detached_fixture import PROGRAM, TARGETS, Site
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-PROGRAM = REPOSITORY / "docker" / "stages" / "detached.py"
-TARGETS = ["pytorch", "onnx"]
 BEFORE_EXPORT = ["ingest", "parse", "check", "split", "tune", "train"]
-
-
-class Site:
-    """A bare repository and a remote; what a machine of the site is told."""
-
-    def __init__(self, folder: Path, remote: str = "") -> None:
-        self.folder = folder
-        self.source = make_repository(folder / "repository")
-        self.repository = folder / "bare.git"
-        git(folder, "clone", "--quiet", "--bare", str(self.source), str(self.repository))
-        self.remote = remote or str(folder / "remote")
-
-    def command(self, what: str, run: str, *arguments: str) -> list[str]:
-        verb, *rest = what.split()
-        common = ["--repository", str(self.repository), "--run", run]
-        where = ["--remote", self.remote] if verb in {"run", "share"} else []
-        return [sys.executable, str(PROGRAM), verb, *rest, *common, *where, *arguments]
-
-    def environment(self) -> dict[str, str]:
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        return {**os.environ, "PATH": path, "STAND_IN_JOURNAL": str(self.folder / "journal.txt"), "SHELL": "/bin/sh"}
-
-    def call(self, what: str, run: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        # What is in the way of a shell goes through as it is.
-        return subprocess.run(
-            self.command(what, run, *arguments), env=self.environment(), capture_output=True, text=True, check=False
-        )
-
-    def do(self, what: str, run: str, *arguments: str) -> str:
-        done = self.call(what, run, *arguments)
-        assert done.returncode == 0, done.stderr
-        return done.stdout + done.stderr
-
-    def start(self, run: str, **values: object) -> None:
-        self.do("start", run, *self.form(**values))
-
-    def form(self, **values: object) -> list[str]:
-        """Options of `start`; a dot of a name is written as two underscores."""
-        given = {
-            "ingest.source": str(self.source / "samples"),
-            "tracking.uri": "http://mlflow:5000",
-            "use_case.target": "onnx",
-            "export.targets": TARGETS,
-            "train.epochs": 2,
-            **{name.replace("__", "."): value for name, value in values.items()},
-        }
-        texts = [f"--text={name}={value}" for name, value in given.items() if isinstance(value, str)]
-        others = [f"--value={name}={json.dumps(value)}" for name, value in given.items() if not isinstance(value, str)]
-        return [*texts, *others]
-
-    def commits(self, run: str) -> list[str]:
-        return git(self.repository, "log", "--reverse", "--format=%s", f"main..runs/{run}").splitlines()
-
-    def show(self, run: str, file: str) -> str:
-        return git(self.repository, "show", f"runs/{run}:{file}")
 
 
 @pytest.fixture(scope="module")
@@ -246,6 +191,30 @@ def test_stage_before_its_time_is_not_taken_for_unchanged(site: Site) -> None:
     refused = site.call("run parse", "bare")
     assert refused.returncode == 2
     assert "parse lacks what it reads: data/raw" in refused.stderr.splitlines()[-1]
+
+
+def land(clone: Path) -> None:
+    """Land an entry by the name of the clone's folder."""
+    sys.path.append(str(PROGRAM.parent))
+    import detached  # noqa: PLC0415  # the folder is no package
+
+    landing = detached.Landing(clone.name, {"cmd": clone.name}, {f"reports/{clone.name}.json": b"{}"})
+    detached.land(clone, "runs/one", landing)
+
+
+def test_many_that_land_at_the_same_time_leave_each_others_entries_alone(tmp_path: Path) -> None:
+    make_repository(tmp_path / "repository")
+    bare, stages = tmp_path / "bare.git", [f"export@{number}" for number in range(6)]
+    git(tmp_path, "clone", "--quiet", "--bare", "repository", str(bare))
+    git(bare, "branch", "runs/one")
+    for stage in stages:
+        git(tmp_path, "clone", "--quiet", "--depth=1", "--branch=runs/one", bare.as_uri(), stage)
+    with concurrent.futures.ProcessPoolExecutor(len(stages), multiprocessing.get_context("spawn")) as pool:
+        list(pool.map(land, [tmp_path / stage for stage in stages]))
+    assert set(yaml.safe_load(git(bare, "show", "runs/one:dvc.lock"))["stages"]) == set(stages)
+    held = git(bare, "ls-tree", "--name-only", "runs/one", "reports/").split()
+    assert held == [f"reports/{stage}.json" for stage in stages]
+    assert sorted(git(bare, "log", "--format=%s", "main..runs/one").splitlines()) == stages
 
 
 def test_text_in_the_way_of_a_shell_arrives_as_it_is(site: Site) -> None:

@@ -111,7 +111,7 @@ def run(stage: str, repository: Repository, run: Run, remote: Remote = "", progr
                 return
             project.push(targets=[stage])
             landing = _landing(clone, declared)
-        _land(clone, f"runs/{run}", landing)
+        land(clone, f"runs/{run}", landing)
 
 
 @app.command()
@@ -136,8 +136,7 @@ def share(
                 changed = declared.changed(allow_missing=True)
         if changed:
             command = [*shlex.split(declared.cmd), output, f".work/share/{worker}"]
-            ended = subprocess.run(command, cwd=clone, check=False)  # noqa: S603  # of dvc.yaml, no shell
-            sys.exit(_exit_code(ended.returncode))
+            sys.exit(subprocess.run(command, cwd=clone, check=False).returncode)  # noqa: S603  # of dvc.yaml, no shell
 
 
 @app.command()
@@ -150,7 +149,7 @@ def record(
     """Note the run's end on its branch; progress that no stage will ask for any more goes."""
     state = str(json.loads(status).get("state", "ended")).lower()
     with _clone(repository, _named(run), f"runs/{run}") as clone:
-        _land(clone, f"runs/{run}", Landing(f"Run {run}: {state}", {}, {}))
+        land(clone, f"runs/{run}", Landing(f"Run {run}: {state}", {}, {}))
     if progress and state == "succeeded":
         shutil.rmtree(Path(progress, run), ignore_errors=True)
 
@@ -166,7 +165,7 @@ def _clone(repository: str, run: str, branch: str | None) -> Iterator[Path]:
     """A clone to work in, which goes afterwards."""
     with tempfile.TemporaryDirectory(prefix=f"{run}-", ignore_cleanup_errors=True) as folder:
         clone = Path(folder) / run
-        options = ["--single-branch", f"--branch={branch}"] if branch else []
+        options = ["--depth=1", *([f"--branch={branch}"] if branch else [])]
         try:
             git.Repo.clone_from(repository, clone, multi_options=options).close()
         except git.GitCommandError as error:
@@ -232,11 +231,7 @@ def _reproduce(project: Repo, stage: str) -> bool:
         if not ended:
             raise
         log.error("%s: %s", error, error.__cause__)  # noqa: TRY400  # the stage has said why
-        sys.exit(_exit_code(int(ended[1])))
-
-
-def _exit_code(returned: int) -> int:
-    return 128 - returned if returned < 0 else returned
+        sys.exit(int(ended[1]))
 
 
 def _landing(clone: Path, stage: PipelineStage) -> Landing:
@@ -245,7 +240,7 @@ def _landing(clone: Path, stage: PipelineStage) -> Landing:
     return Landing(stage.addressing, entry, {name: (clone / name).read_bytes() for name in held})
 
 
-def _land(clone: Path, branch: str, landing: Landing) -> None:
+def land(clone: Path, branch: str, landing: Landing) -> None:
     """Commit and push onto the branch as it now is; others may land at the same time, each its own."""
     with git.Repo(clone) as repository:
         attempts = Retrying(
