@@ -33,7 +33,7 @@ from tasks.checks.box_rules import aspect_ratios, box_pairs, box_sizes, with_ima
 from tasks.checks.clusters import near_duplicate_clusters
 from tasks.checks.findings import Finding, Validation, findings_table
 from tasks.checks.image_measures import ImageMeasures, measure_images
-from tasks.checks.image_rules import image_quality, image_sizes, missing_images, undecodable_images
+from tasks.checks.image_rules import damaged_images, image_quality, image_sizes, missing_images, undecodable_images
 from tasks.checks.label_rules import class_counts, empty_images, similar_labels
 from tasks.checks.ledger_rules import ledger_findings
 from tasks.checks.rules import RULES
@@ -120,6 +120,7 @@ def _objects_per_class(objects: pd.DataFrame, ledger: Ledger) -> dict[str, int]:
 def _image_findings(measured: pd.DataFrame, objects: pd.DataFrame, params: CheckParams) -> Iterator[Finding]:
     yield from missing_images(measured, params.max_missing_share)
     yield from undecodable_images(measured, params.max_unreadable_share)
+    yield from damaged_images(measured)
     yield from image_quality(measured, params.min_sharpness, params.min_brightness, params.min_contrast)
     yield from image_sizes(measured)
     yield from exact_duplicates(measured, objects)

@@ -74,6 +74,12 @@ def encoded(pixels: Grey, suffix: str = ".png") -> bytes:
     return bytes(cv2.imencode(suffix, pixels)[1])
 
 
+def without_middle(jpeg: bytes) -> bytes:
+    """Complete from start to end marker, but for some of what is between."""
+    middle = len(jpeg) // 2
+    return jpeg[:middle] + jpeg[middle + 300 :]
+
+
 def decoded(data: bytes) -> Grey:
     return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE), dtype=np.uint8)
 
@@ -118,6 +124,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Checked:
     drawn.add("junk", b"no image at all")
     drawn.add("empty", b"")
     drawn.add("cut", encoded(scene(31), ".jpg")[:-200])
+    drawn.add("torn", without_middle(encoded(scene(36), ".jpg")))
     drawn.add("copy", encoded(scene(1)))
     drawn.add("relabelled", encoded(scene(2)))
     drawn.label("relabelled", label="bolt", x_min=90.0, x_max=110.0)
@@ -161,6 +168,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Checked:
         ("unreadable_image", "warning", "junk", None),
         ("unreadable_image", "warning", "empty", None),
         ("truncated_image", "warning", "cut", None),
+        ("damaged_image", "warning", "torn", None),
         ("missing_images", "warning", "absent", None),
         ("duplicate_image", "warning", "copy", None),
         ("duplicate_image_other_labels", "warning", "relabelled", None),
@@ -218,7 +226,7 @@ def test_images_without_a_planted_fault_are_left_in_peace(planted: Checked) -> N
     about_images = planted.findings[planted.findings["object_id"].isna()]
     first_of_twins = {"clean3", "clean4"}
     blamed = set(about_images["image_id"].dropna()) - first_of_twins
-    assert blamed == {"junk", "empty", "cut", "absent", "copy", "relabelled", *QUALITY}
+    assert blamed == {"junk", "empty", "cut", "torn", "absent", "copy", "relabelled", *QUALITY}
 
 
 def test_a_finding_says_where_it_stands_in_cvat(planted: Checked) -> None:
@@ -238,9 +246,9 @@ def test_report_counts_what_the_findings_list(planted: Checked) -> None:
     assert report.severities == {
         severity: int((findings["severity"] == severity).sum()) for severity in ("error", "warning", "note")
     }
-    assert report.images == 43
-    assert report.held == 42
-    assert report.decoded == 39
+    assert report.images == 44
+    assert report.held == 43
+    assert report.decoded == 40
     assert report.objects_per_class["spare"] == 0
 
 

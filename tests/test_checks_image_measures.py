@@ -49,6 +49,41 @@ def test_a_jpeg_without_its_end_marker_is_truncated(tmp_path: Path) -> None:
     assert measure_image(path).fault == "truncated"
 
 
+def overwritten(data: bytes) -> bytes:
+    middle = len(data) // 2
+    return data[:middle] + bytes(500) + data[middle + 500 :]
+
+
+def shortened(data: bytes) -> bytes:
+    middle = len(data) // 2
+    return data[:middle] + data[middle + 500 :]
+
+
+@pytest.mark.parametrize("damage", [overwritten, shortened])
+@pytest.mark.parametrize("turned", [False, True], ids=["upright", "turned"])
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_a_jpeg_damaged_in_its_middle_is_told_from_a_whole_one(
+    tmp_path: Path, damage: Callable[[bytes], bytes], turned: bool, mode: str
+) -> None:
+    path = tmp_path / "image.jpg"
+    exif = PillowImage.Exif()
+    exif[0x0112] = 6 if turned else 1
+    PillowImage.fromarray(scene(0)).convert(mode).save(path, exif=exif)
+    assert measure_image(path).damage is None
+    path.write_bytes(damage(path.read_bytes()))
+    measures = measure_image(path)
+    assert measures.fault is None
+    assert measures.damage is not None
+    assert measures.damage.startswith("Corrupt JPEG data")
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_pixels_are_those_that_other_stages_see(tmp_path: Path, suffix: str) -> None:
+    path = written(tmp_path, scene(0), f"image{suffix}")
+    grey = np.asarray(cv2.imdecode(np.fromfile(path, dtype=np.uint8), cv2.IMREAD_GRAYSCALE), dtype=np.uint8)
+    assert measure_image(path) == measure_image(written(tmp_path, grey, "pixels.png"))
+
+
 @pytest.mark.parametrize("data", [b"", b"PK\x03\x04 a zip", b"\xff\xd8\xff"], ids=["empty", "zip", "bare header"])
 def test_a_file_without_an_image_is_unreadable(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "image.jpg"

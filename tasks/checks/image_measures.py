@@ -1,5 +1,6 @@
-"""One decode per image, and all that is measured on it: whether it is whole, sharp, bright, and what it looks like."""
+"""One decode per image, two if it is turned: whether it is whole, sharp, bright, and what it looks like."""
 
+import io
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,12 +10,18 @@ from typing import NamedTuple
 import cv2
 import imagehash
 import numpy as np
+import simplejpeg
 from numpy.typing import NDArray
+from PIL import ExifTags
 from PIL import Image as PillowImage
 from tqdm import tqdm
 
 from tasks.contracts.near_duplicates import HASH_SIDE
 
+Grey = NDArray[np.uint8]
+
+_JPEG, _EXIF = b"\xff\xd8\xff", b"Exif\0\0"
+_HEADER_BYTES = 65_536
 # Sharpness depends on resolution: it is measured on images shrunk to about this many pixels on their longer side.
 _MEASURED_SIDE = 320
 # imagehash takes the DCT of an image four times the hash's side; shrunk to it by us, it need not resize again.
@@ -25,6 +32,7 @@ class ImageMeasures(NamedTuple):
     """What one decode tells. Grey values are 0 to 255; nulls where the file could not be decoded to its end."""
 
     fault: str | None  # unreadable, truncated
+    damage: str | None = None  # what the decoder complained of in a file that it could decode
     width: int | None = None  # after EXIF orientation
     height: int | None = None
     brightness: float | None = None  # mean grey value
@@ -47,11 +55,7 @@ def measure_images(paths: Sequence[Path]) -> list[ImageMeasures]:
 
 def measure_image(path: Path) -> ImageMeasures:
     """Decode one file to grey, with its EXIF orientation applied, and measure it."""
-    try:
-        data = np.fromfile(path, dtype=np.uint8)
-        grey = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if data.size else None
-    except (OSError, cv2.error):
-        grey = None
+    grey, damage = _decode(path)
     if grey is None:
         return ImageMeasures(fault=_fault(path))
     height, width = grey.shape
@@ -60,6 +64,7 @@ def measure_image(path: Path) -> ImageMeasures:
     _, edges = cv2.meanStdDev(cv2.Laplacian(small, cv2.CV_16S))
     return ImageMeasures(
         fault=None,
+        damage=damage,
         width=width,
         height=height,
         brightness=float(mean[0, 0]),
@@ -69,7 +74,40 @@ def measure_image(path: Path) -> ImageMeasures:
     )
 
 
-def _shrink(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _decode(path: Path) -> tuple[Grey | None, str | None]:
+    """Upright grey pixels, None where there are none to be had, and what the decoder complained of.
+
+    Damage in the middle of a JPEG lets decoders go on with wrong pixels. OpenCV keeps libjpeg's warnings to itself;
+    simplejpeg tells them while it decodes to the same pixels, but knows nothing of orientation.
+    """
+    try:
+        data = path.read_bytes()
+        grey, complaint = _decode_jpeg(data) if data.startswith(_JPEG) else (None, None)
+        if grey is None or _is_turned(data):
+            grey = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_GRAYSCALE)
+    except (OSError, cv2.error):
+        return None, None
+    return grey, complaint
+
+
+def _decode_jpeg(data: bytes) -> tuple[Grey | None, str | None]:
+    try:
+        return np.asarray(simplejpeg.decode_jpeg(data, "GRAY", strict=True)[..., 0]), None
+    except ValueError as error:
+        # Words of its own are about rare kinds of JPEG that it does not know; the others are libjpeg's.
+        return None, None if str(error).startswith("tj") else str(error)
+
+
+def _is_turned(data: bytes) -> bool:
+    """Whether EXIF says that the image is to be shown turned or mirrored."""
+    # Pillow takes as long as the decode of a small image, and most files of cameras on a line have no EXIF.
+    if _EXIF not in data[:_HEADER_BYTES]:
+        return False
+    with PillowImage.open(io.BytesIO(data)) as image:
+        return bool(image.getexif().get(ExifTags.Base.Orientation, 1) != 1)
+
+
+def _shrink(grey: Grey) -> Grey:
     factor = round(max(grey.shape) / _MEASURED_SIDE)
     if factor < 2:
         return grey
@@ -77,7 +115,7 @@ def _shrink(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(grey, size_wh, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
-def _perceptual_hash(grey: NDArray[np.uint8]) -> str:
+def _perceptual_hash(grey: Grey) -> str:
     square = cv2.resize(grey, (_HASHED_SIDE, _HASHED_SIDE), interpolation=cv2.INTER_AREA)
     bits = imagehash.phash(PillowImage.fromarray(square), hash_size=HASH_SIDE).hash
     return np.packbits(bits).tobytes().hex()

@@ -42,6 +42,12 @@ _FAULTS = {
 }
 
 
+def damaged_images(images: pd.DataFrame) -> Iterator[Finding]:
+    """Files that decode although their data are damaged: they stay in, since some cameras write such JPEGs."""
+    for row in rows(images[images["damage"].notna()]):
+        yield Finding("damaged_image", "warning", f"{row.name}: {row.damage}", row.image_id)
+
+
 def missing_images(images: pd.DataFrame, limit: float) -> Iterator[Finding]:
     """Per export, how many of its images are not held: an error if their share is over `limit`."""
     for source, members in images.groupby("source"):

@@ -33,6 +33,9 @@ RULES: dict[str, Rule] = {
         "A file is no image that can be decoded.", "Replace it, or raise check.max_unreadable_share."
     ),
     "truncated_image": Rule("A file ends before its image does.", "Copy the file again from where it came."),
+    "damaged_image": Rule(
+        "A JPEG decodes, but not without complaint.", "Look at it; if part is grey or shifted, copy the file again."
+    ),
     "image_size_differs": Rule(
         "An image has another size than its labels say.", "Replace the image or label it again."
     ),
