@@ -13,15 +13,15 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+from numpy.typing import NDArray
 
 from tasks.contracts.images import Image
-from tasks.metrics.matching import Floats
 
 Predict = Callable[[Image], object]
 _SAMPLE_SECONDS = 0.002
 
 
-def latencies_ms(predict: Predict, images: Sequence[Image], warm_up: int, count: int) -> Floats:
+def latencies_ms(predict: Predict, images: Sequence[Image], warm_up: int, count: int) -> NDArray[np.float64]:
     """Milliseconds of `count` predictions, one image at a time, after `warm_up` that do not count; images in turn."""
     turns = itertools.cycle(images)
     for image in itertools.islice(turns, warm_up):

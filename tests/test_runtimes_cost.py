@@ -3,7 +3,7 @@
 import numpy as np
 
 from tasks.contracts.images import Image
-from tasks.metrics.cost import added_memory, latencies_ms, machine_name, processors
+from tasks.runtimes.cost import added_memory, latencies_ms, machine_name, processors
 
 
 def test_latency_is_taken_of_every_prediction_but_the_warm_up() -> None:
