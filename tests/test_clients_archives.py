@@ -56,6 +56,10 @@ def test_unsafe_name_is_named_and_nothing_is_written(name: str, said: str, tmp_p
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zip"]
 
 
+def test_zip_without_files_is_refused(tmp_path: Path) -> None:
+    assert faults_of(zip_of(tmp_path / "a.zip", {"images/": b""}), tmp_path / "out") == "holds no files"
+
+
 def test_name_with_a_null_byte_is_refused() -> None:
     assert "could leave" in name_faults(["a.jpg\0.txt"])[0]
 

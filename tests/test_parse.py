@@ -198,6 +198,18 @@ def test_later_version_of_a_named_export_supersedes_the_earlier_one(tmp_path: Pa
     assert parsed.ledger.exports["coco"].superseded_by == ["coco-1a2b3c4d"]
 
 
+def test_of_one_export_the_version_taken_last_speaks_whatever_its_date(tmp_path: Path) -> None:
+    exports = []
+    for day, (folder, label, dumped) in enumerate((("e", "car", "2026-02-01"), ("e-2", "bus", "2026-01-01")), start=1):
+        meta = task_meta(labels=("car", "bus"), dumped=f"{dumped} 00:00:00+00:00")
+        write(tmp_path / "raw" / folder / "annotations.xml", document(image("a.jpg", box(label)), meta=meta))
+        taken = f"2026-03-0{day}T00:00:00Z"
+        exports.append(Export(name="e", folder=folder, source="s", sha256="", bytes=1, files=1, taken=taken))
+    for versions, speaks in ((exports, "bus"), (exports[::-1], "car")):
+        write_record(Manifest(exports=versions), tmp_path / "raw" / "manifest.json")
+        assert run(tmp_path / "raw").objects["label"].tolist() == [speaks]
+
+
 def test_labels_are_renamed_and_dropped(tmp_path: Path) -> None:
     write(tmp_path / "raw" / "annotations.xml", document(image("a.jpg", box("Cats"), box("Cat"), box("Dog"))))
     parsed = run(tmp_path / "raw", rename={"Cats": "Cat"}, drop=["Dog"], classes=["Cat"])
@@ -262,6 +274,33 @@ def test_export_of_the_manifest_without_a_known_format_is_named(tmp_path: Path) 
     ]
     write_record(Manifest(exports=exports), tmp_path / "raw" / "manifest.json")
     with pytest.raises(PipelineError, match=r"no known format: .*odd, from /in/odd\.zip"):
+        run(tmp_path / "raw")
+
+
+@pytest.mark.parametrize(
+    "faulty",
+    [
+        pytest.param("readme", id="no known format"),
+        pytest.param("<annotations>", id="cut short at once"),
+        pytest.param(document(image("a.jpg", box("bus")), image("b.jpg", BOX))[:-20], id="cut short at its end"),
+    ],
+)
+def test_export_that_was_mended_no_longer_stops_the_run(
+    faulty: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(tmp_path / "raw" / "e" / "annotations.xml", faulty)
+    write(tmp_path / "raw" / "e-1a2b3c4d" / "annotations.xml", document(image("a.jpg", BOX)))
+    versions = [
+        Export(name="e", folder=folder, source="e.zip", sha256="", bytes=1, files=1, taken=f"2026-01-0{day}T00:00:00Z")
+        for day, folder in enumerate(("e", "e-1a2b3c4d"), start=1)
+    ]
+    write_record(Manifest(exports=versions), tmp_path / "raw" / "manifest.json")
+    parsed = run(tmp_path / "raw")
+    assert parsed.boxes("name").keys() == {("a.jpg",)}
+    assert parsed.objects["label"].tolist() == ["car"]
+    assert "a later version is held, this one is left out" in caplog.text
+    write_record(Manifest(exports=versions[::-1]), tmp_path / "raw" / "manifest.json")
+    with pytest.raises(PipelineError, match=r"raw/e(/annotations\.xml|, from)"):
         run(tmp_path / "raw")
 
 

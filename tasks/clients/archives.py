@@ -65,6 +65,7 @@ def unpack(archive: Path, folder: Path, limits: Limits) -> tuple[int, int]:
             size_bytes = sum(entry.file_size for _, entry in files)
             faults = [f"{name!r} {fault}" for name, entry in entries if (fault := _entry_fault(entry))]
             faults += name_faults([name for name, _ in entries])
+            faults += [] if files else ["holds no files"]
             faults += limits.faults(len(files), size_bytes, archive.stat().st_size)
             faults = faults or list(_write(opened, files, folder))
     except (zipfile.BadZipFile, UnicodeDecodeError) as error:

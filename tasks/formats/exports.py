@@ -1,5 +1,6 @@
 """Which exports an ingest folder holds, and the label files in each."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,9 +11,11 @@ from tasks.contracts.errors import PipelineError, first_of
 from tasks.contracts.manifest import MANIFEST, Manifest
 from tasks.contracts.record import read_record
 from tasks.formats.image_files import SUFFIXES as IMAGE_SUFFIXES
-from tasks.formats.labels import LabelFile, Origin
+from tasks.formats.labels import LabelFile, LabelledImage, Origin
 from tasks.formats.recognition import READS, Reading, Recognised, recognise
 from tasks.formats.video_frames import SUFFIXES as VIDEO_SUFFIXES
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,7 @@ class _Export:
     folder: str  # relative to the ingest folder, "." for that folder itself
     name: str  # equal for a later version of the same export
     taken: datetime
+    is_outdated: bool = False  # a later version is held
 
 
 def find_label_files(raw: Path, reading: Reading) -> list[LabelFile]:
@@ -36,7 +40,20 @@ def find_label_files(raw: Path, reading: Reading) -> list[LabelFile]:
         raise PipelineError("exports cannot be read", f"\n{first_of(faults)}\n", f"Formats that are read: {READS}")
     if not found:
         raise PipelineError("no labels found", str(raw), f"Put exports there. Formats that are read: {READS}")
-    return sorted(found, key=lambda file: (-file.written.timestamp(), file.export, str(file.path)))
+    return _newest_first(found)
+
+
+def _newest_first(files: list[LabelFile]) -> list[LabelFile]:
+    """By when they were written; but of one export the later version, whatever date its files bear.
+
+    files: in the order in which their exports were taken.
+    """
+    dates: dict[str, datetime] = {}  # by name of the export
+    placed = []
+    for number, file in enumerate(files):
+        dates[file.source] = max(file.written, dates.get(file.source, file.written))
+        placed.append((dates[file.source].timestamp(), number, file))
+    return [file for _, _, file in sorted(placed, key=lambda place: place[:2], reverse=True)]
 
 
 def _exports(raw: Path, faults: list[str]) -> Iterator[tuple[_Export, Recognised]]:
@@ -46,14 +63,34 @@ def _exports(raw: Path, faults: list[str]) -> Iterator[tuple[_Export, Recognised
             taken = datetime.fromtimestamp(recognised.path.stat().st_mtime, UTC)
             yield _Export(folder, raw.resolve().name if folder == "." else folder, taken), recognised
         return
-    for export in read_record(raw / MANIFEST, Manifest).exports:
-        known = len(faults)
-        recognised_here = list(recognise(raw / export.folder, faults))
-        if not recognised_here and len(faults) == known and not _has_media(raw / export.folder):
-            faults.append(f"no known format: {raw / export.folder}, from {export.source}")
+    held = read_record(raw / MANIFEST, Manifest).exports
+    latest = {export.name: export for export in held}
+    for export in held:
+        own_faults: list[str] = []
+        recognised_here = list(recognise(raw / export.folder, own_faults))
+        if not recognised_here and not own_faults and not _has_media(raw / export.folder):
+            own_faults.append(f"no known format: {raw / export.folder}, from {export.source}")
+        is_outdated = latest[export.name] is not export
+        if is_outdated:
+            _tell_mended(own_faults)
+        else:
+            faults += own_faults
         taken = datetime.fromisoformat(export.taken)
         for recognised in recognised_here:
-            yield _Export(export.folder, export.name, taken), recognised
+            yield _Export(export.folder, export.name, taken, is_outdated), recognised
+
+
+def _tell_mended(faults: list[str]) -> None:
+    """An export that was mended stays held beside its mended version: its faults must not stop the run for ever."""
+    for fault in faults:
+        log.warning("a later version is held, this one is left out: %s", fault)
+
+
+def _until_fault(images: Iterator[LabelledImage]) -> Iterator[LabelledImage]:
+    try:
+        yield from images
+    except PipelineError as fault:
+        _tell_mended([str(fault)])
 
 
 def _has_media(folder: Path) -> bool:
@@ -65,6 +102,7 @@ def _label_file(raw: Path, export: _Export, recognised: Recognised, reading: Rea
     # The path too: an export may hold several label files, in which names repeat.
     inside = recognised.path.relative_to(raw / export.folder).as_posix()
     origin = Origin(identity=f"{export.name}\0{inside}", title=export.name, subsets=recognised.subsets)
+    read = partial(recognised.read, origin, reading)
     return LabelFile(
         export=export.folder,
         source=export.name,
@@ -75,6 +113,6 @@ def _label_file(raw: Path, export: _Export, recognised: Recognised, reading: Rea
         is_video=recognised.is_video,
         written=recognised.written or export.taken,
         labels=recognised.labels,
-        read=partial(recognised.read, origin, reading),
+        read=(lambda: _until_fault(read())) if export.is_outdated else read,
         notes=recognised.notes,
     )
