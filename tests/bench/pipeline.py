@@ -6,7 +6,6 @@ apart. Needs the sample that `make demo` draws.
 """
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -18,7 +17,7 @@ import pandas as pd
 import yaml
 
 from tasks.contracts.images import image_path
-from tests.bench.ratios import REPOSITORY, Ratio, at_most
+from tests.bench.ratios import ENVIRONMENT, REPOSITORY, Ratio, at_most
 
 GOAL = 1.15
 SAME_WORK = ("tune", "train", "export", "evaluate")  # what the plain script does too
@@ -35,7 +34,8 @@ model = YOLO(settings["model"])
 model.train(epochs=settings["epochs"], name="train", **common, **loop)
 best = YOLO(model.trainer.best)
 for target in settings["targets"]:
-    artefact = model.trainer.best if target is None else best.export(device="cpu", imgsz=settings["imgsz"], **target)
+    export = dict(device="cpu", imgsz=settings["imgsz"], data=settings["data"])  # INT8 is calibrated on the data
+    artefact = model.trainer.best if target is None else best.export(**export, **target)
     for split in ("val", "test"):
         YOLO(artefact, task="detect").val(split=split, batch=1, rect=False, **common)
 """
@@ -77,17 +77,25 @@ def measure() -> list[Ratio]:
 
 def _stages(checkout: Path) -> list[tuple[str, list[str]]]:
     done = subprocess.run(
-        ["dvc", "stage", "list", "--name-only"], cwd=checkout, check=True, capture_output=True, text=True
+        ["dvc", "stage", "list", "--name-only"],
+        cwd=checkout,
+        env=ENVIRONMENT,
+        check=True,
+        capture_output=True,
+        text=True,
     )
-    names = done.stdout.split()
-    order = list(dict.fromkeys(name.partition("@")[0] for name in names))
-    return [(stage, [name for name in names if name.partition("@")[0] == stage]) for stage in order]
+    stages: dict[str, list[str]] = {}
+    for name in done.stdout.split():
+        stage, _, target = name.partition("@")
+        # The plain script has no champion to pull and measure.
+        stages.setdefault("champion" if target == "champion" else stage, []).append(name)
+    return list(stages.items())
 
 
 def _timed(words: list[str], folder: Path) -> float:
     started = time.perf_counter()
     subprocess.run(
-        words, cwd=folder, check=True, stdout=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": str(folder)}
+        words, cwd=folder, check=True, stdout=subprocess.DEVNULL, env=ENVIRONMENT | {"PYTHONPATH": str(folder)}
     )
     return time.perf_counter() - started
 

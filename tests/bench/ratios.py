@@ -1,5 +1,6 @@
 """Ratios measured in one run: medians of interleaved repetitions, so that a busy minute hits both sides alike."""
 
+import os
 import resource
 import statistics
 import subprocess
@@ -11,6 +12,8 @@ from pathlib import Path
 from pydantic import BaseModel
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+# With the environment's commands, as `make` has it.
+ENVIRONMENT = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
 
 class Ratio(BaseModel):

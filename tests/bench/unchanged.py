@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.bench.ratios import REPOSITORY, Ratio, at_most, interleaved
+from tests.bench.ratios import ENVIRONMENT, REPOSITORY, Ratio, at_most, interleaved
 
 
 def measure() -> list[Ratio]:
@@ -21,7 +21,9 @@ def measure() -> list[Ratio]:
 
 
 def _stage_count() -> int:
-    listed = subprocess.run(["dvc", "stage", "list", "--name-only"], cwd=REPOSITORY, check=True, capture_output=True)
+    listed = subprocess.run(
+        ["dvc", "stage", "list", "--name-only"], cwd=REPOSITORY, env=ENVIRONMENT, check=True, capture_output=True
+    )
     return len(listed.stdout.split())
 
 
@@ -41,6 +43,6 @@ def _empty_pipeline(folder: Path, stages: int) -> None:
 
 
 def _repro(folder: Path) -> None:
-    done = subprocess.run(["dvc", "repro"], cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run(["dvc", "repro"], cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"dvc repro failed in {folder}; run `make demo` first:\n{done.stdout}{done.stderr}")
