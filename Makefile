@@ -19,11 +19,8 @@ demo: .venv/stages ## sample labels to a published detector, then the verdict
 	@# Behind a rejection publish fails, and the verdict says why; any other failure has ended this before.
 	@dvc repro; published=$$?; python -m tasks.sample.verdict; exit $$published
 
-test: check .venv-airflow/ready .venv-kubeflow/ready ## every test but the flows
-	python -m pytest tests -m "not flows"
-
-flows: .venv/tests .venv-airflow/ready .venv-kubeflow/ready ## whole runs through a real Airflow
-	python -m pytest tests -m flows
+test: check .venv-airflow/ready .venv-kubeflow/ready ## every test; those of containers need an engine and `make images`
+	python -m pytest tests
 
 check: .venv/tests ## style, types and import rules
 	ruff check .
@@ -81,4 +78,4 @@ lock: .venv/tests ## resolve pyproject.toml anew into the pinned requirements
 	  -r docker/kubeflow/requirements.txt -r docker/kubeflow/requirements-tests.txt
 	@touch $@
 
-.PHONY: help demo test flows check airflow images kubeflow bench tracking lock
+.PHONY: help demo test check airflow images kubeflow bench tracking lock
