@@ -110,7 +110,9 @@ def browser() -> Iterator[Browser]:
     """Headless Chromium; skips where there is none, but not in CI."""
     if CHROMIUM is None:
         why = "no chromium on this machine: Airflow's page is not looked at"
-        pytest.fail(why) if os.environ.get("CI") else pytest.skip(why)
+        if os.environ.get("CI"):
+            pytest.fail(why)
+        pytest.skip(why)
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=Path(CHROMIUM), args=["--no-sandbox"])
