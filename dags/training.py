@@ -2,12 +2,12 @@
 
 The pipeline of `dvc.yaml`, one task per stage, in a workspace of the run's own.
 
-- **prepare**: `workspace` clones the repository and writes the form's values into `params.yaml`, `restore` fetches what
-  earlier runs remember, `workers` and `targets` say how many tasks `search`, `export` and `evaluate` will have
-- **data**: `ingest`, `parse`, `check`, `split`
-- **model**: `search` by as many workers as the form says, `tune`, `train`
-- **release**: `export` and `evaluate` for each target, `gate`, `report`, `publish`
-- **keep**: `save` pushes the data to the DVC remote, `record` commits the run; in every outcome
+- **prepare**: workspace clones the repository and writes the form's values into params.yaml; restore fetches what
+  earlier runs remember; workers and targets say how many tasks search, export and evaluate will have
+- **data**: ingest, parse, check, split
+- **model**: search by as many workers as the form says, tune, train
+- **release**: export and evaluate for each target, gate, report, publish
+- **keep**: save pushes the data to the DVC remote, record commits the run; in every outcome
 
 **Trigger** it: the form's defaults are those of `params.yaml`. It also runs when labels have changed (DAG `labels`),
 and by a schedule if the site sets one.

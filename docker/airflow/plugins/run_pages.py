@@ -83,11 +83,11 @@ def _note(dag_run: DagRun) -> None:
 
 
 def note(dag_run: DagRun) -> str:
-    """The outcome in Markdown: verdict, links, failed tasks with their last words, rules with what fell short first.
+    """The outcome in Markdown: verdict and links, failed tasks with their last words, rules with what fell short first.
 
-    What does not fit is left out from the end.
+    The page shows as much of the first line as has room, and the rest on a click. What is too long ends with "…".
     """
-    lines = [*_verdict(dag_run), *_links(dag_run), *_failures(dag_run), *_rules(dag_run)]
+    lines = [*_first(dag_run), *_failures(dag_run), *_rules(dag_run), *_branch(dag_run)]
     kept: list[str] = []
     for line in lines:
         if len("\n\n".join([*kept, line])) > LONGEST_NOTE - 2:
@@ -97,27 +97,28 @@ def note(dag_run: DagRun) -> str:
     return "\n\n".join(kept)
 
 
-def _verdict(dag_run: DagRun) -> Iterator[str]:
-    verdict = _xcom(dag_run, "gate")
-    if isinstance(verdict, dict):
-        passed = sum(rule["outcome"] == "accepted" for rule in verdict["rules"])
-        yield f"**{verdict['outcome']}**: {verdict['target']} passes {passed} of {len(verdict['rules'])} rules"
-
-
-def _links(dag_run: DagRun) -> Iterator[str]:
+def _first(dag_run: DagRun) -> Iterator[str]:
     from airflow_stage import report_url
 
+    verdict = _xcom(dag_run, "gate")
     links = {
         "Report": report_url(dag_run.dag_id, dag_run.run_id) if _xcom(dag_run, "report", "_link_ReportLink") else None,
         "MLflow": _xcom(dag_run, "train", "_link_TrackingLink"),
         "Model": _xcom(dag_run, "publish", "_link_ModelLink") if _xcom(dag_run, "publish") else None,
     }
     words = [f"[{name}]({address})" for name, address in links.items() if address]
-    branch = _xcom(dag_run, "record")
-    if branch:
-        words.append(f"branch `{branch}`")
+    if isinstance(verdict, dict):
+        passed = sum(rule["outcome"] == "accepted" for rule in verdict["rules"])
+        words.insert(0, f"**{verdict['outcome']}**")
+        words.append(f"{verdict['target']} passes {passed} of {len(verdict['rules'])} rules")
     if words:
         yield " · ".join(words)
+
+
+def _branch(dag_run: DagRun) -> Iterator[str]:
+    branch = _xcom(dag_run, "record")
+    if branch:
+        yield f"Recorded as branch {branch}"
 
 
 def _failures(dag_run: DagRun) -> Iterator[str]:
