@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks.contracts.errors import PipelineError
 from tasks.contracts.stage import whole_output
 
 STAGE = '''
@@ -54,6 +55,11 @@ def test_user_fault_is_one_message_with_its_mend_and_exit_code_2(stage: list[str
     assert done.returncode == 2
     assert done.stderr == "error: label 'carr' is not known: job 17, 00042.jpg. Fix it in CVAT\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["adds.py"]
+
+
+def test_list_of_faults_stands_on_lines_of_its_own() -> None:
+    assert str(PipelineError("2 faults", "\n  - a\n  - b\n", "Mend them")) == "2 faults:\n  - a\n  - b\nMend them"
+    assert str(PipelineError("2 faults", "a.xml:\n  - a", "Mend it")) == "2 faults: a.xml:\n  - a\nMend it"
 
 
 def test_help_is_the_docstring_of_the_stage(stage: list[str]) -> None:

@@ -14,6 +14,10 @@ class PipelineError(Exception):
         self.mend = mend
 
     def __str__(self) -> str:
+        if "\n" in self.where:
+            # A list stands on lines of its own.
+            gap = "" if self.where.startswith("\n") else " "
+            return f"{self.what}:{gap}{self.where.rstrip()}\n{self.mend}"
         return f"{self.what}: {self.where}. {self.mend}"
 
 
