@@ -1,18 +1,31 @@
-"""The whole pipeline by `dvc repro`, small: labels to a registered model, and only what has changed runs again."""
+"""The whole pipeline by `dvc repro`, small: from labels to a registered model, whatever stops it."""
 
 import json
 import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
+import pandas as pd
+import psutil
 import pytest
 import yaml
 
 from tests.conftest import REPOSITORY
 
 pytestmark = pytest.mark.slow
+
+# Where a stage has no name of its own in the matrix, one of its targets stands for all.
+STAGES = {"ingest": "ingest", "parse": "parse", "check": "check", "split": "split", "tune": "tune", "train": "train"}
+STAGES |= {
+    "export": "export@onnx",
+    "evaluate": "evaluate@onnx",
+    "gate": "gate",
+    "report": "report",
+    "publish": "publish",
+}
 
 
 def environment() -> dict[str, str]:
@@ -35,9 +48,8 @@ def change_params(folder: Path, changes: dict[str, dict[str, object]]) -> None:
     path.write_text(yaml.safe_dump(params, sort_keys=False))
 
 
-@pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("pipeline")
+def prepared(folder: Path) -> Path:
+    """A checkout with the sample, and with params that make every stage short."""
     tracked = run(REPOSITORY, "git", "ls-files", "tasks", ".dvc", ".gitignore", "dvc.yaml", "params.yaml")
     for name in tracked.stdout.split():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -47,18 +59,37 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder,
         {
             "use_case": {"target": "onnx"},
-            "tune": {"trials": 0},
-            "train": {"epochs": 1},
+            "tune": {"trials": 1, "epochs": 1},
+            "train": {"epochs": 2},
             "export": {"targets": ["pytorch", "onnx", "champion"]},
             "evaluate": {"resamples": 100, "latency_images": 20},
-            "gate": {"rules": ["size <= 50 MB"]},
+            "gate": {"rules": ["size <= 50 MB", "map50 >= 0"]},
         },
     )
     drawn = run(folder, "python", "-m", "tasks.sample", "--to", "samples", "--images", "96")
     assert drawn.returncode == 0, drawn.stderr
+    return folder
+
+
+def results(folder: Path) -> dict[str, bytes]:
+    """What must not depend on how often a run was stopped; latencies are not in it."""
+    names = ["data/annotations/images.parquet", "data/annotations/objects.parquet", "data/annotations/ledger.json"]
+    names += ["data/split.parquet", "data/checks/findings.parquet", "models/tuned/best.json"]
+    names += ["reports/evaluation/onnx/predictions.parquet", "reports/verdict.json"]
+    return {name: (folder / name).read_bytes() for name in names}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, bytes]]:
+    folder = prepared(tmp_path_factory.mktemp("pipeline"))
     done = run(folder, "dvc", "repro")
     assert done.returncode == 0, done.stdout + done.stderr
-    return folder
+    return folder, results(folder)
+
+
+@pytest.fixture(scope="module")
+def checkout(undisturbed: tuple[Path, dict[str, bytes]]) -> Path:
+    return undisturbed[0]
 
 
 def test_labels_become_a_registered_champion(checkout: Path) -> None:
@@ -66,6 +97,47 @@ def test_labels_become_a_registered_champion(checkout: Path) -> None:
     assert (release["version"], release["alias"]) == ("1", "champion")
     assert release["targets"] == ["onnx", "pytorch"]
     assert (checkout / "reports" / "report.html").stat().st_size > 50_000
+
+
+def repro_killed_at_work(folder: Path, stage: str) -> subprocess.CompletedProcess[str]:
+    """`dvc repro` of a stage, whose own process gets SIGKILL once it has said what it is at."""
+    words = ["dvc", "repro", STAGES[stage]]
+    with subprocess.Popen(
+        words, cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as repro:
+        assert repro.stdout is not None
+        heard, at_work = "", False
+        for line in repro.stdout:
+            heard += line
+            if at_work:
+                child = next(
+                    child for child in psutil.Process(repro.pid).children(recursive=True) if is_of(child, stage)
+                )
+                child.kill()
+                break
+            at_work = line.startswith(f"> python -m tasks.{stage} ")
+        heard += repro.stdout.read()
+    return subprocess.CompletedProcess(words, repro.returncode, heard)
+
+
+def is_of(process: psutil.Process, stage: str) -> bool:
+    words = process.cmdline()
+    return words[1:3] == ["-m", f"tasks.{stage}"]
+
+
+def test_killed_anywhere_and_run_again_it_ends_the_same(
+    undisturbed: tuple[Path, dict[str, bytes]], tmp_path: Path
+) -> None:
+    folder = prepared(tmp_path)
+    for stage in STAGES:
+        killed = repro_killed_at_work(folder, stage)
+        assert killed.returncode != 0, f"{stage} ended before it was killed:\n{killed.stdout}"
+    done = run(folder, "dvc", "repro")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {name: content == undisturbed[1][name] for name, content in results(folder).items()} == dict.fromkeys(
+        undisturbed[1], True
+    )
+    assert json.loads((folder / "reports" / "release.json").read_text())["version"] == "1"
 
 
 def test_second_repro_does_nothing(checkout: Path) -> None:
@@ -84,3 +156,39 @@ def test_rejection_stops_at_publish_and_says_what_fell_short(checkout: Path) -> 
     assert "short by" in done.stderr
     assert "ejected" in (checkout / "reports" / "report.html").read_text()
     assert (checkout / "dvc.lock").read_bytes() != before
+
+
+def test_a_limit_of_the_checks_trains_nothing(checkout: Path) -> None:
+    change_params(checkout, {"gate": {"rules": ["size <= 50 MB"]}, "check": {"min_objects_per_class": 20}})
+    done = run(checkout, "dvc", "repro")
+    assert done.returncode == 0, done.stderr
+    assert stages_run(done.stdout) == ["check", "split", "gate", "report", "publish"]
+
+
+def test_one_changed_label_takes_one_export_in_and_moves_no_image(checkout: Path) -> None:
+    before = pd.read_parquet(checkout / "data" / "annotations" / "objects.parquet").set_index("object_id")
+    split = pd.read_parquet(checkout / "data" / "split.parquet")
+    relabel_one(checkout / "samples" / "belt.zip", 'label="nut"', 'label="bolt"')
+    done = run(checkout, "dvc", "repro", "split")
+    assert done.returncode == 0, done.stderr
+    assert stages_run(done.stdout) == ["ingest", "parse", "check", "split"]
+    assert "ingested 1 new exports" in done.stdout + done.stderr
+    after = pd.read_parquet(checkout / "data" / "annotations" / "objects.parquet").set_index("object_id")
+    changed = before["label"] != after["label"].reindex(before.index)
+    assert (before.loc[changed, "label"].tolist(), after.loc[changed[changed].index, "label"].tolist()) == (
+        ["nut"],
+        ["bolt"],
+    )
+    pd.testing.assert_frame_equal(split, pd.read_parquet(checkout / "data" / "split.parquet"))
+    status = run(checkout, "dvc", "status").stdout
+    assert "train:" in status
+
+
+def relabel_one(export: Path, old: str, new: str) -> None:
+    """Change the first such label, as a labeller would, and export again."""
+    with zipfile.ZipFile(export) as before:
+        content = {name: before.read(name) for name in before.namelist()}
+    content["annotations.xml"] = content["annotations.xml"].replace(old.encode(), new.encode(), 1)
+    with zipfile.ZipFile(export, "w") as after:
+        for name, data in content.items():
+            after.writestr(name, data)
