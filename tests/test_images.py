@@ -14,7 +14,7 @@ STAGES, AIRFLOW = "sightline/stages:latest", "sightline/airflow:latest"
 # Locked down as stages are, and as a user that the image does not know.
 LOCKED = ["--read-only", "--tmpfs", "/tmp", "--network", "none", "--cap-drop", "ALL", "--user", "1234:1234"]
 TRAIN = """
-import torch, cv2, openvino, onnxruntime, mlflow, optuna, psycopg2, great_expectations, dvc_s3
+import torch, cv2, openvino, onnxruntime, mlflow, optuna, psycopg, great_expectations, dvc_s3
 from ultralytics import YOLO
 model = YOLO("/code/tasks/detectors/architectures/yolo-micro.yaml")
 loss = model.model.train()(torch.rand(1, 3, 64, 64))
