@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -15,6 +16,9 @@ from tests.airflow_server import Server, airflow_server
 from tests.airflow_stand_in import commit, make_repository
 from tests.engine_fixture import containers, hand_over, need_engine
 
+FORM: dict[str, object] = {"workers": 2, "train.epochs": 20}
+# Training still goes on when a task is tried again.
+LONG = FORM | {"train.epochs": 100, "train.lr0": 0.02, "params": {"train.momentum": 0.5}}
 # Training alone, in a workspace that is there already: that of the run whose name it is given.
 TRAINING_ALONE = """
 from datetime import timedelta
@@ -23,7 +27,7 @@ from airflow.sdk import DAG
 from airflow_stage import stage
 from workspace import run_name
 
-for name, seconds in (("train_alone", 600), ("train_briefly", 10)):
+for name, seconds in (("train_alone", 600), ("train_briefly", 25)):
     with DAG(name, schedule=None, user_defined_macros={"run_name": run_name}, is_paused_upon_creation=False):
         stage("train", timeout=timedelta(seconds=seconds), retries=2, pool="gpu")
 """
@@ -86,18 +90,31 @@ class Site:
 DAGS = ("training", "train_alone", "train_briefly")
 
 
-def went_on_alone(done: list[tuple[int, str]], count: int, tries: int) -> None:
-    """Every epoch once, each try's in one piece: no two at the same time, and none from the start again."""
+def tries_of(done: list[tuple[int, str]], count: int) -> int:
+    """How many processes have trained, one after another: every epoch must be there once, and in order.
+
+    One that nobody watches any more may come to its end before it is tried again.
+    """
     assert [epoch for epoch, _ in done] == list(range(count))
-    processes = [process for _, process in done]
-    assert len(set(processes)) == tries
-    assert sum(first != second for first, second in pairwise(processes)) == tries - 1
+    changes = sum(first != second for (_, first), (_, second) in pairwise(done))
+    assert len({process for _, process in done}) == changes + 1
+    return changes + 1
 
 
 def alone(repository: Path) -> None:
     """Add the DAGs that only train."""
     (repository / "dags" / "training_alone.py").write_text(TRAINING_ALONE)
     commit(repository, "Train alone")
+
+
+def run_first(site: Site) -> dict[str, Any]:
+    """Do the first run, kill the task process of its training, see it green; the container that it trained in."""
+    site.server.trigger("first", LONG)
+    site.server.wait_until("first", lambda: len(site.epochs("first")) > 3)
+    container = next(iter(containers("sightline.run", "training/first/")), {}) if site.runner == "docker" else {}
+    site.task_process("first", "train").kill()
+    assert site.server.wait("first") == "success", site.server.states("first")
+    return container
 
 
 @contextmanager

@@ -3,10 +3,11 @@
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.airflow_site import Site, running_site
+from tests.airflow_site import Site, run_first, running_site
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -26,3 +27,9 @@ def site(request: pytest.FixtureRequest) -> Iterator[Site]:
     # Folders of pytest are closed to the user that containers run as.
     with tempfile.TemporaryDirectory(prefix="sightline-") as folder, running_site(Path(folder), request.param) as site:
         yield site
+
+
+@pytest.fixture(scope="session")
+def first(site: Site) -> dict[str, Any]:
+    """The first run, which others go on from; the container that it trained in, if any."""
+    return run_first(site)
