@@ -77,8 +77,13 @@ def test_only_loopback_is_published_and_nothing_may_gain_rights(
 def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     """A team's server with two workers."""
     need_engine()
-    with team_server(tmp_path_factory.mktemp("team")) as running:
-        yield running
+    folder = tmp_path_factory.mktemp("team")
+    with pytest.MonkeyPatch.context() as patch:
+        # Git does not trust what belongs to others; root's tests look into what belongs to the server's user.
+        (folder / "gitconfig").write_text("[safe]\n    directory = *\n")
+        patch.setenv("GIT_CONFIG_GLOBAL", str(folder / "gitconfig"))
+        with team_server(folder) as running:
+            yield running
 
 
 def epochs(team: Team) -> list[int]:

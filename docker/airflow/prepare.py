@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 BUCKETS = ("labels", "dvc", "mlflow")
 # What the pipeline as it is shipped has for one machine, and what this server has for it.
 EMBEDDED = {"tracking.uri": "sqlite:///mlflow.db", "ingest.source": "samples"}
-SERVED = {"tracking.uri": "http://mlflow:5000", "ingest.source": "s3://labels"}
+SERVED = {"tracking.uri": "http://mlflow:5000", "ingest.source": "s3://labels/exports"}
 
 
 def make_database(url: str, name: str) -> None:
