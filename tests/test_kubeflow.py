@@ -154,7 +154,7 @@ def test_rejected_model_fails_the_run_at_publish_and_the_run_is_recorded(tmp_pat
     tmp_path.chmod(0o755)
     hand_over(tmp_path)
     inputs = {
-        "repository": str(bare),
+        "repository": bare.as_uri(),
         "remote": str(tmp_path / "remote"),
         "ingest_source": str(source / "samples"),
         "export_targets": ["pytorch", "onnx"],
