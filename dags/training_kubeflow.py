@@ -22,7 +22,7 @@ PROGRAM = list(DETACHED)
 REPOSITORY = SETTINGS.repository if SETTINGS.repository != str(SETTINGS.checkout) else inspect.Parameter.empty
 # The id of the run, wherever it stands in a command.
 RUN = f"--run={dsl.PIPELINE_JOB_ID_PLACEHOLDER}"
-TYPES = {"string": str, "integer": int, "number": float, "array": list, "object": dict}
+TYPES = {"string": str, "integer": int, "boolean": bool, "number": float, "array": list, "object": dict}
 # The form of the DAG, but for the dots of its names, and for workers, as a loop wants a list.
 INPUTS: dict[str, Field] = {
     "repository": {"default": REPOSITORY, "type": "string", "description": "URL of the Git repository"},
