@@ -155,13 +155,14 @@ def test_sigterm_ends_the_training_keeps_its_progress_and_closes_the_run_as_kill
 
 
 @pytest.mark.slow
-def test_the_command_says_one_line_at_its_start_and_one_at_its_end(drawn: Path) -> None:
+def test_the_command_says_one_line_at_its_start_one_for_each_epoch_and_one_at_its_end(drawn: Path) -> None:
     write_params(drawn, epochs=1)
     process = start_train(drawn)
     printed, messages = process.communicate()
     assert process.returncode == 0, messages
     assert printed == ""
-    first, last = messages.splitlines()
+    first, epoch, last = messages.splitlines()
+    assert epoch.startswith("epoch 1 of 1: map50 ")
     assert first.startswith("train: ")
     assert "1 epochs, 9 images, 3 in val" in first
     assert last.startswith("trained 1 epochs, map50 ")
