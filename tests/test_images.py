@@ -25,7 +25,9 @@ from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperato
 from airflow.providers.docker.operators.docker import DockerOperator
 import airflow.providers.postgres.hooks.postgres, airflow.providers.redis.hooks.redis
 app.conf.update(broker_url="memory://", result_backend="cache+memory://", task_always_eager=True)
-assert app.task(lambda: 7).delay().get() == 7
+def seven():
+    return 7
+assert app.task(seven).delay().get() == 7
 CeleryExecutor()
 """
 
