@@ -167,7 +167,17 @@ with DAG(
         train = stage("train", timeout=timedelta(days=7), links=(TrackingLink(),), **gpu)
 
     with TaskGroup("release", prefix_group_id=False, tooltip="each target exported, measured and judged") as release:
-        export = stage("export", over=chosen, timeout=timedelta(hours=4), cpus=4, memory_gb=16, network=True, retries=2)
+        # It asks the registry for the champion, and locks an embedded one by a file beside it.
+        export = stage(
+            "export",
+            over=chosen,
+            timeout=timedelta(hours=4),
+            cpus=4,
+            memory_gb=16,
+            network=True,
+            writes_shared=True,
+            retries=2,
+        )
         # One at a time: a neighbour would spoil the latencies that are measured.
         evaluate = stage(
             "evaluate", over=chosen, timeout=timedelta(hours=6), cpus=4, memory_gb=16, max_active_tis_per_dag=1
