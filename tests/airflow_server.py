@@ -13,7 +13,6 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -50,6 +49,10 @@ class Server:
             self.token = json.loads(request("POST", f"{self.address}/auth/token", login))["access_token"]
         answer = request(method, f"{self.address}/api/v2{path}", body, {"Authorization": f"Bearer {self.token}"})
         return cast("dict[str, Any]", json.loads(answer or "{}"))
+
+    def knows(self, dag_id: str = "training") -> bool:
+        """Whether the dag-processor has read a DAG."""
+        return any(dag["dag_id"] == dag_id for dag in self.call("GET", "/dags?limit=100")["dags"])
 
     def trigger(self, run_id: str, conf: Mapping[str, object], dag_id: str = "training") -> str:
         """Start a run with values of the form."""
@@ -169,7 +172,7 @@ def airflow_server(repository: Path, variables: Mapping[str, str], seconds: floa
             if found := re.search(r"(http://\S+).*password: (\S+)", line):
                 server = Server(process, found[1], found[2], home)
                 # The dag-processor may still be reading.
-                wait_for(partial(server.call, "GET", "/dags/training"), seconds)
+                wait_for(server.knows, seconds)
                 yield server
                 break
         else:

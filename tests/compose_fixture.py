@@ -153,9 +153,8 @@ def is_ready(team: Team) -> bool:
     if team.airflow.process.poll() is not None:
         raise RuntimeError(f"it did not come up: {(team.airflow.home / 'up.log').read_text()[-4000:]}")
     request("GET", f"http://127.0.0.1:{team.settings['MLFLOW_PORT']}/health")
-    team.airflow.call("GET", "/dags/training")
     log = (team.airflow.home / "up.log").read_text()
-    return log.count("ready.") >= 2
+    return log.count("ready.") >= 2 and team.airflow.knows()
 
 
 def left_of(project: str) -> list[str]:

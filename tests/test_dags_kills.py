@@ -43,12 +43,27 @@ def component(site: Site, name: str) -> psutil.Process:
 
 
 def test_killed_worker(site: Site) -> None:
-    # Noticed after one and a half minutes of silence; the next tests pass the time, the last one looks at the end.
-    train(site, "worker", epochs=600)
+    # Noticed after one and a half minutes of silence; the next tests pass the time, a later one looks at the end.
+    train(site, "worker", epochs=800)
     worker = site.task_process("worker", "train", "train_alone").parent()
     assert worker is not None
     assert "airflow" in " ".join(worker.cmdline())
     worker.kill()
+
+
+def test_api_server_away_for_half_a_minute_does_not_stop_training(site: Site) -> None:
+    train(site, "away", epochs=250)
+    api = component(site, "api-server")
+    api.suspend()
+    time.sleep(30)
+    api.kill()
+    assert tries_to_the_end(site, "away", epochs=250) == 1
+
+
+def test_killed_scheduler_leaves_no_second_training_beside_the_first(site: Site) -> None:
+    train(site, "orphan", epochs=160)
+    component(site, "scheduler").kill()
+    assert tries_to_the_end(site, "orphan", epochs=160) <= 2
 
 
 def test_task_marked_failed_is_stopped_within_seconds(site: Site) -> None:
@@ -68,23 +83,9 @@ def test_execution_timeout_ends_a_try_and_the_next_one_goes_on(site: Site) -> No
     assert site.notes("overtime", "end") == ["train"] * tries
 
 
-def test_api_server_away_for_half_a_minute_does_not_stop_training(site: Site) -> None:
-    train(site, "away", epochs=250)
-    api = component(site, "api-server")
-    api.suspend()
-    time.sleep(30)
-    api.kill()
-    assert tries_to_the_end(site, "away", epochs=250) == 1
-
-
-def test_killed_scheduler_leaves_no_second_training_beside_the_first(site: Site) -> None:
-    train(site, "orphan", epochs=160)
-    component(site, "scheduler").kill()
-    assert tries_to_the_end(site, "orphan", epochs=160) <= 2
-
-
 def test_training_of_a_killed_worker_goes_on(site: Site) -> None:
-    assert tries_to_the_end(site, "worker", epochs=600) <= 2
+    # On a slow machine what the tests between have killed may have cost it a try, too.
+    assert tries_to_the_end(site, "worker", epochs=800) in {2, 3}
 
 
 def test_stopped_server_ends_what_still_trains(site: Site) -> None:
