@@ -75,7 +75,8 @@ def tradeoff_chart(
         axes.set_xlim(left=0, right=max(latency_ms for _, latency_ms, _, _ in points) * 1.12)
         axes.set_xlabel("latency p50, ms")
         axes.set_ylabel(metric)
-        axes.legend(loc="best")
+        # Beside the axes: with bars of intervals at every target no place within them is free.
+        drawn.figure.legend(loc="outside lower center", ncols=3, columnspacing=1.2)
     return drawn.svg
 
 
