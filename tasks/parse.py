@@ -102,7 +102,7 @@ def main(
         write_record(ledger, partial / "ledger.json")
     objects, classes = ledger.objects, sum(counts.total > counts.dropped for counts in ledger.labels.values())
     log.info(
-        "parsed %s images, %s boxes of %d classes from %d exports in %.1f s (%s objects dropped, see ledger.json)",
+        "parsed %s images, %s boxes of %d classes from %d exports in %.1f s (dropped: %s, see ledger.json)",
         f"{ledger.images.declared - ledger.images.superseded - ledger.images.skipped:,}",
         f"{objects.kept + objects.converted:,}",
         classes,
