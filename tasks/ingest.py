@@ -63,8 +63,9 @@ def ingest(found: Iterable[Found], held: Manifest, raw: Path, limits: Limits, no
         except OSError as error:
             faults.append(f"{export.source}: {error}")
     if faults:
-        what = f"faults in the source: {len(faults)}"
-        raise PipelineError(what, f"\n{first_of(faults)}", "Mend or remove these exports and run again")
+        raise PipelineError(
+            "faults in the source", f"\n{first_of(faults)}", "Mend or remove these exports and run again"
+        )
     return held
 
 
