@@ -20,7 +20,7 @@ demo: .venv/stages ## sample labels to a published detector, then the verdict
 	@dvc repro; published=$$?; python -m tasks.sample.verdict; exit $$published
 
 test: check .venv-airflow/ready .venv-kubeflow/ready ## every test; those of containers need an engine and `make images`
-	python -m pytest tests
+	python -m pytest tests --numprocesses auto --maxprocesses 8 --dist loadgroup --no-loadscope-reorder
 
 check: .venv/tests ## style, types and import rules
 	ruff check .

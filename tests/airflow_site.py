@@ -53,9 +53,7 @@ class Site:
 
     def epochs(self, run_id: str) -> list[tuple[int, str]]:
         """Number and process of each epoch that was trained, as written."""
-        file = self.workspace(run_id) / ".work" / "train" / "epochs.txt"
-        pairs = [line.split(":") for line in file.read_text().split()] if file.is_file() else []
-        return [(int(epoch), process) for epoch, process in pairs]
+        return epochs_in(self.workspace(run_id))
 
     def task_process(self, run_id: str, task_id: str, dag_id: str = "training") -> psutil.Process:
         """Airflow's process of a running task, as its heartbeats name it."""
@@ -88,6 +86,13 @@ class Site:
 
 
 DAGS = ("training", "train_alone", "train_briefly")
+
+
+def epochs_in(workspace: Path) -> list[tuple[int, str]]:
+    """Number and process of each epoch that was trained in a workspace, as written."""
+    file = workspace / ".work" / "train" / "epochs.txt"
+    pairs = [line.split(":") for line in file.read_text().split()] if file.is_file() else []
+    return [(int(epoch), process) for epoch, process in pairs]
 
 
 def tries_of(done: list[tuple[int, str]], count: int) -> int:

@@ -12,6 +12,17 @@ from tests.airflow_site import Site, run_first, running_site
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """For several processes: what shares a server stays together, and what takes minutes begins first."""
+    for item in items:
+        params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+        runner = params.get("site", params.get("runner"))
+        together = f"site-{runner}" if "site" in params else f"{item.path.stem}-{runner}" if runner else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(together))
+    items.sort(key=lambda item: item.get_closest_marker("flows") is None)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Real data sets and genuine CVAT exports that lie beside a developer's checkout."""
