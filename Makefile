@@ -19,13 +19,15 @@ demo: .venv/stages ## sample labels to a published detector, then the verdict
 	@# Behind a rejection publish fails, and the verdict says why; any other failure has ended this before.
 	@dvc repro; published=$$?; python -m tasks.sample.verdict; exit $$published
 
-test: check .venv-airflow/ready .venv-kubeflow/ready ## every test; those of containers need an engine and `make images`
+test: check .venv-kubeflow/ready ## every test; those of containers need an engine and `make images`
 	python -m pytest tests --numprocesses auto --maxprocesses 8 --dist loadgroup --no-loadscope-reorder
 
-check: .venv/tests ## style, types and import rules
+check: .venv/tests .venv-airflow/ready ## style, types and import rules
 	ruff check .
 	ruff format --check .
 	mypy
+	cd dags && mypy --config-file ../pyproject.toml --cache-dir ../.mypy_cache/dags \
+	  --python-executable ../.venv-airflow/bin/python . ../docker/airflow
 	lint-imports --no-cache --no-logo
 
 airflow: .venv/stages .venv-airflow/ready ## Airflow with its page on http://127.0.0.1:8080, until Ctrl-C

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from airflow.configuration import AIRFLOW_HOME
 from airflow.providers.docker.exceptions import DockerContainerFailedException
@@ -63,7 +63,7 @@ class ContainerStage(DockerOperator):
         """The engine's client; containers that it makes are locked down beyond what the operator has arguments for."""
         hook: DockerHook = super().hook
         client = hook.api_client
-        client.create_host_config = partial(
+        client.create_host_config = partial(  # type: ignore[method-assign]
             client.create_host_config,
             read_only=True,
             tmpfs={"/tmp": "size=2g"},  # noqa: S108  # the container's own
@@ -71,13 +71,14 @@ class ContainerStage(DockerOperator):
             cap_drop=["ALL"],
             pids_limit=MOST_PROCESSES,
             # The same as the memory: no swap.
-            memswap_limit=self.mem_limit,
+            memswap_limit=cast("int", self.mem_limit),
             # A first process that hands signals on; without one a stage would be killed after a wait.
             init=True,
         )
         # DVC dies of SIGTERM at once, and the container with it; on SIGINT it waits for the stage and frees its locks,
         # which processes of another container could not tell from those of a living one.
-        client.create_container = partial(client.create_container, stop_signal="SIGINT")
+        create = partial(client.create_container, stop_signal="SIGINT")
+        client.create_container = create  # type: ignore[method-assign]
         return hook
 
     def execute(self, context: Context) -> Any:
@@ -165,5 +166,4 @@ def remove_containers(client: docker.APIClient, label: str, value: str) -> int:
 
 def end_run(dag_id: str, run_id: str) -> None:
     """Remove whatever a run's stages left."""
-    client = docker.APIClient(version="auto", **docker.utils.kwargs_from_env())
-    remove_containers(client, RUN, f"{dag_id}/{run_id}/")
+    remove_containers(docker.from_env().api, RUN, f"{dag_id}/{run_id}/")

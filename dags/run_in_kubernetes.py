@@ -11,7 +11,7 @@ from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperato
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from kubernetes.client import models as k8s
-from run_in_process import USER_FAULT
+from run_in_process import USER_FAULT, last_words
 from settings import PROGRESS, Settings
 from workspace import branch_files
 
@@ -19,6 +19,9 @@ from workspace import branch_files
 USER_ID = 1000
 VOLUME = "sightline"
 USER_FAULT_CODE = 2
+# DVC dies of SIGTERM at once, and the pod with it; on SIGINT it waits for the stage, which gets it, too, and frees its
+# locks. A first process of its own hands both on. (A detached stage does that for itself.)
+FIRST = ("dumb-init", "--rewrite", "15:2", "--")
 RIGHTS = {
     "security_context": k8s.V1PodSecurityContext(
         run_as_non_root=True,
@@ -68,7 +71,8 @@ class PodStage(KubernetesPodOperator):
 
     def build_pod_request_obj(self, context: Context | None = None, *, dry_run: bool = False) -> k8s.V1Pod:
         """The pod of the command."""
-        self.cmds = [part.replace("{instance}", self.instance) for part in self.argv]
+        argv = [part.replace("{instance}", self.instance) for part in self.argv]
+        self.cmds = argv if self.detached else [*FIRST, *argv]
         pod = super().build_pod_request_obj(context, dry_run=dry_run)
         if not self.detached:
             pod.spec.containers[0].working_dir = self.workspace
@@ -79,9 +83,11 @@ class PodStage(KubernetesPodOperator):
         try:
             super().execute(context)
         except AirflowException as error:
-            if user_fault(self.remote_pod):
-                raise AirflowFailException(last_words(self.remote_pod)) from error
-            raise
+            said = [
+                line for state in _ended(self.remote_pod) for line in (state.message or "").splitlines() if line.strip()
+            ]
+            fault = AirflowFailException if user_fault(self.remote_pod, said) else AirflowException
+            raise fault(last_words(said) or str(error)) from error
         if self.result is None:
             return None
         if not self.detached:
@@ -90,14 +96,10 @@ class PodStage(KubernetesPodOperator):
             return self.result(files)
 
 
-def last_words(pod: k8s.V1Pod | None) -> str:
-    """The end of what a failed pod said."""
-    return "\n".join(state.message for state in _ended(pod) if state.message)
-
-
-def user_fault(pod: k8s.V1Pod | None) -> bool:
-    """Whether no retry can mend it: DVC says so of a stage's exit code, and a detached pod ends with that code."""
-    return bool(USER_FAULT.search(last_words(pod))) or any(state.exit_code == USER_FAULT_CODE for state in _ended(pod))
+def user_fault(pod: k8s.V1Pod | None, said: Sequence[str]) -> bool:
+    """Whether no retry can mend it: DVC's last line says so of a stage, and a detached pod ends with its exit code."""
+    ended_so = any(state.exit_code == USER_FAULT_CODE for state in _ended(pod))
+    return ended_so or bool(said and USER_FAULT.search(said[-1]))
 
 
 def _ended(pod: k8s.V1Pod | None) -> list[k8s.V1ContainerStateTerminated]:

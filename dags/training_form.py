@@ -139,7 +139,7 @@ OF_THE_RUN: dict[str, Field] = {
 
 def values(form: Mapping[str, Any]) -> dict[str, Any]:
     """What a filled form sets, by dotted name of params.yaml; ValueError if it contradicts itself."""
-    chosen = {name: form[name] for name in KNOBS} | form["params"]
+    chosen: dict[str, Any] = {name: form[name] for name in KNOBS} | form["params"]
     # The page sends a text area's empty lines, too.
     chosen["gate.rules"] = [rule.strip() for rule in chosen["gate.rules"] if rule.strip()]
     _target_is_exported(chosen)

@@ -128,7 +128,8 @@ def _failures(dag_run: DagRun) -> Iterator[str]:
     verdict = _xcom(dag_run, "gate")
     refused = isinstance(verdict, dict) and not verdict["accepted"]
     of_run = (TaskInstance.dag_id == dag_run.dag_id, TaskInstance.run_id == dag_run.run_id)
-    query = select(TaskInstance.task_id, TaskInstance.map_index, TaskInstance.rendered_map_index)
+    index = TaskInstance.rendered_map_index
+    query = select(TaskInstance.task_id, TaskInstance.map_index, index)  # type: ignore[call-overload]  # a hybrid
     query = query.where(*of_run, TaskInstance.state == "failed").order_by(TaskInstance.end_date)
     for task_id, map_index, instance in _session(dag_run).execute(query):
         if refused and task_id == "publish":
