@@ -19,8 +19,8 @@ from workspace import branch_files
 USER_ID = 1000
 VOLUME = "sightline"
 USER_FAULT_CODE = 2
-# DVC dies of SIGTERM at once, and the pod with it; on SIGINT it waits for the stage, which gets it, too, and frees its
-# locks. A first process of its own hands both on. (A detached stage does that for itself.)
+# As a pod's first process DVC would not hear SIGTERM; elsewhere it dies of it at once. On SIGINT it waits for the
+# stage, which gets it, too, and frees its locks. (A detached stage takes care of that itself.)
 FIRST = ("dumb-init", "--rewrite", "15:2", "--")
 RIGHTS = {
     "security_context": k8s.V1PodSecurityContext(
