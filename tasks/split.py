@@ -169,7 +169,7 @@ def _known_sides(usable: pd.DataFrame, params: SplitParams) -> tuple[SideNumbers
     moved = memory.notna() & subsets.notna() & (memory != subsets)
     if moved.any():
         log.warning(
-            "%s images changed their subset; they keep their side (delete the split file to start anew)",
+            "images that changed their subset and keep their side: %s (delete the split file to start anew)",
             f"{moved.sum():,}",
         )
     known = np.asarray(memory.fillna(subsets).fillna(NO_SIDE), dtype=np.intp)

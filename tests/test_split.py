@@ -153,7 +153,7 @@ def test_an_image_that_changed_its_subset_keeps_its_side(caplog: pytest.LogCaptu
     moved = [{**row, "subset": "train"} if row["image_id"] == "test002" else row for row in rows]
     second = divided(moved, use_subsets=True, previous=first.table)
     assert sides_of(second) == sides_of(first)
-    assert "1 images changed their subset; they keep their side" in caplog.text
+    assert "images that changed their subset and keep their side: 1" in caplog.text
 
 
 @pytest.mark.parametrize(
