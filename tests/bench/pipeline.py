@@ -34,7 +34,9 @@ model = YOLO(settings["model"])
 model.train(epochs=settings["epochs"], name="train", **common, **loop)
 best = YOLO(model.trainer.best)
 for target in settings["targets"]:
-    export = dict(device="cpu", imgsz=settings["imgsz"], data=settings["data"])  # INT8 is calibrated on the data
+    export = dict(device="cpu", imgsz=settings["imgsz"])
+    if target and target.get("quantize") == 8:  # calibrated on the data
+        export["data"] = settings["data"]
     artefact = model.trainer.best if target is None else best.export(**export, **target)
     for split in ("val", "test"):
         YOLO(artefact, task="detect").val(split=split, batch=1, rect=False, **common)
