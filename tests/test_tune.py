@@ -1,6 +1,7 @@
 """The stage tune: a seeded search that outlives kills and that several processes share."""
 
 import itertools
+import os
 import shutil
 import signal
 import subprocess
@@ -43,6 +44,22 @@ def run_whole(attempt: Attempt) -> None:
 
 def found(search: Search) -> tuple[Tuned, pd.DataFrame]:
     return tune(search, run_whole, 6, "map50"), search.table()
+
+
+def test_journal_that_a_killed_process_had_locked_is_taken_over(tmp_path: Path) -> None:
+    # In a relative folder, as the stage is called.
+    (tmp_path / ".work").mkdir()
+    opened = """
+import os
+from pathlib import Path
+from tasks.clients.study import open_study
+study = open_study(Path(".work"), None, "study", "none", startup_trials=2)
+"""
+    killed = opened + "study._storage._backend._lock.acquire(); os._exit(9)"
+    how = {"cwd": tmp_path, "env": os.environ | {"PYTHONPATH": str(REPOSITORY)}, "timeout": 60}
+    assert subprocess.run([sys.executable, "-c", killed], check=False, **how).returncode == 9  # type: ignore[call-overload]
+    assert list((tmp_path / ".work").glob("*.lock")) != []
+    subprocess.run([sys.executable, "-c", opened], check=True, **how)  # type: ignore[call-overload]
 
 
 def test_the_same_seed_finds_the_same(tmp_path: Path) -> None:

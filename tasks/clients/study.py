@@ -214,7 +214,8 @@ def open_study(folder: Path, storage: str | None, name: str, pruner: str, startu
 
 
 def _journal(folder: Path) -> optuna.storages.BaseStorage:
-    path = str(folder / JOURNAL)
+    # The lock is a link to the journal. If it were relative, it would lead nowhere, and Optuna would wait for ever.
+    path = str((folder / JOURNAL).resolve())
     lock = JournalFileSymlinkLock(path, grace_period=STALE_LOCK_SECONDS)
     return optuna.storages.JournalStorage(JournalFileBackend(path, lock))
 
