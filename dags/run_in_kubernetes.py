@@ -83,11 +83,7 @@ class PodStage(KubernetesPodOperator):
         try:
             super().execute(context)
         except AirflowException as error:
-            said = [
-                line for state in _ended(self.remote_pod) for line in (state.message or "").splitlines() if line.strip()
-            ]
-            fault = AirflowFailException if user_fault(self.remote_pod, said) else AirflowException
-            raise fault(last_words(said) or str(error)) from error
+            raise failure(self.remote_pod, str(error)) from error
         if self.result is None:
             return None
         if not self.detached:
@@ -96,10 +92,15 @@ class PodStage(KubernetesPodOperator):
             return self.result(files)
 
 
-def user_fault(pod: k8s.V1Pod | None, said: Sequence[str]) -> bool:
-    """Whether no retry can mend it: DVC's last line says so of a stage, and a detached pod ends with its exit code."""
-    ended_so = any(state.exit_code == USER_FAULT_CODE for state in _ended(pod))
-    return ended_so or bool(said and USER_FAULT.search(said[-1]))
+def failure(pod: k8s.V1Pod | None, otherwise: str) -> AirflowException:
+    """What to raise for a failed pod: its last words, or `otherwise` where it said nothing.
+
+    No retry can mend a user's fault: DVC's last line says so of a stage, and a detached pod ends with its exit code.
+    """
+    ended = _ended(pod)
+    lines = [line for state in ended for line in (state.message or "").splitlines() if line.strip()]
+    is_users = any(state.exit_code == USER_FAULT_CODE for state in ended) or USER_FAULT.search("".join(lines[-1:]))
+    return (AirflowFailException if is_users else AirflowException)(last_words(lines) or otherwise)
 
 
 def _ended(pod: k8s.V1Pod | None) -> list[k8s.V1ContainerStateTerminated]:

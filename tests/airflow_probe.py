@@ -83,6 +83,28 @@ def pods() -> dict[str, Any]:
     return found
 
 
+def failures() -> dict[str, Any]:
+    """What is raised for pods that failed in different ways: its class and its text."""
+    from kubernetes.client import models as k8s
+    from run_in_kubernetes import failure
+
+    def ended(code: int, message: str | None) -> k8s.V1Pod:
+        state = k8s.V1ContainerState(terminated=k8s.V1ContainerStateTerminated(exit_code=code, message=message))
+        status = k8s.V1ContainerStatus(name="base", image="", image_id="", ready=False, restart_count=0, state=state)
+        return k8s.V1Pod(status=k8s.V1PodStatus(container_statuses=[status]))
+
+    error = "epoch 3\nerror: no labels: data/raw. Add some\n"
+    pods = {
+        "user's fault": ended(255, f"{error}ERROR: failed to reproduce 'train': ... exited with 2\n"),
+        "detached, user's fault": ended(2, error),
+        "stage's fault": ended(255, f"{error}ERROR: failed to reproduce 'train': ... exited with 1\n"),
+        "out of memory": ended(137, None),
+        "gone": None,
+    }
+    raised = {name: failure(pod, "Pod has failed") for name, pod in pods.items()}
+    return {name: [type(error).__name__, str(error)] for name, error in raised.items()}
+
+
 def manifests() -> dict[str, Any]:
     """What is wrong with each manifest of docker/kubernetes by the schema of Kubernetes, if anything."""
     import kubernetes_validate
@@ -103,4 +125,6 @@ def manifests() -> dict[str, Any]:
 
 if __name__ == "__main__":
     what, answer = sys.argv[1:]
-    Path(answer).write_text(json.dumps({"dags": said_by_dags, "pods": pods, "manifests": manifests}[what]()))
+    Path(answer).write_text(
+        json.dumps({"dags": said_by_dags, "pods": pods, "failures": failures, "manifests": manifests}[what]())
+    )

@@ -198,6 +198,17 @@ def test_detached_pods_get_repository_remote_and_run_and_no_shared_volume(tmp_pa
         assert built["pod"]["metadata"]["labels"]["sightline/network"] == "yes", name
 
 
+def test_failed_pod_says_the_last_words_of_its_stage_and_is_tried_again_only_if_that_can_help(tmp_path: Path) -> None:
+    words = "error: no labels: data/raw. Add some"
+    assert probe("failures", tmp_path) == {
+        "user's fault": ["AirflowFailException", words],
+        "detached, user's fault": ["AirflowFailException", words],
+        "stage's fault": ["AirflowException", words],
+        "out of memory": ["AirflowException", "Pod has failed"],
+        "gone": ["AirflowException", "Pod has failed"],
+    }
+
+
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
