@@ -17,9 +17,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """For several processes: what shares a server stays together, and what takes minutes begins first."""
     for item in items:
         params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
-        runner = params.get("site", params.get("runner"))
-        together = f"site-{runner}" if "site" in params else f"{item.path.stem}-{runner}" if runner else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(together))
+        runner = params.get("site", params.get("runner", ""))
+        together = "site" if "site" in params else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(f"{together}-{runner}"))
     items.sort(key=lambda item: item.get_closest_marker("flows") is None)
 
 

@@ -52,15 +52,9 @@ def test_two_containers_cannot_train_in_one_folder_and_a_killed_one_frees_it(tmp
 
 def pod_on_a_shared_volume(workspace: Path, command: list[str]) -> str:
     """A container that is to the engine what a pod of that command is to a cluster; its id."""
-    rights = ["--read-only", "--tmpfs", "/tmp", "--user", str(USER_ID), "--network", "none", "--env", "HOME=/tmp"]
-    where = [
-        "--volume",
-        f"{workspace}:{workspace}",
-        "--workdir",
-        str(workspace),
-        "--env",
-        "DVC_SITE_CACHE_DIR=/tmp/dvc",
-    ]
+    rights = ["--read-only", "--tmpfs=/tmp", f"--user={USER_ID}", "--network=none"]
+    where = [f"--volume={workspace}:{workspace}", f"--workdir={workspace}"]
+    where += ["--env=HOME=/tmp", "--env=DVC_SITE_CACHE_DIR=/tmp/dvc"]
     started = ["docker", "run", "--detach", *rights, *where, IMAGE, *command]
     return subprocess.run(started, capture_output=True, text=True, check=True).stdout.strip()
 

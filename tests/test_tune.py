@@ -56,10 +56,15 @@ from tasks.clients.study import open_study
 study = open_study(Path(".work"), None, "study", "none", startup_trials=2)
 """
     killed = opened + "study._storage._backend._lock.acquire(); os._exit(9)"
-    how = {"cwd": tmp_path, "env": os.environ | {"PYTHONPATH": str(REPOSITORY)}, "timeout": 60}
-    assert subprocess.run([sys.executable, "-c", killed], check=False, **how).returncode == 9  # type: ignore[call-overload]
+    assert ended_in(tmp_path, killed) == 9
     assert list((tmp_path / ".work").glob("*.lock")) != []
-    subprocess.run([sys.executable, "-c", opened], check=True, **how)  # type: ignore[call-overload]
+    assert ended_in(tmp_path, opened) == 0
+
+
+def ended_in(folder: Path, code: str) -> int:
+    """The exit code of a process that runs `code` in a folder."""
+    where = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    return subprocess.run([sys.executable, "-c", code], cwd=folder, env=where, timeout=60, check=False).returncode
 
 
 def test_the_same_seed_finds_the_same(tmp_path: Path) -> None:
