@@ -20,8 +20,7 @@ demo: .venv/stages ## sample labels to a published detector, then the verdict
 	@dvc repro; published=$$?; python -m tasks.sample.verdict; exit $$published
 
 test: check .venv-kubeflow/ready ## every test; those of containers need an engine and `make images`
-	@# One process more than cores, since the longest tests mostly wait.
-	python -m pytest tests --numprocesses $$(($$(nproc) + 1)) --maxprocesses 8 --dist loadgroup --no-loadscope-reorder
+	python -m pytest tests --numprocesses auto --maxprocesses 8 --dist loadgroup --no-loadscope-reorder
 
 check: .venv/tests .venv-airflow/ready ## style, types and import rules
 	ruff check .

@@ -17,9 +17,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """For several processes: what shares a server stays together, and what takes minutes begins first."""
     for item in items:
         params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
-        runner = params.get("site", params.get("runner", ""))
-        together = "site" if "site" in params else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(f"{together}-{runner}"))
+        server = f"site-{params['site']}" if "site" in params else f"{item.path.stem}{params.get('runner', '')}"
+        item.add_marker(pytest.mark.xdist_group(server))
     items.sort(key=lambda item: item.get_closest_marker("flows") is None)
 
 

@@ -105,7 +105,7 @@ def training_alone(team: Team) -> str:
 def test_training_outlives_the_worker_that_it_began_on(team: Team) -> None:
     storage(team).put_object(Bucket="labels", Key="exports/belt.zip", Body=b"labels")
     team.airflow.trigger("team", FORM)
-    wait_for(lambda: len(epochs(team)) > 3, 180)
+    wait_for(lambda: len(epochs(team)) > 3, 420)
     team.compose("exec", "-T", "worker-gpu", "sh", "-c", "kill -9 -1", check=False)
     assert wait_for(lambda: training_alone(team), 420) == "success", team.airflow.states("team")
     assert tries_of(epochs(team), EPOCHS) == 2
