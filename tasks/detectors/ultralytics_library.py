@@ -1,4 +1,4 @@
-"""The training library, imported in one place: quiet, offline, and beside any build of torch.
+"""The training library, imported in one place: quiet and offline.
 
 Modules of this folder take the library's names from here and never import it themselves, because what silences it
 must stand before its first import. The library (AGPL-3.0) otherwise looks up its home page, reports usage, installs
@@ -9,14 +9,10 @@ import atexit
 import logging
 import os
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 
-import cv2
 import matplotlib
-import numpy as np
-import torch
 from PIL import Image as PillowImage
 
 _TALKATIVE = [
@@ -32,7 +28,6 @@ _TALKATIVE = [
     "wandb",
 ]
 _FONTS = ("Arial.ttf", "Arial.Unicode.ttf")
-_MISSING_KERNEL = "operator torchvision::nms does not exist"
 
 
 def _isolate() -> None:
@@ -50,41 +45,7 @@ def _isolate() -> None:
         (folder / "Ultralytics" / name).symlink_to(font)
 
 
-def _import_torchvision() -> None:
-    """Import torchvision; where its build does not fit torch's, give it the one kernel that detection needs.
-
-    The index holds torchvision for CUDA only. Beside a CPU build of torch its compiled operators cannot be loaded and
-    its import fails. Any other fault is raised.
-    """
-    try:
-        import torchvision  # noqa: PLC0415
-    except RuntimeError as error:
-        if _MISSING_KERNEL not in str(error):
-            raise
-    else:
-        return
-    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
-        del sys.modules[name]
-    for operator in ("nms", "qnms"):
-        torch.library.define(f"torchvision::{operator}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        torch.library.impl(f"torchvision::{operator}", "cpu", _nms)
-    import torchvision.extension  # noqa: PLC0415
-
-    torchvision.extension._has_ops = lambda: True
-
-
-def _nms(boxes_xyxy: torch.Tensor, scores: torch.Tensor, iou_threshold: float) -> torch.Tensor:
-    """Indices of the boxes (N, 4) that survive greedy non-maximum suppression, best score first; scores above 0."""
-    if not len(boxes_xyxy):
-        return torch.zeros(0, dtype=torch.int64)
-    boxes_xywh = boxes_xyxy.double().numpy().copy()
-    boxes_xywh[:, 2:] -= boxes_xywh[:, :2]
-    kept = cv2.dnn.NMSBoxes(boxes_xywh.tolist(), scores.tolist(), 0.0, iou_threshold)
-    return torch.from_numpy(np.asarray(kept, dtype=np.int64).reshape(-1))
-
-
 _isolate()
-_import_torchvision()
 _threads = os.environ.get("OMP_NUM_THREADS")
 _open_image = PillowImage.open
 

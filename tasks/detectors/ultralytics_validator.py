@@ -9,7 +9,8 @@ import torch.distributed
 
 from tasks.contracts.tables import BOX
 from tasks.detectors.protocol import METRIC, Figures, Measure, TrainingData
-from tasks.detectors.ultralytics_library import DetectionValidator, RTDETRValidator, non_max_suppression
+from tasks.detectors.ultralytics_library import DetectionValidator, RTDETRValidator
+from tasks.detectors.ultralytics_nms import non_max_suppression
 
 # The library gives up NMS after a while, and then the same weights have other boxes on a slower machine.
 _NO_TIME_LIMIT_SECONDS = 1e6
