@@ -29,28 +29,34 @@ def labels_of(images: pd.DataFrame, objects: pd.DataFrame, classes: Sequence[str
 
     Boxes become centre and size relative to the image. Rows that are equal twice count once.
     """
-    number = {label: index for index, label in enumerate(classes)}
-    distinct = objects.drop_duplicates(["image_id", "label", *BOX])
-    by_image = {str(image_id): of_image for image_id, of_image in distinct.groupby("image_id")}
-    labels: list[Label] = []
-    for image in images.itertuples():
-        of_image = by_image.get(str(image.image_id), objects.iloc[:0])
-        box = of_image[BOX].to_numpy(dtype=np.float64)
-        size = np.array([image.width, image.height], dtype=np.float64)
-        centre, extent = (box[:, :2] + box[:, 2:]) / 2 / size, (box[:, 2:] - box[:, :2]) / size
-        labels.append(
-            {
-                "im_file": image.image_id,
-                "shape": (image.height, image.width),
-                "cls": np.array([[number[label]] for label in of_image["label"]], dtype=np.float32).reshape(-1, 1),
-                "bboxes": np.concatenate([centre, extent], axis=1).astype(np.float32),
-                "segments": [],
-                "keypoints": None,
-                "normalized": True,
-                "bbox_format": "xywh",
-            }
+    image_of = pd.Index(images["image_id"]).get_indexer(objects["image_id"])
+    order = np.argsort(image_of, kind="stable")
+    order = order[image_of[order] >= 0]  # objects of other images
+    found = objects.iloc[order].assign(image=image_of[order])
+    found = found[~found.duplicated(["image", "label", *BOX])]
+    shape = images[["height", "width"]].to_numpy()
+    box, size = found[BOX].to_numpy(dtype=np.float64), shape[found["image"], ::-1].astype(np.float64)
+    centre, extent = (box[:, :2] + box[:, 2:]) / 2 / size, (box[:, 2:] - box[:, :2]) / size
+    number = pd.Index(classes).get_indexer(found["label"])
+    ends = np.cumsum(np.bincount(found["image"], minlength=len(images)))[:-1]
+    return [
+        {
+            "im_file": image_id,
+            "shape": (height, width),
+            "cls": of_image[:, :1],
+            "bboxes": of_image[:, 1:],
+            "segments": [],
+            "keypoints": None,
+            "normalized": True,
+            "bbox_format": "xywh",
+        }
+        for image_id, (height, width), of_image in zip(
+            images["image_id"],
+            shape.tolist(),
+            np.split(np.column_stack([number, centre, extent]).astype(np.float32), ends),
+            strict=True,
         )
-    return labels
+    ]
 
 
 class TableDataset(YOLODataset):  # type: ignore[misc]
