@@ -36,6 +36,7 @@ from pydantic import Field
 from tasks.contracts.bundle import Bundle, Calibration, NoChampion
 from tasks.contracts.card import Card
 from tasks.contracts.errors import PipelineError
+from tasks.contracts.garbage import no_garbage_collection
 from tasks.contracts.images import read_image
 from tasks.contracts.params import Params, Target, Tracking, UseCase, read_params, read_seed
 from tasks.contracts.record import read_record, write_record
@@ -103,8 +104,8 @@ def export(
     Raises PipelineError if its boxes on the golden images are further from the checkpoint's than the params allow.
     """
     # Seconds of imports that target champion does without.
-    from tasks.detectors.ultralytics_export import write_artefact  # noqa: PLC0415
-
+    with no_garbage_collection():
+        from tasks.detectors.ultralytics_export import write_artefact  # noqa: PLC0415
     bundle = _describe(target, checkpoint, params)
     if calibration is not None:
         bundle = bundle.model_copy(update={"calibration": _calibration(calibration)})

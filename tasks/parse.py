@@ -16,17 +16,15 @@ Example:
   python -m tasks.parse --raw data/raw --annotations data/annotations
 """
 
-import gc
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 from pydantic import Field
 
+from tasks.contracts.garbage import no_garbage_collection
 from tasks.contracts.ledger import Ledger
 from tasks.contracts.params import Params, read_params
 from tasks.contracts.record import write_record
@@ -65,7 +63,7 @@ def parse(raw: Path, annotations: Path, params: ParseParams) -> Ledger:
     rules = LabelRules(params.classes, params.rename, params.drop)
     placer = Placer(image_files, params.group_by, params.rename, tally)
     frames = VideoFrames(raw, annotations, params.frame_format)
-    with _without_cycle_search(), TableWriter(raw, annotations, rules, tally) as tables:
+    with no_garbage_collection(), TableWriter(raw, annotations, rules, tally) as tables:
         for label_file in label_files:
             for image in frames.with_files(label_file.read(), label_file, image_files):
                 placed = placer.place(image, label_file)
@@ -75,16 +73,6 @@ def parse(raw: Path, annotations: Path, params: ParseParams) -> Ledger:
     tally.label_files(label_files, params.rename)
     tally.files_without_labels = len(image_files.paths) - sum(file.startswith("raw/") for file in tables.used)
     return tally.ledger(label_file.export for label_file in label_files)
-
-
-@contextmanager
-def _without_cycle_search() -> Iterator[None]:
-    # Millions of small objects come and go, none of them in a cycle: looking for some costs a tenth of the time.
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def main(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from sqlalchemy.exc import SQLAlchemyError
 
 from tasks.contracts.errors import PipelineError
+from tasks.contracts.garbage import no_garbage_collection
 from tasks.contracts.params import Tracking
 
 if TYPE_CHECKING:
@@ -207,7 +208,8 @@ def quiet_mlflow() -> ModuleType:
     for variable, value in QUIET_AND_BOUNDED.items():
         os.environ.setdefault(variable, value)
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", str(sys.stderr.isatty()).lower())
-    import mlflow  # noqa: PLC0415
+    with no_garbage_collection():
+        import mlflow  # noqa: PLC0415
 
     logging.getLogger("alembic").setLevel(logging.WARNING)
     loaded: ModuleType = mlflow

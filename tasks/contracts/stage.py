@@ -1,5 +1,6 @@
 """The edge of a stage: its command line, its messages, and outputs that appear whole or not at all."""
 
+import gc
 import logging
 import shutil
 import signal
@@ -34,6 +35,9 @@ def run(main: Callable[..., None]) -> None:
     except PipelineError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(USER_FAULT)
+    finally:
+        # The last search for garbage would walk every object of torch, a second and more, right before all memory goes.
+        gc.freeze()
 
 
 def _stop(_signal: int, _frame: FrameType | None) -> None:

@@ -12,6 +12,7 @@ from typing import Protocol
 
 import pandas as pd
 
+from tasks.contracts.garbage import no_garbage_collection
 from tasks.detectors.recipe import Recipe
 
 METRIC = "metric"  # name of the use case's metric among the figures of an epoch
@@ -101,6 +102,7 @@ def load_family(family: str) -> Detector:
     # Torch reads this once, at its import. Threads that spin while they wait for each other make an epoch ten times as
     # long where other work is on the same cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from tasks.detectors.ultralytics_training import UltralyticsDetector  # noqa: PLC0415
+    with no_garbage_collection():
+        from tasks.detectors.ultralytics_training import UltralyticsDetector  # noqa: PLC0415
 
     return UltralyticsDetector()

@@ -4,15 +4,13 @@ Our own matching gives the same to the last digits and serves what the library d
 errors. So nobody has to take our word for AP.
 """
 
-import gc
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 from faster_coco_eval import COCO
 from faster_coco_eval.core.faster_eval_api import COCOeval_faster
 
+from tasks.contracts.garbage import no_garbage_collection
 from tasks.metrics.matching import IOU_THRESHOLDS, MAX_DETECTIONS, Boxes, Floats, Scene
 
 log = logging.getLogger(__name__)
@@ -22,7 +20,7 @@ Annotation = dict[str, int | float | list[float]]
 
 def library_average_precisions(boxes: Scene) -> Floats:
     """AP of every class at every IoU of .5:.95: (classes, 10); NaN for a class without objects."""
-    with _no_garbage_collection():
+    with no_garbage_collection():
         evaluation = COCOeval_faster(*library_truth_and_predictions(boxes), "bbox", print_function=log.debug)
         # Only what is asked for: its defaults measure four ranges of sizes and three limits of detections.
         evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
@@ -33,18 +31,6 @@ def library_average_precisions(boxes: Scene) -> Floats:
     precision = np.asarray(evaluation.eval["precision"])[:, :, :, 0, 0]  # (ious, recall levels, classes)
     aps: Floats = np.where(precision < 0, np.nan, precision).mean(axis=1).T
     return aps
-
-
-@contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    # A dict per box: the collector walks them all, over and over, for a sixth of the time, and finds nothing.
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def library_truth_and_predictions(boxes: Scene) -> tuple[COCO, COCO]:
