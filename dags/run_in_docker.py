@@ -1,6 +1,7 @@
 """Run a stage in a container of a Docker engine, with no more rights than it needs."""
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cached_property, partial
@@ -12,10 +13,10 @@ from airflow.providers.docker.exceptions import DockerContainerFailedException
 from airflow.providers.docker.hooks.docker import DockerHook
 from airflow.providers.docker.operators.docker import DockerOperator
 from airflow.sdk import Context
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException
 from docker.errors import APIError
 from docker.types import DeviceRequest, Mount
-from run_in_process import GRACE_SECONDS, USER_FAULT, check_workspace, last_words
+from run_in_process import GRACE_SECONDS, check_workspace, failure
 from settings import Settings
 
 import docker
@@ -101,8 +102,8 @@ class ContainerStage(DockerOperator):
             super().execute(context)
         except DockerContainerFailedException as error:
             lines = [str(line).rstrip() for line in error.logs or [] if str(line).strip()]
-            fault = AirflowFailException if lines and USER_FAULT.search(lines[-1]) else AirflowException
-            raise fault(last_words(lines) or str(error)) from error
+            code = re.search(r"'StatusCode': (\d+)", str(error))
+            raise failure(int(code[1]) if code else 1, lines, str(error)) from error
         finally:
             self.on_kill()
         return self.result(workspace) if self.result else None

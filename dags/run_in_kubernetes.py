@@ -9,16 +9,15 @@ from typing import Any
 
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
 from airflow.sdk import Context
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException
 from kubernetes.client import models as k8s
-from run_in_process import USER_FAULT, last_words
+from run_in_process import USER_FAULT, failure
 from settings import PROGRESS, Settings
 from workspace import branch_files
 
 # Of the image's user.
 USER_ID = 1000
 VOLUME = "sightline"
-USER_FAULT_CODE = 2
 # As a pod's first process DVC would not hear SIGTERM; elsewhere it dies of it at once. On SIGINT it waits for the
 # stage, which gets it, too, and frees its locks. (A detached stage takes care of that itself.)
 FIRST = ("dumb-init", "--rewrite", "15:2", "--")
@@ -83,7 +82,7 @@ class PodStage(KubernetesPodOperator):
         try:
             super().execute(context)
         except AirflowException as error:
-            raise failure(self.remote_pod, str(error)) from error
+            raise failure_of(self.remote_pod, str(error)) from error
         if self.result is None:
             return None
         if not self.detached:
@@ -92,15 +91,12 @@ class PodStage(KubernetesPodOperator):
             return self.result(files)
 
 
-def failure(pod: k8s.V1Pod | None, otherwise: str) -> AirflowException:
-    """What to raise for a failed pod: its last words, or `otherwise` where it said nothing.
-
-    No retry can mend a user's fault: DVC's last line says so of a stage, and a detached pod ends with its exit code.
-    """
+def failure_of(pod: k8s.V1Pod | None, otherwise: str) -> AirflowException:
+    """What to raise for a failed pod: its last words, or `otherwise` where it said nothing."""
     ended = _ended(pod)
     lines = [line for state in ended for line in (state.message or "").splitlines() if line.strip()]
-    is_users = any(state.exit_code == USER_FAULT_CODE for state in ended) or USER_FAULT.search("".join(lines[-1:]))
-    return (AirflowFailException if is_users else AirflowException)(last_words(lines) or otherwise)
+    is_users = any(state.exit_code == USER_FAULT for state in ended)
+    return failure(USER_FAULT if is_users else 1, lines, otherwise)
 
 
 def _ended(pod: k8s.V1Pod | None) -> list[k8s.V1ContainerStateTerminated]:

@@ -19,8 +19,9 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 ATTEMPT = "SIGHTLINE_ATTEMPT"
 # Airflow's supervisor kills after 5 s what does not end on SIGTERM, and on_kill with it.
 GRACE_SECONDS = 3.0
-# DVC's last words on a stage; 2 is a fault that the user has to mend, and that no retry can.
-USER_FAULT = re.compile(r"exited with 2\b")
+# A fault that the user has to mend, and that no retry can: a stage's exit code, and DVC's last words on such a stage.
+USER_FAULT = 2
+DVC_TELLS_USER_FAULT = re.compile(rf"exited with {USER_FAULT}\b")
 DVC_PASSES_ON = re.compile(r"ERROR: failed to reproduce .* exited with \d+$")
 # A stage's error message may name twenty faults.
 LINES_KEPT = 50
@@ -86,8 +87,7 @@ class ProcessStage(BaseOperator):
                 self.log.info("%s", tail[-1])
         code = self._process.wait()
         if code:
-            fault = AirflowFailException if tail and USER_FAULT.search(tail[-1]) else AirflowException
-            raise fault(last_words(tail) or f"{argv[0]} ended with {code}")
+            raise failure(code, tail, f"{argv[0]} ended with {code}")
         return self.result(workspace) if self.result else None
 
     def on_kill(self) -> None:
@@ -102,6 +102,12 @@ def check_workspace(workspace: str) -> Path:
     if not path.is_dir():
         raise AirflowFailException(f"workspace {path} was swept: clear the task `workspace` and all behind it")
     return path
+
+
+def failure(code: int, lines: Sequence[str], otherwise: str) -> AirflowException:
+    """What to raise of a command that printed these lines and ended so: its last words, with or without a retry."""
+    final = code == USER_FAULT or (bool(lines) and DVC_TELLS_USER_FAULT.search(lines[-1]))
+    return (AirflowFailException if final else AirflowException)(last_words(lines) or otherwise)
 
 
 def last_words(lines: Sequence[str]) -> str:

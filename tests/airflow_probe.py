@@ -55,6 +55,7 @@ def said_by_task(task: Any) -> dict[str, Any]:
         "owner": task.owner,
         "doc": task.doc_md,
         "mapped": bool(task.is_mapped),
+        "reddens": bool(task.is_teardown and task.on_failure_fail_dagrun),
         "argv": getattr(task, "argv", None) or (task.partial_kwargs.get("argv") if task.is_mapped else None),
     }
 
@@ -86,7 +87,8 @@ def pods() -> dict[str, Any]:
 def failures() -> dict[str, Any]:
     """What is raised for pods that failed in different ways: its class and its text."""
     from kubernetes.client import models as k8s
-    from run_in_kubernetes import failure
+    from run_in_kubernetes import failure_of
+    from run_in_process import failure
 
     def ended(code: int, message: str | None) -> k8s.V1Pod:
         state = k8s.V1ContainerState(terminated=k8s.V1ContainerStateTerminated(exit_code=code, message=message))
@@ -101,7 +103,8 @@ def failures() -> dict[str, Any]:
         "out of memory": ended(137, None),
         "gone": None,
     }
-    raised = {name: failure(pod, "Pod has failed") for name, pod in pods.items()}
+    raised = {name: failure_of(pod, "Pod has failed") for name, pod in pods.items()}
+    raised["command without DVC, user's fault"] = failure(2, error.splitlines(), "ended with 2")
     return {name: [type(error).__name__, str(error)] for name, error in raised.items()}
 
 
