@@ -84,15 +84,20 @@ def _read(file: Path) -> dict[str, Any]:
     return found
 
 
-def stage(name: str, *, over: Mapped | None = None, **how: Any) -> Any:
+def stage(name: str, *, over: Mapped | None = None, always: str = "", **how: Any) -> Any:
     """The task of a stage of dvc.yaml; mapped over the instances of its matrix if `over` is given.
 
-    `how` is what `command` takes.
+    The instance `always` runs even if nothing that DVC knows of has changed. `how` is what `command` takes.
     """
     target = f"{name}@{{instance}}" if over is not None else name
     argv = ["dvc", "--wait-for-lock", "repro", "--single-item", target]
     if SETTINGS.detached:
-        argv = _detached("run", target, *([f"--progress={PROGRESS}"] if SETTINGS.progress else []))
+        progress = [f"--progress={PROGRESS}"] if SETTINGS.progress else []
+        argv = _detached("run", target, *progress, *([f"--always={name}@{always}"] if always else []))
+    elif always:
+        # The script is constant; what it runs stands behind it, as arguments.
+        script = 'case "$0" in "$1") set -- "$@" --force;; esac; shift; exec "$@" "$0"'
+        argv = ["sh", "-c", script, target, f"{name}@{always}", *argv[:-1]]
     manual = ast.get_docstring(ast.parse((SETTINGS.checkout / "tasks" / f"{name}.py").read_text("utf-8"))) or ""
     doc_md = f"{DECLARED[name]['desc']}.\n\n```\n{manual}\n```"
     return command(name, argv, over=over, doc_md=doc_md, **how)

@@ -21,6 +21,7 @@ run red at `publish`; the report is there anyway. Every run is a commit on branc
 # mypy: disable-error-code="call-arg, arg-type"
 
 import json
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -52,11 +53,13 @@ AROUND = {
 
 # The scripts are constant and take no value of a user.
 # Without what earlier runs remember a stage would start anew and images change sides, so these outputs must be there;
-# the others are there or made again. With a remote, the cache of this site may be empty.
+# the others are there or made again. With a remote, the cache of this site may be empty. By force, since a killed stage
+# leaves outputs that no cache holds yet.
 RESTORE = """
 memory=.git/sightline-persisted
 [ -n "$(dvc config core.remote)" ] && get=pull || get=checkout
-xargs -r -d '\\n' -a $memory dvc --wait-for-lock $get && exec dvc --wait-for-lock checkout --allow-missing --quiet
+xargs -r -d '\\n' -a $memory dvc --wait-for-lock $get --force || exit
+exec dvc --wait-for-lock checkout --force --allow-missing --quiet
 """
 SAVE = """
 [ -n "$(dvc config core.remote)" ] && exec dvc --wait-for-lock push
@@ -71,13 +74,15 @@ def workers(params: dict[str, Any]) -> list[str]:
 
 
 @task
-def targets(params: dict[str, Any]) -> list[str]:
-    """Say what was chosen in the form: `export` and `evaluate` have one task for each target."""
-    try:
-        chosen: list[str] = values(params)["export.targets"]
-    except ValueError as error:
-        raise AirflowFailException(str(error)) from error
-    return chosen
+def targets(run_id: str) -> list[str]:
+    """Say what the run's params.yaml names: `export` and `evaluate` have one task for each target."""
+    name = workspaces.run_name(run_id)
+    with (
+        workspaces.branch_files(SETTINGS.repository, name)
+        if SETTINGS.detached
+        else nullcontext(SETTINGS.workspaces / name) as path
+    ):
+        return workspaces.targets_of(path)
 
 
 @task
@@ -86,14 +91,16 @@ def workspace(params: dict[str, Any], run_id: str) -> str:
 
     `dags/workspace.py` says what it goes on from.
     """
-    workspaces.sweep(SETTINGS.workspaces, SETTINGS.keep_workspaces, SETTINGS.keep_days)
     path = SETTINGS.workspaces / workspaces.run_name(run_id)
     try:
         if SETTINGS.detached:
             return workspaces.begin(run_id, params["revision"], values(params), SETTINGS)
-        return workspaces.make(path, params["revision"], values(params), SETTINGS)
+        commit = workspaces.make(path, params["revision"], values(params), SETTINGS)
     except ValueError as error:
         raise AirflowFailException(str(error)) from error
+    # Now, as this run's own workspace counts as one at work again.
+    workspaces.sweep(SETTINGS.workspaces, SETTINGS.keep_workspaces, SETTINGS.keep_days)
+    return commit
 
 
 @task
@@ -171,6 +178,7 @@ with DAG(
         export = stage(
             "export",
             over=chosen,
+            always="champion",
             timeout=timedelta(hours=4),
             cpus=4,
             memory_gb=16,
@@ -205,10 +213,12 @@ with DAG(
         )
         recorded = record()
 
+    made >> chosen
     made >> restore >> ingest >> parse >> check >> split >> search >> tune >> train >> export >> evaluate >> gate
     gate >> report >> publish >> save >> recorded
     # The same order for the page, which sorts groups by edges of their own.
     prepare >> data >> model >> release >> keep
-    # They run in every outcome once there is a workspace, and do not turn a red run green.
-    save.as_teardown(setups=made)
+    # They run in every outcome once there is a workspace, and do not turn a red run green. Data that was not saved lies
+    # in this site's cache alone: that run is red, too.
+    save.as_teardown(setups=made, on_failure_fail_dagrun=True)
     recorded.as_teardown(setups=made, on_failure_fail_dagrun=True)

@@ -25,6 +25,8 @@ def knob(name: str, section: str, description: str, **schema: Any) -> Field:
     value: Any = DEFAULTS
     for part in name.split("."):
         value = value[part]
+    # YAML 1.1 takes 1e-3 for a text; the stages take it for what it is.
+    value = float(value) if schema["type"] == "number" else value
     return {"default": value, "title": name, "section": section, "description": description, **schema}
 
 
@@ -122,7 +124,8 @@ OF_THE_RUN: dict[str, Field] = {
         "default": "HEAD",
         "title": "revision",
         "section": "This run",
-        "description": "Branch, tag or commit whose code and params.yaml are run; runs/... repeats a recorded run.",
+        "description": "Branch, tag or commit whose code and params.yaml are run; runs/... repeats a recorded run. "
+        "What this form leaves as shown is then that revision's own.",
         "type": "string",
         "pattern": r"^[A-Za-z0-9_][A-Za-z0-9_./@+-]*$",
         "maxLength": 200,
@@ -131,35 +134,30 @@ OF_THE_RUN: dict[str, Field] = {
         "default": {},
         "title": "other values",
         "section": "This run",
-        "description": 'Any other value of params.yaml by its dotted name: {"train.optimizer": "SGD"}.',
+        "description": 'Any value of params.yaml by its dotted name: {"train.optimizer": "SGD"}. It is set even if it '
+        "is the one that the form shows.",
         "type": "object",
     },
 }
 
 
 def values(form: Mapping[str, Any]) -> dict[str, Any]:
-    """What a filled form sets, by dotted name of params.yaml; ValueError if it contradicts itself."""
-    chosen: dict[str, Any] = {name: form[name] for name in KNOBS} | form["params"]
+    """What a filled form sets, by dotted name of params.yaml; the rest is the revision's own. Raises ValueError."""
+    filled = {name: form[name] for name in KNOBS}
     # The page sends a text area's empty lines, too.
-    chosen["gate.rules"] = [rule.strip() for rule in chosen["gate.rules"] if rule.strip()]
-    _target_is_exported(chosen)
+    filled["gate.rules"] = [rule.strip() for rule in filled["gate.rules"] if rule.strip()]
+    changed = {name: value for name, value in filled.items() if value != KNOBS[name]["default"]}
+    chosen: dict[str, Any] = changed | form["params"]
+    check(chosen)
     return chosen
 
 
 def check(given: Mapping[str, object]) -> None:
-    """Hold values by dotted name against the form, where nothing else does. Raises ValueError."""
-    import jsonschema  # noqa: PLC0415  # Airflow's page and API have checked by themselves
+    """Hold values by dotted name against the form. Raises ValueError."""
+    import jsonschema  # noqa: PLC0415  # the DAG's import does without
 
     for name, value in given.items():
         try:
             jsonschema.validate(value, KNOBS.get(name, {}))
         except jsonschema.ValidationError as error:
             raise ValueError(f"{name}: {error.message}") from error
-    _target_is_exported({name: field["default"] for name, field in KNOBS.items()} | dict(given))
-
-
-def _target_is_exported(chosen: Mapping[str, Any]) -> None:
-    # Otherwise `gate` would say so, hours later.
-    target, targets = chosen["use_case.target"], chosen["export.targets"]
-    if target not in targets:
-        raise ValueError(f"use_case.target is {target}, which is not among export.targets ({', '.join(targets)})")

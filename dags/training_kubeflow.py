@@ -9,6 +9,7 @@ of dags/settings.py.
 """
 
 import inspect
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -101,7 +102,8 @@ split = step("split", "run", "split", hours=1, memory_gb=4)
 search_one = step("search", "share", "tune", "--output=--tuned", "--worker={instance}", instance=True, **GPU)
 tune = step("tune", "run", "tune", *KEEPING, progress=True, **GPU)
 train = step("train", "run", "train", *KEEPING, progress=True, **GPU)
-export_one = step("export", "run", "export@{instance}", instance=True, hours=4, cpus=4, memory_gb=16, retries=2)
+always = "--always=export@champion"
+export_one = step("export", "run", "export@{instance}", always, instance=True, hours=4, cpus=4, memory_gb=16, retries=2)
 evaluate_one = step("evaluate", "run", "evaluate@{instance}", instance=True, hours=6, cpus=4, memory_gb=16)
 gate = step("gate", "run", "gate", hours=0.5, memory_gb=4)
 report = step("report", "run", "report", hours=1, memory_gb=8)
@@ -145,7 +147,10 @@ def begin(**given: Any) -> dsl.PipelineTask:
         texts = [name for name, field in KNOBS.items() if field["type"] == "string"]
         options = [f"--text={name}={said[_plain(name)]}" for name in texts]
         options += [f"--value={name}={said[_plain(name)]}" for name in KNOBS if name not in texts]
+        # The loops go over the targets of the form, whatever those of the revision are.
+        shown = {name: field["default"] for name, field in KNOBS.items() if name != "export.targets"}
         rest = [f"--repository={said['repository']}", f"--revision={said['revision']}", f"--values={said['params']}"]
+        rest.append(f"--shown={json.dumps(shown)}")
         return dsl.ContainerSpec(image=SETTINGS.image, command=PROGRAM, args=["start", RUN, *options, *rest])
 
     start.__signature__ = _signature(list(given), defaults=False)  # type: ignore[attr-defined]

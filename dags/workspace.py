@@ -63,19 +63,25 @@ def make(path: Path, revision: str, values: Mapping[str, object], site: Settings
 
     `values` maps dotted names of params.yaml to what they shall be. A workspace that is there already is kept with
     the progress in it: only its params are written again. Returns the commit's hash. Raises ValueError if the revision
-    or a name is unknown.
+    or a name is unknown, or what goes live would not be exported.
     """
     if not (path / ".git").is_dir():
         fresh = path.with_name(f".{path.name}.partial")
         shutil.rmtree(fresh, ignore_errors=True)
         path.parent.mkdir(parents=True, exist_ok=True)
         _git("clone", "--quiet", "--no-checkout", "--", site.repository, str(fresh), cwd=path.parent)
-        _git("checkout", "--quiet", "--detach", _commit(fresh, revision), cwd=fresh)
+        try:
+            _git("checkout", "--quiet", "--detach", _commit(fresh, revision), cwd=fresh)
+            _set_params(fresh, values)
+        except ValueError:
+            shutil.rmtree(fresh)
+            raise
         _warn_of_changes(site.repository)
         _share_cache(fresh, site.cache)
         fresh.rename(path)
-    write_params(path / "params.yaml", values)
-    params = yaml.load(path / "params.yaml")
+    # It may be at work again, and is not to be swept.
+    (path / RECORDED).unlink(missing_ok=True)
+    params = _set_params(path, values)
     _remember(path, str(params["ingest"]["source"]))
     _link_shared(path, site.shared, params)
     # For the task that restores them where dvc is.
@@ -138,6 +144,21 @@ def _share_cache(clone: Path, cache: Path) -> None:
     _git(*config, "cache.dir", str(cache), cwd=clone)
     # Links, where the file system has them, so that a workspace costs no copy of the data; DVC keeps them read-only.
     _git(*config, "cache.type", "reflink,hardlink,copy", cwd=clone)
+
+
+def targets_of(path: Path) -> list[str]:
+    """What the run of this workspace exports and measures."""
+    return [str(target) for target in yaml.load(path / "params.yaml")["export"]["targets"]]
+
+
+def _set_params(path: Path, values: Mapping[str, object]) -> Mapping[str, Any]:
+    write_params(path / "params.yaml", values)
+    params: Mapping[str, Any] = yaml.load(path / "params.yaml")
+    target, targets = params["use_case"]["target"], targets_of(path)
+    if target not in targets:
+        # `gate` would say so, hours later.
+        raise ValueError(f"use_case.target is {target}, which is not among export.targets ({', '.join(targets)})")
+    return params
 
 
 def write_params(file: Path, values: Mapping[str, object]) -> None:

@@ -1,7 +1,9 @@
 """The DAGs as Airflow reads them, held against dvc.yaml, params.yaml and the stages."""
 
 import ast
+import os
 import re
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -75,10 +77,50 @@ def closure(after: Mapping[str, set[str]]) -> dict[str, set[str]]:
 def test_every_stage_is_one_dvc_command_with_its_manual(tasks: dict[str, dict[str, Any]]) -> None:
     for name, stage in STAGES.items():
         target = f"{name}@{{instance}}" if "matrix" in stage else name
-        assert tasks[name]["argv"] == ["dvc", "--wait-for-lock", "repro", "--single-item", target]
+        assert said_to_dvc(tasks[name]["argv"], target) == ["--wait-for-lock", "repro", "--single-item", target]
         assert tasks[name]["mapped"] == ("matrix" in stage)
         assert tasks[name]["doc"].startswith(stage["desc"])
         assert "Example" in tasks[name]["doc"]
+
+
+def said_to_dvc(argv: list[str], target: str) -> list[str]:
+    """The arguments that dvc gets of a task's command."""
+    if argv[0] == "dvc":
+        return argv[1:]
+    told = [target if word == "export@{instance}" else "echo" if word == "dvc" else word for word in argv]
+    return subprocess.run(told, check=True, capture_output=True, text=True).stdout.split()
+
+
+def test_champion_is_pulled_again_even_if_nothing_has_changed(tasks: dict[str, dict[str, Any]]) -> None:
+    argv = tasks["export"]["argv"]
+    assert "--force" in said_to_dvc(argv, "export@champion")
+    assert "--force" not in said_to_dvc(argv, "export@onnx")
+
+
+def test_run_whose_data_was_not_saved_or_recorded_is_red(tasks: dict[str, dict[str, Any]]) -> None:
+    assert {name for name, task in tasks.items() if task["reddens"]} == {"save", "record"}
+
+
+def git(folder: Path, *words: str) -> None:
+    subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.mark.slow
+def test_restore_mends_what_a_killed_stage_left(tasks: dict[str, dict[str, Any]], tmp_path: Path) -> None:
+    def dvc(*words: str) -> None:
+        subprocess.run([sys.executable, "-m", "dvc", *words], cwd=tmp_path, check=True, capture_output=True)
+
+    git(tmp_path, "init", "--quiet")
+    dvc("init", "--quiet")
+    (tmp_path / "dvc.yaml").write_text(
+        "stages: {ingest: {cmd: mkdir -p raw && touch raw/a, outs: [raw: {persist: true}]}}"
+    )
+    dvc("repro", "--quiet")
+    (tmp_path / ".git" / "sightline-persisted").write_text("raw\n")
+    (tmp_path / "raw" / "b").write_text("taken in, and then killed before DVC knew of it")
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    subprocess.run(tasks["restore"]["argv"], cwd=tmp_path, check=True, env=os.environ | {"PATH": path})
+    assert [file.name for file in (tmp_path / "raw").iterdir()] == ["a"]
 
 
 def test_only_the_target_of_a_matrix_reaches_a_shell_line_of_dvc_yaml() -> None:
@@ -174,7 +216,7 @@ def test_pods_on_a_shared_volume_work_in_the_workspace_of_the_run(tmp_path: Path
     for name, built in pods.items():
         assert built["pod"]["spec"]["containers"][0]["workingDir"].endswith(RUN), name
         assert built["pod"]["metadata"]["labels"]["sightline/network"] == ("no" if name in CLOSED else "yes"), name
-    assert pods["export"]["pod"]["spec"]["containers"][0]["command"][-1] == "export@onnx"
+    assert "export@onnx" in pods["export"]["pod"]["spec"]["containers"][0]["command"]
 
 
 CLOSED = {"parse", "check", "split", "evaluate", "gate", "report"}
@@ -192,13 +234,16 @@ def test_detached_pods_get_repository_remote_and_run_and_no_shared_volume(tmp_pa
         if name == "search":
             assert command == [*program, "share", "tune", *where, "--output=--tuned", "--worker=onnx"]
         else:
-            assert command == [*program, "run", target, *where, "--progress=/progress"]
+            always = ["--always=export@champion"] if name == "export" else []
+            assert command == [*program, "run", target, *where, "--progress=/progress", *always]
         claims = [volume["persistentVolumeClaim"] for volume in spec["volumes"] if "persistentVolumeClaim" in volume]
         assert claims == [{"claimName": "progress"}], name
         assert built["pod"]["metadata"]["labels"]["sightline/network"] == "yes", name
 
 
-def test_failed_pod_says_the_last_words_of_its_stage_and_is_tried_again_only_if_that_can_help(tmp_path: Path) -> None:
+def test_failed_command_says_its_last_words_and_is_tried_again_only_if_that_can_help(
+    tmp_path: Path,
+) -> None:
     words = "error: no labels: data/raw. Add some"
     assert probe("failures", tmp_path) == {
         "user's fault": ["AirflowFailException", words],
@@ -206,6 +251,7 @@ def test_failed_pod_says_the_last_words_of_its_stage_and_is_tried_again_only_if_
         "stage's fault": ["AirflowException", words],
         "out of memory": ["AirflowException", "Pod has failed"],
         "gone": ["AirflowException", "Pod has failed"],
+        "command without DVC, user's fault": ["AirflowFailException", words],
     }
 
 

@@ -72,6 +72,24 @@ def test_workspace_made_twice_keeps_its_progress(site: Settings) -> None:
     assert "epochs: 4 " in (path / "params.yaml").read_text()
 
 
+def test_values_that_nobody_set_are_those_of_the_revision(site: Settings) -> None:
+    repository = Path(site.repository)
+    workspace.write_params(repository / "params.yaml", {"train.epochs": 99, "export.targets": ["onnx"]})
+    commit(repository, "Train for long")
+    path = site.workspaces / "one"
+    workspace.make(path, "HEAD", {"seed": 3}, site)
+    text = (path / "params.yaml").read_text()
+    assert "epochs: 99 " in text
+    assert "seed: 3" in text
+    assert workspace.targets_of(path) == ["onnx"]
+
+
+def test_target_that_would_not_be_exported_is_refused_and_leaves_nothing(site: Settings) -> None:
+    with pytest.raises(ValueError, match=r"use_case\.target is torchscript, which is not among export\.targets"):
+        workspace.make(site.workspaces / "one", "HEAD", {"use_case.target": "torchscript"}, site)
+    assert list(site.workspaces.iterdir()) == []
+
+
 def test_labels_and_stores_beside_the_repository_are_linked(site: Settings) -> None:
     path = site.workspaces / "one"
     workspace.make(path, "HEAD", {"tracking.uri": "sqlite:///mlflow.db"}, site)
@@ -114,6 +132,13 @@ def test_names_of_runs_are_sound_and_differ() -> None:
         assert git(Path(), "check-ref-format", "--branch", f"runs/{name}")
         assert "/" not in name
         assert not name.startswith((".", "-"))
+
+
+def test_workspace_made_again_after_its_record_is_not_swept_while_it_works(site: Settings) -> None:
+    path = run_once(site, "one")
+    workspace.make(path, "HEAD", {"ingest.source": "samples"}, site)
+    assert workspace.sweep(site.workspaces, keep=0, days=0) == []
+    assert path.is_dir()
 
 
 def test_recorded_workspaces_are_swept_by_number_and_age_and_others_stay(site: Settings) -> None:

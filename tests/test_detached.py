@@ -74,6 +74,21 @@ def test_stage_that_has_not_changed_is_skipped_and_nothing_lands(trained: Site) 
 
 
 @pytest.mark.slow
+def test_stage_that_always_runs_is_not_skipped(trained: Site) -> None:
+    assert "Running stage 'train'" in trained.do("run train", "trained", "--always=train")
+    assert "didn't change, skipping" in trained.do("run train", "trained", "--always=export@champion")
+
+
+def test_values_left_as_shown_are_those_of_the_revision(site: Site) -> None:
+    site.start("shown", seed=3, train__epochs=5)
+    shown = json.dumps({"seed": 3, "train.epochs": 9})
+    again = site.command("start", "again", "--revision=runs/shown", f"--shown={shown}", "--value=seed=3")
+    subprocess.run([*again, "--value=train.epochs=9"], env=site.environment(), check=True)
+    params = yaml.safe_load(site.show("again", "params.yaml"))
+    assert (params["seed"], params["train"]["epochs"]) == (3, 5)
+
+
+@pytest.mark.slow
 def test_run_started_again_goes_on_with_what_has_landed(trained: Site) -> None:
     before = trained.commits("trained")
     trained.start("trained", train__lr0=0.03)

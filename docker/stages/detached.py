@@ -82,10 +82,14 @@ def start(
     text: Annotated[list[str], typer.Option(help="NAME=TEXT, by dotted name of params.yaml")] = [],  # noqa: B006
     value: Annotated[list[str], typer.Option(help="NAME=JSON, the same for all but texts")] = [],  # noqa: B006
     values: Annotated[str, typer.Option(help="JSON object of further values by dotted name")] = "{}",
+    shown: Annotated[str, typer.Option(help="JSON object of what a form shows: left so, it is the revision's")] = "{}",
 ) -> None:
     """Make the run's branch: the revision, the form's values, and what earlier runs remember of images and labels."""
     form = dict(given.split("=", 1) for given in text)
-    form |= {name: json.loads(given) for name, given in (pair.split("=", 1) for pair in value)} | json.loads(values)
+    form |= {name: json.loads(given) for name, given in (pair.split("=", 1) for pair in value)}
+    defaults = json.loads(shown)
+    form = {name: given for name, given in form.items() if name not in defaults or given != defaults[name]}
+    form |= json.loads(values)
     with _clone(repository, _named(run), branch=None) as clone:
         # Of the repository itself, so that a run starts alike wherever it is started.
         sys.path.insert(0, str(clone / "dags"))
@@ -100,14 +104,22 @@ def start(
 
 
 @app.command()
-def run(stage: str, repository: Repository, run: Run, remote: Remote = "", progress: Progress = "") -> None:
+def run(
+    stage: str,
+    *,
+    repository: Repository,
+    run: Run,
+    remote: Remote = "",
+    progress: Progress = "",
+    always: Annotated[str, typer.Option(help="the stage that runs even if nothing has changed")] = "",
+) -> None:
     """Run one stage and land what it made."""
     with _clone(repository, _named(run), f"runs/{run}") as clone:
         _keep_progress(clone, progress, run)
         with Repo(str(clone)) as project:
             declared = _declared(project, stage, remote)
             _get_what_it_reads(project, declared)
-            if not _reproduce(project, stage):
+            if not _reproduce(project, stage, force=stage == always):
                 return
             project.push(targets=[stage])
             landing = _landing(clone, declared)
@@ -221,11 +233,11 @@ def _overlap(first: PurePosixPath, second: PurePosixPath) -> bool:
     return first.is_relative_to(second) or second.is_relative_to(first)
 
 
-def _reproduce(project: Repo, stage: str) -> bool:
+def _reproduce(project: Repo, stage: str, *, force: bool) -> bool:
     """Run the stage if it has changed; whether it has. Ends with the stage's exit code if that is not 0."""
     try:
         # Its outputs are on the remote and needed by others, not here.
-        return bool(project.reproduce(stage, single_item=True, allow_missing=True))
+        return bool(project.reproduce(stage, single_item=True, allow_missing=True, force=force))
     except ReproductionError as error:
         ended = EXITED.search(str(error.__cause__))
         if not ended:
