@@ -46,6 +46,7 @@ bench: .venv/tests ## speed and memory as ratios, into reports/bench.json
 	python -m tests.bench
 
 tracking: .venv/stages ## the MLflow page on http://127.0.0.1:5000
+	flock mlflow.db.lock mlflow db upgrade sqlite:///mlflow.db
 	mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000
 
 lock: .venv/tests ## resolve pyproject.toml anew into the pinned requirements

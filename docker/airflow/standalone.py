@@ -249,8 +249,11 @@ def mlflow_command(port: int) -> list[str]:
     if not free(port):
         say(f"port {port} is taken: taking what listens there for MLflow's page")
         return []
-    store = ["--backend-store-uri", f"sqlite:///{CHECKOUT / 'mlflow.db'}"]
-    return [str(mlflow), "ui", *store, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    store = str(CHECKOUT / "mlflow.db")
+    page = ["--backend-store-uri", f"sqlite:///{store}", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    # It refuses a store of an older schema. Stages hold the same lock when they open the store.
+    upgraded = 'flock "$0.lock" "$1" db upgrade "sqlite:///$0" && exec "$@"'
+    return ["sh", "-c", upgraded, store, str(mlflow), "ui", *page]
 
 
 def serve(home: Path, port: int, mlflow_port: int) -> None:
