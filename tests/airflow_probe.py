@@ -108,6 +108,27 @@ def failures() -> dict[str, Any]:
     return {name: [type(error).__name__, str(error)] for name, error in raised.items()}
 
 
+def waiting() -> dict[str, Any]:
+    """How long a task may wait for a worker and run on it, in seconds, and how many may wait and run together."""
+    import jwt
+    from airflow.api_fastapi.auth.tokens import JWTGenerator
+    from airflow.executors.workloads.base import BaseWorkloadSchema
+    from airflow.jobs.job import Job
+    from airflow.jobs.scheduler_job_runner import SchedulerJobRunner
+    from airflow.providers.celery.executors.celery_executor import app
+
+    generator = JWTGenerator(secret_key="secret" * 12, audience="tests", valid_for=60)
+    token = BaseWorkloadSchema.generate_token("task", generator)
+    claims = jwt.decode(token, options={"verify_signature": False})
+    scheduler = SchedulerJobRunner(Job())
+    return {
+        "token": claims["exp"] - claims["iat"],
+        "queued": scheduler._task_queued_timeout,
+        "together": scheduler._parallelism,
+        "delivered": app.conf.broker_transport_options["visibility_timeout"],
+    }
+
+
 def manifests() -> dict[str, Any]:
     """What is wrong with each manifest of docker/kubernetes by the schema of Kubernetes, if anything."""
     import kubernetes_validate
@@ -128,6 +149,5 @@ def manifests() -> dict[str, Any]:
 
 if __name__ == "__main__":
     what, answer = sys.argv[1:]
-    Path(answer).write_text(
-        json.dumps({"dags": said_by_dags, "pods": pods, "failures": failures, "manifests": manifests}[what]())
-    )
+    probes = {"dags": said_by_dags, "pods": pods, "failures": failures, "manifests": manifests, "waiting": waiting}
+    Path(answer).write_text(json.dumps(probes[what]()))
