@@ -8,6 +8,7 @@ Example: python docker/airflow/prepare.py
 import json
 import logging
 import os
+import shutil
 import subprocess
 from configparser import ConfigParser
 from pathlib import Path
@@ -61,17 +62,24 @@ def make_repository(path: Path, origin: str) -> None:
 
     It is a checkout, as Airflow reads its DAGs and the form's defaults from it; a push to its branch updates both.
     """
+    # Within the folder, which is a mount of its own that nothing can be renamed to. Another one was killed there.
+    partial = path / ".partial"
+    shutil.rmtree(partial, ignore_errors=True)
     if (path / ".git").is_dir():
         return
-    _git("clone", "--quiet", "--", origin, str(path), cwd=path.parent)
-    _git("config", "receive.denyCurrentBranch", "updateInstead", cwd=path)
-    params = yaml.load(path / "params.yaml")
+    _git("clone", "--quiet", "--", origin, str(partial), cwd=path)
+    _git("config", "receive.denyCurrentBranch", "updateInstead", cwd=partial)
+    params = yaml.load(partial / "params.yaml")
     embedded = [name for name, value in EMBEDDED.items() if _value(params, name) == value]
     if embedded:
-        write_params(path / "params.yaml", {name: SERVED[name] for name in embedded})
-    set_remote(path / ".dvc" / "config")
-    if _git("status", "--porcelain", "--untracked-files=no", cwd=path):
-        _git(*AUTHOR, "commit", "--quiet", "--all", "--message", "Point the pipeline at this server", cwd=path)
+        write_params(partial / "params.yaml", {name: SERVED[name] for name in embedded})
+    set_remote(partial / ".dvc" / "config")
+    if _git("status", "--porcelain", "--untracked-files=no", cwd=partial):
+        _git(*AUTHOR, "commit", "--quiet", "--all", "--message", "Point the pipeline at this server", cwd=partial)
+    _git(f"--work-tree={path}", "reset", "--quiet", "--hard", cwd=partial)
+    # Last: the folder is a repository now, and a whole one.
+    (partial / ".git").rename(path / ".git")
+    shutil.rmtree(partial)
     log.info("cloned %s, now at %s", origin, _git("rev-parse", "HEAD", cwd=path))
 
 
