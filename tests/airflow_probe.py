@@ -129,6 +129,33 @@ def waiting() -> dict[str, Any]:
     }
 
 
+def reports() -> dict[str, Any]:
+    """Status and text of the page of a run's report, asked for as a run of either DAG by who may see it."""
+    sys.path.insert(0, str(REPOSITORY / "docker" / "airflow" / "plugins"))
+    from fastapi.testclient import TestClient
+    from run_pages import app
+
+    for route in app.routes:
+        for rights in getattr(route, "dependencies", []):
+            app.dependency_overrides[rights.dependency] = lambda: None
+    client = TestClient(app)
+    answers = {dag_id: client.get(f"/{dag_id}/first/report") for dag_id in ("training", "labels")}
+    return {dag_id: [answer.status_code, answer.text] for dag_id, answer in answers.items()}
+
+
+def watched() -> dict[str, Any]:
+    """What DAG labels does about its source: the text of the skip, or the update of the asset."""
+    import labels
+    from airflow.sdk.exceptions import AirflowSkipException
+
+    update = SimpleNamespace(extra={})
+    try:
+        labels.watch.function({labels.LABELS: []}, {labels.LABELS: update})
+    except AirflowSkipException as skipped:
+        return {"skipped": str(skipped)}
+    return {"files": update.extra["files"]}
+
+
 def manifests() -> dict[str, Any]:
     """What is wrong with each manifest of docker/kubernetes by the schema of Kubernetes, if anything."""
     import kubernetes_validate
@@ -149,5 +176,13 @@ def manifests() -> dict[str, Any]:
 
 if __name__ == "__main__":
     what, answer = sys.argv[1:]
-    probes = {"dags": said_by_dags, "pods": pods, "failures": failures, "manifests": manifests, "waiting": waiting}
+    probes = {
+        "dags": said_by_dags,
+        "pods": pods,
+        "failures": failures,
+        "manifests": manifests,
+        "waiting": waiting,
+        "reports": reports,
+        "watched": watched,
+    }
     Path(answer).write_text(json.dumps(probes[what]()))

@@ -24,6 +24,8 @@ from sqlalchemy.orm import Session, object_session
 log = logging.getLogger(__name__)
 app = FastAPI(title="Sightline", openapi_url=None)
 
+# The DAG whose runs have reports and notes.
+REPORTING = "training"
 # The column holds no more.
 LONGEST_NOTE = 1000
 MISSING = """<!doctype html>
@@ -36,11 +38,14 @@ MISSING = """<!doctype html>
 
 
 @app.get("/{dag_id}/{dag_run_id}/report", dependencies=[Depends(requires_access_dag("GET", DagAccessEntity.RUN))])
-def report(dag_id: str, dag_run_id: str) -> Response:  # noqa: ARG001  # what access is asked for
+def report(dag_id: str, dag_run_id: str) -> Response:
     """The report of a run, for whoever may see the run."""
     from settings import read_settings
     from workspace import run_name
 
+    # Workspaces are named after runs alone: rights on another DAG must not open a report of this one.
+    if dag_id != REPORTING:
+        raise HTTPException(404, f"runs of {dag_id} have no report, those of {REPORTING} do")
     page = read_settings().workspaces / run_name(dag_run_id) / "reports" / "report.html"
     if not page.is_file():
         return HTMLResponse(MISSING.replace("BRANCH", f"runs/{run_name(dag_run_id)}"), status_code=404)
@@ -73,7 +78,7 @@ class RunNotes:
 
 
 def _note(dag_run: DagRun) -> None:
-    if dag_run.dag_id != "training":
+    if dag_run.dag_id != REPORTING:
         return
     try:
         dag_run.note = note(dag_run)
