@@ -45,7 +45,9 @@ def watch(inlet_events: Any, outlet_events: Any) -> str:
     events = inlet_events[LABELS]
     if len(events) and events[-1].extra.get("listing") == digest:
         raise AirflowSkipException(f"{source} is as it was: {len(listed)} files")
-    if max(changed for _, _, changed in listed) > (datetime.now(UTC) - SETTLED).isoformat():
+    now = datetime.now(UTC)
+    # A time that lies further ahead is a wrong one, and says nothing: waiting for it could take years.
+    if any(abs(now - datetime.fromisoformat(changed)) < SETTLED for _, _, changed in listed):
         raise AirflowSkipException(
             f"{source} has changed within the last {SETTLED.seconds} s and may still be changing"
         )
