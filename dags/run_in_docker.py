@@ -118,7 +118,8 @@ def container_of(
     settings: Settings, *, cpus: float, memory_gb: float, gpus: int, network: bool, writes_shared: bool
 ) -> dict[str, Any]:
     """What ContainerStage has to know of the site and of what the stage needs."""
-    # Of the workspaces only the run's own: two runs cannot touch each other.
+    # Of the workspaces only the run's own: two runs cannot touch each other. No hard link leads from mount to mount, so
+    # DVC copies from the cache into the workspace, unless the file system has reflinks.
     own = f"{settings.workspaces}/{{{{ run_name(run_id) }}}}"
     folders = {str(settings.shared): not writes_shared, str(settings.cache): False, own: False}
     # With the embedded server, Airflow's keys and other runs lie below what is shared.

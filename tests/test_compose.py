@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,6 +46,23 @@ def complete() -> dict[str, str]:
     """Settings of a site with all secrets made."""
     need_engine()
     return fill_in((DOCKER / ".env.example").read_text(), {"SIGHTLINE_ORIGIN": ""})
+
+
+def test_settings_of_a_site_reach_the_dags() -> None:
+    sys.path.append(str(REPOSITORY / "dags"))
+    from settings import read_settings  # noqa: PLC0415  # the folder is no package
+
+    example = (DOCKER / ".env.example").read_text()
+    site = fill_in(example, {"SIGHTLINE_KEEP_WORKSPACES": "3", "SIGHTLINE_KEEP_DAYS": "5", "SIGHTLINE_GPUS": "1"})
+    service = yaml.safe_load((DOCKER / "airflow" / "service.yaml").read_text())["services"]["airflow"]
+    settings = read_settings({name: filled(value, site) for name, value in service["environment"].items()})
+    assert (settings.keep_workspaces, settings.keep_days, settings.gpus) == (3, 5, True)
+    assert settings.workspaces == Path("/srv/sightline/workspaces")
+
+
+def filled(value: str, site: dict[str, str]) -> str:
+    """What compose makes of a value."""
+    return re.sub(r"\$\{(\w+)(?::-(.*?))?(?::\?.*?)?\}", lambda name: site.get(name[1]) or name[2] or "", value)
 
 
 def test_server_refuses_to_start_without_its_secrets(complete: dict[str, str], tmp_path: Path) -> None:
