@@ -36,7 +36,7 @@ from tasks.contracts.errors import PipelineError, first_of
 from tasks.contracts.manifest import MANIFEST, Export, Manifest
 from tasks.contracts.params import read_params
 from tasks.contracts.record import read_record, write_record
-from tasks.contracts.stage import run, whole_output
+from tasks.contracts.stage import remove, run, whole_output
 from tasks.contracts.work import content_sha256
 
 log = logging.getLogger(__name__)
@@ -172,7 +172,7 @@ def main(
 def _read_manifest(raw: Path) -> Manifest:
     """The manifest of what `raw` really holds; an export whose folder was removed by hand is held no more."""
     for leftover in raw.glob(".*.partial-*"):
-        shutil.rmtree(leftover)
+        remove(leftover)
     if not (raw / MANIFEST).is_file():
         return Manifest(exports=[])
     manifest = read_record(raw / MANIFEST, Manifest)

@@ -99,6 +99,14 @@ def test_folder_output_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+@pytest.mark.parametrize("name", ["out", "**", "job [1]", "what?"])
+def test_leftovers_of_a_killed_try_are_removed_whatever_the_name(name: str, tmp_path: Path) -> None:
+    (tmp_path / f".{name}.partial-1a2b3c4d").mkdir()
+    (tmp_path / f".{name}.partial-5e6f7a8b").write_text("half")
+    write_folder(tmp_path / name, "new")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 def test_failure_while_writing_keeps_the_old_output(tmp_path: Path) -> None:
     out = tmp_path / "out"
     write_folder(out, "old")

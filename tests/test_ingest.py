@@ -203,9 +203,10 @@ def test_folder_removed_by_hand_is_held_no_more_and_taken_again(tmp_path: Path) 
     assert tree(tmp_path / "raw" / "a") == {"annotations.xml": XML}
 
 
-def test_leftover_of_a_killed_run_is_removed_even_if_its_export_is_gone(tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_run_are_removed_even_if_their_export_is_gone(tmp_path: Path) -> None:
     write_zip(tmp_path / "source" / "a.zip", {"annotations.xml": XML})
-    write_files(tmp_path / "raw" / ".gone.partial-1a2b3c4d", {"1.jpg": b"1"})
+    leftovers = {".gone.partial-1a2b3c4d/1.jpg": b"1", ".manifest.json.partial-1a2b3c4d": b"{"}
+    write_files(tmp_path / "raw", leftovers)
     subprocess.run(command(tmp_path), check=True, capture_output=True)
     assert set(tree(tmp_path / "raw")) == {"manifest.json", "a/annotations.xml"}
 

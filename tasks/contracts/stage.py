@@ -1,6 +1,7 @@
 """The edge of a stage: its command line, its messages, and outputs that appear whole or not at all."""
 
 import gc
+import glob
 import logging
 import shutil
 import signal
@@ -52,14 +53,14 @@ def whole_output(path: Path) -> Iterator[Path]:
     What stood at `path` stays until then. A killed stage leaves at most a hidden leftover, which the next try removes.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in path.parent.glob(f".{path.name}.partial-*"):
-        _remove(leftover)
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.partial-*"):
+        remove(leftover)
     partial = path.parent / f".{path.name}.partial-{uuid.uuid4().hex[:8]}"
     try:
         yield partial
         _replace(partial, path)
     finally:
-        _remove(partial)
+        remove(partial)
 
 
 def _replace(partial: Path, path: Path) -> None:
@@ -68,13 +69,14 @@ def _replace(partial: Path, path: Path) -> None:
         return
     # A folder cannot be replaced in one step: the old one steps aside and goes last.
     old = path.parent / f".{path.name}.partial-old"
-    _remove(old)
+    remove(old)
     path.replace(old)
     partial.replace(path)
-    _remove(old)
+    remove(old)
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Remove a file, a link or a folder with all that is below it, whichever is there."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
