@@ -115,22 +115,22 @@ def test_all_faults_of_an_archive_are_told_at_once(tmp_path: Path) -> None:
     assert "max_files" in faults
 
 
-def test_encrypted_entry_is_refused(tmp_path: Path) -> None:
-    archive = zip_of(tmp_path / "a.zip", {"secret.jpg": b"1"})
-    data = bytearray(archive.read_bytes())
-    flags = data.index(b"PK\x01\x02") + 8  # general purpose bits in the directory's record
-    data[flags] |= 1
-    archive.write_bytes(data)
-    assert "'secret.jpg' is encrypted" in faults_of(archive, tmp_path / "out")
-
-
-def test_unknown_compression_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("offset", "value", "said"),
+    [
+        pytest.param(6, 99, "version 9.9", id="version"),
+        pytest.param(8, 0x1, "'a.jpg' is encrypted", id="encrypted"),
+        pytest.param(8, 0x20, "'a.jpg' is packed in a way that is not supported (compressed patched", id="patched"),
+        pytest.param(8, 0x40, "'a.jpg' is packed in a way that is not supported (strong", id="strongly encrypted"),
+        pytest.param(10, 9, "'a.jpg' is compressed by method 9", id="deflate64"),
+    ],
+)
+def test_kind_of_zip_that_is_not_read_is_named(offset: int, value: int, said: str, tmp_path: Path) -> None:
     archive = zip_of(tmp_path / "a.zip", {"a.jpg": b"1"})
     data = bytearray(archive.read_bytes())
-    method = data.index(b"PK\x01\x02") + 10
-    data[method : method + 2] = struct.pack("<H", 9)  # deflate64
+    struct.pack_into("<H", data, data.index(b"PK\x01\x02") + offset, value)  # in the directory's record
     archive.write_bytes(data)
-    assert "'a.jpg' is compressed by method 9" in faults_of(archive, tmp_path / "out")
+    assert said in faults_of(archive, tmp_path / "out")
 
 
 def test_every_damaged_entry_is_named(tmp_path: Path) -> None:

@@ -70,6 +70,8 @@ def unpack(archive: Path, folder: Path, limits: Limits) -> tuple[int, int]:
             faults = faults or list(_write(opened, files, folder))
     except (zipfile.BadZipFile, UnicodeDecodeError) as error:
         faults = [f"is not a sound zip ({error})"]
+    except NotImplementedError as error:
+        faults = [f"is a zip of a kind that is not supported ({error})"]
     if faults:
         raise ArchiveError(faults)
     return len(files), size_bytes
@@ -139,3 +141,5 @@ def _write(opened: zipfile.ZipFile, files: list[tuple[str, zipfile.ZipInfo]], fo
                         bar.update(len(chunk))
             except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError) as error:
                 yield f"{name!r} is damaged ({error})"
+            except NotImplementedError as error:
+                yield f"{name!r} is packed in a way that is not supported ({error})"
