@@ -93,6 +93,14 @@ def test_same_name_twice_is_refused(tmp_path: Path) -> None:
     assert "one file" in faults_of(tmp_path / "a.zip", tmp_path / "out")
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_folder_may_be_listed_twice(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in ("images/", "images/a.jpg", "images/"):
+            archive.writestr(name, b"1" if name.endswith("jpg") else b"")
+    assert unpack(tmp_path / "a.zip", tmp_path / "out", LIMITS) == (1, 1)
+
+
 @pytest.mark.parametrize(
     ("limits", "said"),
     [
@@ -183,7 +191,6 @@ def test_zip64_archive_is_read(tmp_path: Path) -> None:
 
 
 def test_litter_of_file_managers_is_left_behind(tmp_path: Path) -> None:
-    archive = zip_of(
-        tmp_path / "a.zip", {"a.jpg": b"1", "__MACOSX/._a.jpg": b"2", ".DS_Store": b"3", "x/Thumbs.db": b"4"}
-    )
+    litter = ("__MACOSX/._a.jpg", ".DS_Store", "x/Thumbs.db", "x/._annotations.xml")
+    archive = zip_of(tmp_path / "a.zip", dict.fromkeys(["a.jpg", *litter], b"1"))
     assert unpack(archive, tmp_path / "out", LIMITS) == (1, 1)

@@ -89,7 +89,8 @@ def _name(entry: zipfile.ZipInfo) -> str:
 
 
 def _is_litter(name: str) -> bool:
-    return any(part in LITTER for part in name.split("/"))
+    # `._name` is what macOS keeps beside `name`.
+    return any(part in LITTER or part.startswith("._") for part in name.split("/"))
 
 
 def _entry_fault(entry: zipfile.ZipInfo) -> str | None:
@@ -106,7 +107,7 @@ def name_faults(names: list[str]) -> list[str]:
     """Paths that leave their folder, that no file system takes, or that fall together; a folder's path ends in /."""
     faults = [f"{name!r} {fault}" for name in names if (fault := _name_fault(name))]
     seen: dict[str, str] = {}
-    for name in names:
+    for name in (name for name in names if not name.endswith("/")):
         # The same file, where a file system ignores case or composes accents.
         key = unicodedata.normalize("NFC", name).casefold()
         if key in seen:
