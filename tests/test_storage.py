@@ -117,6 +117,22 @@ def test_key_that_would_leave_its_folder_is_refused(key: str, s3: S3Client, tmp_
     assert not list((tmp_path).rglob("evil*"))
 
 
+@pytest.mark.parametrize(
+    ("source", "key"),
+    [
+        pytest.param("s3://labels", "/a.zip", id="slash first"),
+        pytest.param("s3://labels/team", "team//a.zip", id="two slashes behind the prefix"),
+        pytest.param("s3://labels/team", "team/b//a.zip", id="two slashes"),
+        pytest.param("s3://labels", ".", id="folder itself"),
+    ],
+)
+def test_key_that_is_no_path_is_named(source: str, key: str, s3: S3Client, tmp_path: Path) -> None:
+    put(s3, key, zipped(tmp_path / "a.zip", {"annotations.xml": XML}))
+    with pytest.raises(PipelineError) as raised:
+        take(source, tmp_path / "raw")
+    assert str(raised.value).startswith(f"keys in the bucket are no paths:\n  - s3://labels/{key}\nRename or remove")
+
+
 def test_broken_download_goes_on_where_it_stopped(s3: S3Client, tmp_path: Path) -> None:
     data = os.urandom(3_000_000)
     found = put(s3, "big.zip", data)

@@ -155,16 +155,20 @@ def _in_storage(source: str, endpoint_url: str | None, limits: Limits, work: Pat
     if any(found.key == bucket.prefix for found in listed):
         below = bucket.prefix.rpartition("/")[0]
         below = f"{below}/" if below else ""
-    objects = {PurePosixPath(found.key.removeprefix(below)): found for found in listed}
-    odd = [found.key for path, found in objects.items() if f"{below}{path}" != found.key or ".." in path.parts]
-    if odd or len(objects) < len(listed):
-        raise PipelineError(
-            "keys in the bucket are no paths", f"{source}: {', '.join(odd[:5])}", "Rename these objects"
-        )
-    parts = divide(objects, PurePosixPath(bucket.prefix or bucket.name).stem)
+    objects = {found.key.removeprefix(below): found for found in listed}
+    odd = [bucket.url_of(found.key) for key, found in objects.items() if not _is_path(key)]
+    if odd:
+        raise PipelineError("keys in the bucket are no paths", f"\n{first_of(odd)}", "Rename or remove these objects")
+    parts = divide(map(PurePosixPath, objects), PurePosixPath(bucket.prefix or bucket.name).stem)
     return [
-        _stored(part, {path: objects[path] for path in part.paths}, bucket, limits, work / "ingest") for part in parts
+        _stored(part, {path: objects[str(path)] for path in part.paths}, bucket, limits, work / "ingest")
+        for part in parts
     ]
+
+
+def _is_path(key: str) -> bool:
+    """Whether a key names a file below its folder, and is the only one to name it."""
+    return str(PurePosixPath(key)) == key and not key.startswith("/") and not {".", ".."} & set(key.split("/"))
 
 
 def _stored(
