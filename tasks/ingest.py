@@ -32,6 +32,7 @@ from tqdm import tqdm
 
 from tasks.clients.archives import ArchiveError, Limits, name_faults, unpack
 from tasks.clients.label_sources import Files, Found, exports_in
+from tasks.clients.object_storage import ObjectError
 from tasks.contracts.errors import PipelineError, first_of
 from tasks.contracts.manifest import MANIFEST, Export, Manifest
 from tasks.contracts.params import read_params
@@ -52,7 +53,7 @@ class IngestParams(Limits):
 def ingest(found: Iterable[Found], held: Manifest, raw: Path, limits: Limits, now: Callable[[], str]) -> Manifest:
     """Take what is new into `raw`, export by export; each is noted in the manifest as soon as it is whole.
 
-    Raises PipelineError with the faults of all exports, after the sound ones are taken.
+    Raises PipelineError with the faults of all exports, after the sound ones are taken; at once if storage is gone.
     """
     faults = []
     for export in found:
@@ -60,6 +61,8 @@ def ingest(found: Iterable[Found], held: Manifest, raw: Path, limits: Limits, no
             held = _take(export, held, raw, limits, now())
         except ArchiveError as error:
             faults += [f"{export.source}: {fault}" for fault in error.faults]
+        except ObjectError as error:
+            faults.append(f"{error.what}: {error.where}")
         except OSError as error:
             faults.append(f"{export.source}: {error}")
     if faults:

@@ -173,6 +173,26 @@ def test_limits_are_held_before_anything_is_downloaded(s3: S3Client, tmp_path: P
     assert not (tmp_path / "work").exists()
 
 
+def test_object_that_cannot_be_read_is_told_and_sound_exports_are_taken(s3: S3Client, tmp_path: Path) -> None:
+    s3.put_object(Bucket="labels", Key="a.zip", Body=b"far away", StorageClass="GLACIER")
+    put(s3, "b.zip", zipped(tmp_path / "b.zip", {"annotations.xml": XML}))
+    with pytest.raises(PipelineError, match=r"faults in the source(.|\n)*labels/a\.zip.*InvalidObjectState"):
+        take("s3://labels", tmp_path / "raw")
+    assert (tmp_path / "raw" / "b" / "annotations.xml").read_bytes() == XML
+
+
+@pytest.mark.slow
+def test_storage_that_is_gone_breaks_ingest_off(s3: S3Client, tmp_path: Path) -> None:
+    for key in ("a.zip", "b.zip"):
+        put(s3, key, XML)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    found = exports_in("s3://labels", "http://{}:{}".format(*server.get_host_and_port()), LIMITS, tmp_path / "work")
+    server.stop()
+    with pytest.raises(PipelineError, match=r"storage failed: s3://labels/a\.zip.*Check bucket, credentials and"):
+        ingest(found, Manifest(exports=[]), tmp_path / "raw", LIMITS, lambda: "2026-01-01")
+
+
 @pytest.mark.parametrize("url", ["s3://no-such-bucket/labels", "s3://labels/nothing-here"])
 def test_missing_bucket_or_prefix_is_told_with_its_name(url: str, s3: S3Client, tmp_path: Path) -> None:
     with pytest.raises(PipelineError, match=url):

@@ -32,6 +32,10 @@ class StoredObject:
     etag: str  # changes with the content
 
 
+class ObjectError(PipelineError):
+    """One object cannot be had; others may well be."""
+
+
 class Bucket:
     """A bucket's objects below a prefix, written `s3://bucket/prefix`.
 
@@ -76,7 +80,8 @@ class Bucket:
     def download(self, found: StoredObject, to: Path, progress: Callable[[int], object]) -> None:
         """Bring an object to the file `to`, going on from `<to>.part` if a download of it broke off.
 
-        `progress` is told of bytes held, those of an earlier try included.
+        `progress` is told of bytes held, those of an earlier try included. Raises ObjectError if it is this object that
+        cannot be had.
         """
         if to.is_file():
             progress(found.size_bytes)
@@ -84,7 +89,7 @@ class Bucket:
         to.parent.mkdir(parents=True, exist_ok=True)
         part = to.with_name(f"{to.name}.part")
         where = self.url_of(found.key)
-        with self._reported(where), part.open("ab") as file:
+        with self._reported(where, ObjectError), part.open("ab") as file:
             start = file.tell()
             progress(start)
             if start < found.size_bytes:
@@ -98,9 +103,7 @@ class Bucket:
         # Joined bytes have to match the ETag, unbroken ones only the size: under some encryptions an ETag is no MD5.
         if part.stat().st_size != found.size_bytes or (start and not _matches_etag(part, found.etag)):
             part.unlink()
-            raise PipelineError(
-                "downloaded bytes are not those of the object", where, "Run again to download it afresh"
-            )
+            raise ObjectError("downloaded bytes are not those of the object", where, "Run again to download it afresh")
         part.replace(to)
 
     def upload_folder(self, folder: Path, key: str) -> str:
@@ -112,11 +115,13 @@ class Bucket:
         return self.url_of(below)
 
     @contextmanager
-    def _reported(self, where: str) -> Iterator[None]:
+    def _reported(self, where: str, refused: type[PipelineError] = PipelineError) -> Iterator[None]:
+        """Tell of faults: as `refused` where the server answers, but not with what was asked for."""
         try:
             yield
         except (ClientError, BotoCoreError, HTTPClientError, HTTPError, S3UploadFailedError) as error:
-            raise PipelineError(
+            kind = refused if isinstance(error, ClientError) else PipelineError
+            raise kind(
                 "object storage failed",
                 f"{where}: {error}",
                 "Check bucket, credentials and endpoint URL, then run again: it goes on where it stopped",
