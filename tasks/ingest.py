@@ -159,7 +159,7 @@ def main(
     found = exports_in(settings.source, settings.endpoint_url, settings, work)
     files, size_bytes = sum(export.files for export in found), sum(export.size_bytes for export in found)
     log.info("ingesting %s: %d exports, %s files, %.1f MB", settings.source, len(found), f"{files:,}", size_bytes / 1e6)
-    held = _read_manifest(raw)
+    held = _manifest_of_held(raw)
     after = ingest(found, held, raw, settings, lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
     taken = [export for export in after.exports if export not in held.exports]
     log.info(
@@ -172,17 +172,18 @@ def main(
     )
 
 
-def _read_manifest(raw: Path) -> Manifest:
-    """The manifest of what `raw` really holds; an export whose folder was removed by hand is held no more."""
+def _manifest_of_held(raw: Path) -> Manifest:
+    """The manifest, without exports whose folders were removed by hand: written so, as parse reads it too."""
     for leftover in raw.glob(".*.partial-*"):
         remove(leftover)
     if not (raw / MANIFEST).is_file():
         return Manifest(exports=[])
     manifest = read_record(raw / MANIFEST, Manifest)
     gone = [export.folder for export in manifest.exports if not (raw / export.folder).is_dir()]
-    if gone:
-        log.warning("no longer held, as the folders are gone: %s", ", ".join(gone))
-    return Manifest(exports=[export for export in manifest.exports if export.folder not in gone])
+    if not gone:
+        return manifest
+    log.warning("no longer held, as the folders are gone: %s", ", ".join(gone))
+    return _noted(Manifest(exports=[export for export in manifest.exports if export.folder not in gone]), raw)
 
 
 if __name__ == "__main__":

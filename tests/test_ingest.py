@@ -203,6 +203,16 @@ def test_folder_removed_by_hand_is_held_no_more_and_taken_again(tmp_path: Path) 
     assert tree(tmp_path / "raw" / "a") == {"annotations.xml": XML}
 
 
+def test_export_removed_by_hand_on_both_sides_leaves_the_manifest(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_zip(tmp_path / "source" / f"{name}.zip", {"annotations.xml": XML + name.encode()})
+    subprocess.run(command(tmp_path), check=True, capture_output=True)
+    shutil.rmtree(tmp_path / "raw" / "a")
+    (tmp_path / "source" / "a.zip").unlink()
+    subprocess.run(command(tmp_path), check=True, capture_output=True)
+    assert [export.name for export in read_record(tmp_path / "raw" / "manifest.json", Manifest).exports] == ["b"]
+
+
 def test_leftovers_of_a_killed_run_are_removed_even_if_their_export_is_gone(tmp_path: Path) -> None:
     write_zip(tmp_path / "source" / "a.zip", {"annotations.xml": XML})
     leftovers = {".gone.partial-1a2b3c4d/1.jpg": b"1", ".manifest.json.partial-1a2b3c4d": b"{"}
