@@ -73,18 +73,14 @@ def ingest(found: Iterable[Found], held: Manifest, raw: Path, limits: Limits, no
 
 
 def _take(export: Found, held: Manifest, raw: Path, limits: Limits, now: str) -> Manifest:
-    known = export.revision and _held(held, export.name, lambda entry: entry.revision == export.revision)
+    known = _first(held, lambda entry: export.revision in entry.revisions)
     if known:
-        return _stand_above(known, held, raw, now)
+        return _held_already(known, export, held, raw, now)
     with export.fetch() as files:
         sha256 = _sha256(files, export.is_zip)
-        known = _held(held, export.name, lambda entry: entry.sha256 == sha256)
+        known = _first(held, lambda entry: entry.sha256 == sha256)
         if known:
-            return _stand_above(known, held, raw, now)
-        twin = next((entry for entry in held.exports if entry.sha256 == sha256), None)
-        if twin:
-            log.info("%s has the content of %s, which is held", export.source, twin.name)
-            return held
+            return _held_already(known, export, held, raw, now)
         folder = _folder(export.name, sha256, held)
         with whole_output(raw / folder) as partial_folder:
             if export.is_zip:
@@ -104,17 +100,23 @@ def _take(export: Found, held: Manifest, raw: Path, limits: Limits, now: str) ->
     return _noted(Manifest(exports=[*held.exports, entry]), raw)
 
 
-def _held(held: Manifest, name: str, matches: Callable[[Export], bool]) -> Export | None:
-    return next((entry for entry in held.exports if entry.name == name and matches(entry)), None)
+def _first(held: Manifest, matches: Callable[[Export], bool]) -> Export | None:
+    return next((entry for entry in held.exports if matches(entry)), None)
 
 
-def _stand_above(entry: Export, held: Manifest, raw: Path, now: str) -> Manifest:
-    """Nothing to do if `entry` is its name's latest version; one that came back becomes the latest again."""
-    if entry == [other for other in held.exports if other.name == entry.name][-1]:
-        return held
-    log.info("%s is back at an earlier version, held in %s", entry.name, entry.folder)
-    others = [other for other in held.exports if other != entry]
-    return _noted(Manifest(exports=[*others, entry.model_copy(update={"taken": now})]), raw)
+def _held_already(entry: Export, export: Found, held: Manifest, raw: Path, now: str) -> Manifest:
+    """Note by which revision storage has it, and set an earlier version that came back above the later ones."""
+    exports = list(held.exports)
+    place = exports.index(entry)
+    if export.revision and export.revision not in entry.revisions:
+        revisions = [*entry.other_revisions, export.revision]
+        exports[place] = entry.model_copy(update={"other_revisions": revisions})
+    if entry.name != export.name:
+        log.info("%s has the content of %s, which is held", export.source, entry.name)
+    elif any(later.name == entry.name for later in exports[place + 1 :]):
+        log.info("%s is back at an earlier version, held in %s", entry.name, entry.folder)
+        exports.append(exports.pop(place).model_copy(update={"taken": now}))
+    return held if exports == held.exports else _noted(Manifest(exports=exports), raw)
 
 
 def _noted(manifest: Manifest, raw: Path) -> Manifest:
@@ -161,7 +163,8 @@ def main(
     log.info("ingesting %s: %d exports, %s files, %.1f MB", settings.source, len(found), f"{files:,}", size_bytes / 1e6)
     held = _manifest_of_held(raw)
     after = ingest(found, held, raw, settings, lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
-    taken = [export for export in after.exports if export not in held.exports]
+    held_folders = {export.folder for export in held.exports}
+    taken = [export for export in after.exports if export.folder not in held_folders]
     log.info(
         "ingested %d new exports (%s files, %.1f MB), %d held, in %.1f s",
         len(taken),

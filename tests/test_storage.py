@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import boto3
@@ -99,6 +99,31 @@ def test_export_that_is_held_is_not_even_downloaded_again(s3: S3Client, tmp_path
     held = ingest([found], Manifest(exports=[]), tmp_path / "raw", LIMITS, lambda: "2026-01-01")
     s3.delete_object(Bucket="labels", Key="a.zip")  # a download would fail now
     assert ingest([found], held, tmp_path / "raw", LIMITS, lambda: "2026-02-01") == held
+
+
+def upload_in_parts(s3: S3Client, key: str, data: bytes) -> None:
+    upload = s3.create_multipart_upload(Bucket="labels", Key=key)["UploadId"]
+    etag = s3.upload_part(Bucket="labels", Key=key, UploadId=upload, PartNumber=1, Body=data)["ETag"]
+    parts = {"Parts": [{"PartNumber": 1, "ETag": etag}]}
+    s3.complete_multipart_upload(Bucket="labels", Key=key, UploadId=upload, MultipartUpload=parts)
+
+
+@pytest.mark.parametrize("again", [put, upload_in_parts])
+@pytest.mark.parametrize("key", ["a.zip", "copy.zip"])
+def test_bytes_that_are_held_are_downloaded_once_more_at_most(
+    key: str, again: Callable[[S3Client, str, bytes], object], s3: S3Client, tmp_path: Path
+) -> None:
+    data = zipped(tmp_path / "a.zip", {"annotations.xml": XML})
+    put(s3, "a.zip", data)
+    first = take("s3://labels", tmp_path / "raw")
+    again(s3, key, data)
+    found = exports_in("s3://labels", None, LIMITS, tmp_path / "work")
+    held = ingest(found, first, tmp_path / "raw", LIMITS, lambda: "2026-02-01")
+    assert [export.folder for export in held.exports] == ["a"]
+    assert held == read_record(tmp_path / "raw" / "manifest.json", Manifest)
+    for listed in {"a.zip", key}:
+        s3.delete_object(Bucket="labels", Key=listed)  # a download would fail now
+    assert ingest(found, held, tmp_path / "raw", LIMITS, lambda: "2026-03-01") == held
 
 
 def test_new_content_of_an_object_is_a_new_version(s3: S3Client, tmp_path: Path) -> None:

@@ -15,7 +15,13 @@ class Export(Record):
     bytes: int  # of the unpacked files together
     files: int
     revision: str | None = None  # how object storage names this content, known without a download
+    other_revisions: list[str] = []  # under which storage brought the same bytes since: copied, or uploaded again
     taken: str  # UTC, ISO 8601; a later export of the same name stands above an earlier one
+
+    @property
+    def revisions(self) -> list[str]:
+        """All by which storage is known to hold these bytes."""
+        return [revision for revision in (self.revision, *self.other_revisions) if revision]
 
 
 class Manifest(Record):
