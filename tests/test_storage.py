@@ -169,6 +169,18 @@ def test_broken_download_goes_on_where_it_stopped(s3: S3Client, tmp_path: Path) 
     assert sum(told) == len(data)
 
 
+def test_download_that_broke_off_is_kept_until_its_object_changes(s3: S3Client, tmp_path: Path) -> None:
+    s3.put_object(Bucket="labels", Key="a.zip", Body=b"far away", StorageClass="GLACIER")
+    with pytest.raises(PipelineError, match="InvalidObjectState"):
+        take("s3://labels", tmp_path / "raw")
+    (part,) = (tmp_path / "work").rglob("*.part")
+    exports_in("s3://labels", None, LIMITS, tmp_path / "work")
+    assert part.is_file()
+    put(s3, "a.zip", zipped(tmp_path / "a.zip", {"annotations.xml": XML}))
+    exports_in("s3://labels", None, LIMITS, tmp_path / "work")
+    assert list((tmp_path / "work" / "ingest").iterdir()) == []
+
+
 def test_joined_download_that_does_not_match_is_thrown_away_and_works_the_next_time(
     s3: S3Client, tmp_path: Path
 ) -> None:

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from tasks.clients.archives import LITTER, ArchiveError, Limits
 from tasks.clients.object_storage import Bucket, StoredObject
 from tasks.contracts.errors import PipelineError, first_of
+from tasks.contracts.stage import remove
 
 log = logging.getLogger(__name__)
 
@@ -159,11 +160,16 @@ def _in_storage(source: str, endpoint_url: str | None, limits: Limits, work: Pat
     odd = [bucket.url_of(found.key) for key, found in objects.items() if not _is_path(key)]
     if odd:
         raise PipelineError("keys in the bucket are no paths", f"\n{first_of(odd)}", "Rename or remove these objects")
-    parts = divide(map(PurePosixPath, objects), PurePosixPath(bucket.prefix or bucket.name).stem)
-    return [
-        _stored(part, {path: objects[str(path)] for path in part.paths}, bucket, limits, work / "ingest")
-        for part in parts
+    work /= "ingest"
+    found = [
+        _stored(part, {path: objects[str(path)] for path in part.paths}, bucket, limits, work)
+        for part in divide(map(PurePosixPath, objects), PurePosixPath(bucket.prefix or bucket.name).stem)
     ]
+    # A download that broke off goes on only while the object is the same.
+    current = {export.revision for export in found}
+    for outdated in [folder for folder in work.glob("*") if folder.name not in current]:
+        remove(outdated)
+    return found
 
 
 def _is_path(key: str) -> bool:
@@ -184,7 +190,7 @@ def _stored(
         is_zip=part.is_zip,
         files=len(wanted),
         size_bytes=sum(found.size_bytes for found in wanted.values()),
-        fetch=partial(_downloaded, wanted, bucket, limits, work / revision[:16]),
+        fetch=partial(_downloaded, wanted, bucket, limits, work / revision),
         revision=revision,
     )
 
