@@ -76,6 +76,10 @@ def _take(export: Found, held: Manifest, raw: Path, limits: Limits, now: str) ->
     known = _first(held, lambda entry: export.revision in entry.revisions)
     if known:
         return _held_already(known, export, held, raw, now)
+    faults = name_faults([path.as_posix() for path in export.paths])
+    faults += limits.faults(len(export.paths), export.size_bytes)
+    if faults:
+        raise ArchiveError(faults)
     with export.fetch() as files:
         sha256 = _sha256(files, export.is_zip)
         known = _first(held, lambda entry: entry.sha256 == sha256)
@@ -86,7 +90,7 @@ def _take(export: Found, held: Manifest, raw: Path, limits: Limits, now: str) ->
             if export.is_zip:
                 count, size_bytes = unpack(next(iter(files.values())), partial_folder, limits)
             else:
-                count, size_bytes = _copy(files, partial_folder, limits)
+                count, size_bytes = _copy(files, partial_folder)
     entry = Export(
         name=export.name,
         folder=folder,
@@ -139,15 +143,11 @@ def _folder(name: str, sha256: str, held: Manifest) -> str:
     return f"{folder}-{sha256[:8]}" if folder.casefold() in used else folder
 
 
-def _copy(files: Files, folder: Path, limits: Limits) -> tuple[int, int]:
-    size_bytes = sum(file.stat().st_size for file in files.values())
-    faults = name_faults([path.as_posix() for path in files]) + limits.faults(len(files), size_bytes)
-    if faults:
-        raise ArchiveError(faults)
+def _copy(files: Files, folder: Path) -> tuple[int, int]:
     for path, file in tqdm(files.items(), desc=folder.name, unit="file", disable=None, leave=False):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, folder / path)
-    return len(files), size_bytes
+    return len(files), sum(file.stat().st_size for file in files.values())
 
 
 def main(
@@ -158,8 +158,8 @@ def main(
     """Read the source's listing, take what is new."""
     started = time.perf_counter()
     settings = read_params(params, "ingest", IngestParams)
-    found = exports_in(settings.source, settings.endpoint_url, settings, work)
-    files, size_bytes = sum(export.files for export in found), sum(export.size_bytes for export in found)
+    found = exports_in(settings.source, settings.endpoint_url, work)
+    files, size_bytes = sum(len(export.paths) for export in found), sum(export.size_bytes for export in found)
     log.info("ingesting %s: %d exports, %s files, %.1f MB", settings.source, len(found), f"{files:,}", size_bytes / 1e6)
     held = _manifest_of_held(raw)
     after = ingest(found, held, raw, settings, lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))

@@ -24,7 +24,7 @@ XML = b"<annotations/>"
 def take(source: Path | str, raw: Path, now: str = "2026-01-01T00:00:00.000+00:00") -> Manifest:
     """One run of the stage on a source."""
     held = read_record(raw / "manifest.json", Manifest) if (raw / "manifest.json").is_file() else Manifest(exports=[])
-    return ingest(exports_in(str(source), None, LIMITS, raw.parent / "work"), held, raw, LIMITS, lambda: now)
+    return ingest(exports_in(str(source), None, raw.parent / "work"), held, raw, LIMITS, lambda: now)
 
 
 def write_zip(path: Path, files: dict[str, bytes]) -> Path:
@@ -174,6 +174,19 @@ def test_link_in_a_source_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "source" / "a" / "1.jpg").symlink_to("/etc/hostname")
     with pytest.raises(PipelineError, match=r"links or devices(.|\n)*1\.jpg(.|\n)*Put files in their place"):
         take(tmp_path / "source", tmp_path / "raw")
+
+
+@pytest.mark.parametrize(
+    "name", [b"a/caf\xe9.jpg", b"caf\xe9/a.jpg", b"caf\xe9.zip"], ids=["file", "folder of an export", "zip"]
+)
+def test_name_that_is_not_utf_8_is_told_and_sound_exports_are_taken(name: bytes, tmp_path: Path) -> None:
+    write_zip(tmp_path / "source" / "good.zip", {"annotations.xml": XML})
+    write_zip(tmp_path / "source" / os.fsdecode(name), {"1.jpg": b"1"})
+    done = subprocess.run(command(tmp_path), capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "\\udce9" in done.stderr
+    assert "has a name that is not UTF-8\nMend or remove these exports and run again" in done.stderr
+    assert set(tree(tmp_path / "raw")) == {"manifest.json", "good/annotations.xml"}
 
 
 @pytest.mark.parametrize("source", ["nowhere", "empty", "notes.txt"])

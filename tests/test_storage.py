@@ -67,7 +67,7 @@ def zipped(path: Path, files: dict[str, bytes]) -> bytes:
 
 
 def take(source: str, raw: Path, held: Manifest | None = None) -> Manifest:
-    found = exports_in(source, None, LIMITS, raw.parent / "work")
+    found = exports_in(source, None, raw.parent / "work")
     return ingest(found, held or Manifest(exports=[]), raw, LIMITS, lambda: "2026-01-01")
 
 
@@ -95,7 +95,7 @@ def test_one_zip_can_be_the_source(s3: S3Client, tmp_path: Path) -> None:
 
 def test_export_that_is_held_is_not_even_downloaded_again(s3: S3Client, tmp_path: Path) -> None:
     put(s3, "a.zip", zipped(tmp_path / "a.zip", {"annotations.xml": XML}))
-    (found,) = exports_in("s3://labels", None, LIMITS, tmp_path / "work")
+    (found,) = exports_in("s3://labels", None, tmp_path / "work")
     held = ingest([found], Manifest(exports=[]), tmp_path / "raw", LIMITS, lambda: "2026-01-01")
     s3.delete_object(Bucket="labels", Key="a.zip")  # a download would fail now
     assert ingest([found], held, tmp_path / "raw", LIMITS, lambda: "2026-02-01") == held
@@ -117,7 +117,7 @@ def test_bytes_that_are_held_are_downloaded_once_more_at_most(
     put(s3, "a.zip", data)
     first = take("s3://labels", tmp_path / "raw")
     again(s3, key, data)
-    found = exports_in("s3://labels", None, LIMITS, tmp_path / "work")
+    found = exports_in("s3://labels", None, tmp_path / "work")
     held = ingest(found, first, tmp_path / "raw", LIMITS, lambda: "2026-02-01")
     assert [export.folder for export in held.exports] == ["a"]
     assert held == read_record(tmp_path / "raw" / "manifest.json", Manifest)
@@ -174,10 +174,10 @@ def test_download_that_broke_off_is_kept_until_its_object_changes(s3: S3Client, 
     with pytest.raises(PipelineError, match="InvalidObjectState"):
         take("s3://labels", tmp_path / "raw")
     (part,) = (tmp_path / "work").rglob("*.part")
-    exports_in("s3://labels", None, LIMITS, tmp_path / "work")
+    exports_in("s3://labels", None, tmp_path / "work")
     assert part.is_file()
     put(s3, "a.zip", zipped(tmp_path / "a.zip", {"annotations.xml": XML}))
-    exports_in("s3://labels", None, LIMITS, tmp_path / "work")
+    exports_in("s3://labels", None, tmp_path / "work")
     assert list((tmp_path / "work" / "ingest").iterdir()) == []
 
 
@@ -204,7 +204,7 @@ def test_object_that_changed_since_it_was_listed_is_not_joined(s3: S3Client, tmp
 def test_limits_are_held_before_anything_is_downloaded(s3: S3Client, tmp_path: Path) -> None:
     put(s3, "a.zip", bytes(5000))
     limits = LIMITS.model_copy(update={"max_gigabytes": 1e-6})
-    found = exports_in("s3://labels", None, limits, tmp_path / "work")
+    found = exports_in("s3://labels", None, tmp_path / "work")
     with pytest.raises(PipelineError, match=r"ingest\.max_gigabytes is 1e-06"):
         ingest(found, Manifest(exports=[]), tmp_path / "raw", limits, lambda: "2026-01-01")
     assert not (tmp_path / "work").exists()
@@ -224,7 +224,7 @@ def test_storage_that_is_gone_breaks_ingest_off(s3: S3Client, tmp_path: Path) ->
         put(s3, key, XML)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
-    found = exports_in("s3://labels", "http://{}:{}".format(*server.get_host_and_port()), LIMITS, tmp_path / "work")
+    found = exports_in("s3://labels", "http://{}:{}".format(*server.get_host_and_port()), tmp_path / "work")
     server.stop()
     with pytest.raises(PipelineError, match=r"storage failed: s3://labels/a\.zip.*Check bucket, credentials and"):
         ingest(found, Manifest(exports=[]), tmp_path / "raw", LIMITS, lambda: "2026-01-01")
@@ -242,7 +242,7 @@ def test_server_that_is_not_there_is_told_with_what_to_check(s3: S3Client, tmp_p
         free.bind(("127.0.0.1", 0))
         nobody = f"http://127.0.0.1:{free.getsockname()[1]}"
     with pytest.raises(PipelineError, match="Check bucket, credentials and endpoint URL"):
-        exports_in("s3://labels", nobody, LIMITS, tmp_path / "work")
+        exports_in("s3://labels", nobody, tmp_path / "work")
 
 
 def test_folder_is_uploaded_below_the_prefix(s3: S3Client, tmp_path: Path) -> None:

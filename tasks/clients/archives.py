@@ -119,6 +119,8 @@ def name_faults(names: list[str]) -> list[str]:
 
 
 def _name_fault(name: str) -> str | None:
+    if any("\ud800" <= letter <= "\udfff" for letter in name):  # how Python shows bytes that are no UTF-8
+        return "has a name that is not UTF-8"
     parts = name.removesuffix("/").split("/")
     if "\\" in name or "\0" in name or PureWindowsPath(name).drive or any(part in ("", ".", "..") for part in parts):
         return "has a name that could leave its folder"

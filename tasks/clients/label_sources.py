@@ -4,7 +4,7 @@ import hashlib
 import logging
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from tasks.clients.archives import LITTER, ArchiveError, Limits
+from tasks.clients.archives import LITTER
 from tasks.clients.object_storage import Bucket, StoredObject
 from tasks.contracts.errors import PipelineError, first_of
 from tasks.contracts.stage import remove
@@ -42,18 +42,18 @@ class Found:
     name: str  # its path below the source, without .zip
     source: str  # path or URL
     is_zip: bool
-    files: int  # in the source: 1 for a zip
+    paths: Sequence[PurePosixPath]  # in the source, a zip's one included; other people's, good for no file name yet
     size_bytes: int  # in the source
     fetch: Callable[[], AbstractContextManager[Files]]  # its files on this machine, while the context lasts
     revision: str | None = None  # see contracts.manifest.Export
 
 
-def exports_in(source: str, endpoint_url: str | None, limits: Limits, work: Path) -> list[Found]:
+def exports_in(source: str, endpoint_url: str | None, work: Path) -> list[Found]:
     """The exports of a source, by name. What a download brings lies below `work` until it is taken.
 
     Raises PipelineError if there is none, or if the source cannot be read.
     """
-    found = _in_storage(source, endpoint_url, limits, work) if source.startswith("s3://") else _on_disk(Path(source))
+    found = _in_storage(source, endpoint_url, work) if source.startswith("s3://") else _on_disk(Path(source))
     if not found:
         raise PipelineError("no label export found", source, SOURCES)
     return found
@@ -142,13 +142,13 @@ def _in_place(part: Part, root: Path) -> Found:
         name=part.name,
         source=str(root / (part.paths[0] if part.is_zip else part.folder)),
         is_zip=part.is_zip,
-        files=len(files),
+        paths=part.paths,
         size_bytes=sum(file.stat().st_size for file in files.values()),
         fetch=lambda: nullcontext(files),
     )
 
 
-def _in_storage(source: str, endpoint_url: str | None, limits: Limits, work: Path) -> list[Found]:
+def _in_storage(source: str, endpoint_url: str | None, work: Path) -> list[Found]:
     bucket = Bucket(source, endpoint_url)
     # Paths are relative to the prefix; if the prefix is one object itself, to the folder it is in.
     below = f"{bucket.prefix}/" if bucket.prefix else ""
@@ -162,7 +162,7 @@ def _in_storage(source: str, endpoint_url: str | None, limits: Limits, work: Pat
         raise PipelineError("keys in the bucket are no paths", f"\n{first_of(odd)}", "Rename or remove these objects")
     work /= "ingest"
     found = [
-        _stored(part, {path: objects[str(path)] for path in part.paths}, bucket, limits, work)
+        _stored(part, {path: objects[str(path)] for path in part.paths}, bucket, work)
         for part in divide(map(PurePosixPath, objects), PurePosixPath(bucket.prefix or bucket.name).stem)
     ]
     # A download that broke off goes on only while the object is the same.
@@ -177,9 +177,7 @@ def _is_path(key: str) -> bool:
     return str(PurePosixPath(key)) == key and not key.startswith("/") and not {".", ".."} & set(key.split("/"))
 
 
-def _stored(
-    part: Part, objects: Mapping[PurePosixPath, StoredObject], bucket: Bucket, limits: Limits, work: Path
-) -> Found:
+def _stored(part: Part, objects: Mapping[PurePosixPath, StoredObject], bucket: Bucket, work: Path) -> Found:
     wanted = {path.relative_to(part.folder): found for path, found in objects.items()}
     listing = "\n".join(f"{path} {found.size_bytes} {found.etag}" for path, found in sorted(wanted.items()))
     revision = hashlib.sha256(listing.encode()).hexdigest()
@@ -188,22 +186,16 @@ def _stored(
         name=part.name,
         source=bucket.url_of(first.key if part.is_zip else first.key.removesuffix(f"/{first_path}")),
         is_zip=part.is_zip,
-        files=len(wanted),
+        paths=part.paths,
         size_bytes=sum(found.size_bytes for found in wanted.values()),
-        fetch=partial(_downloaded, wanted, bucket, limits, work / revision),
+        fetch=partial(_downloaded, wanted, bucket, work / revision),
         revision=revision,
     )
 
 
 @contextmanager
-def _downloaded(
-    wanted: Mapping[PurePosixPath, StoredObject], bucket: Bucket, limits: Limits, folder: Path
-) -> Iterator[Files]:
+def _downloaded(wanted: Mapping[PurePosixPath, StoredObject], bucket: Bucket, folder: Path) -> Iterator[Files]:
     size_bytes = sum(found.size_bytes for found in wanted.values())
-    faults = limits.faults(len(wanted), size_bytes)
-    if faults:
-        raise ArchiveError(faults)
-    # Keys are other people's: they name no file here before their export is looked through.
     files = {path: folder / hashlib.sha256(path.as_posix().encode()).hexdigest() for path in wanted}
     with (
         tqdm(total=size_bytes, desc="download", unit="B", unit_scale=True, disable=None, leave=False) as bar,
