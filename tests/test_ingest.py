@@ -176,6 +176,12 @@ def test_link_in_a_source_folder_is_refused(tmp_path: Path) -> None:
         take(tmp_path / "source", tmp_path / "raw")
 
 
+def test_link_in_a_hidden_folder_is_left_out_with_it(tmp_path: Path) -> None:
+    write_files(tmp_path / "source", {"a/annotations.xml": XML, ".venv/bin/activate": b""})
+    (tmp_path / "source" / ".venv" / "bin" / "python").symlink_to(sys.executable)
+    assert [export.name for export in take(tmp_path / "source", tmp_path / "raw").exports] == ["a"]
+
+
 @pytest.mark.parametrize(
     "name", [b"a/caf\xe9.jpg", b"caf\xe9/a.jpg", b"caf\xe9.zip"], ids=["file", "folder of an export", "zip"]
 )

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import NamedTuple
 
 from tqdm import tqdm
@@ -80,7 +80,7 @@ def divide(paths: Iterable[PurePosixPath], name: str) -> list[Part]:
     Hidden files are left out; files that belong to no export too, with a warning.
     Raises PipelineError if two exports would have one name.
     """
-    seen = [path for path in paths if not any(part.startswith(".") or part in LITTER for part in path.parts)]
+    seen = [path for path in paths if not _is_hidden(path)]
     parts = sorted(_divide(seen, PurePosixPath(), name))
     twice = [name for name, count in Counter(part.name for part in parts).items() if count > 1]
     if twice:
@@ -118,6 +118,10 @@ def _divide(paths: list[PurePosixPath], folder: PurePosixPath, name: str) -> Ite
             yield Part(inner.as_posix(), inner, inside)
 
 
+def _is_hidden(path: PurePath) -> bool:
+    return any(part.startswith(".") or part in LITTER for part in path.parts)
+
+
 def _is_zip(path: PurePosixPath) -> bool:
     return path.suffix.lower() == ".zip"
 
@@ -125,7 +129,8 @@ def _is_zip(path: PurePosixPath) -> bool:
 def _on_disk(source: Path) -> list[Found]:
     if source.is_dir():
         root, name = source, source.resolve().name
-        paths = sorted(path for path in root.rglob("*") if path.is_symlink() or not path.is_dir())
+        seen = (path for path in root.rglob("*") if not _is_hidden(path.relative_to(root)))
+        paths = sorted(path for path in seen if path.is_symlink() or not path.is_dir())
     elif source.is_file() and _is_zip(PurePosixPath(source)):
         root, name, paths = source.parent, source.stem, [source]
     else:
