@@ -158,6 +158,7 @@ def main(
     """Read the source's listing, take what is new."""
     started = time.perf_counter()
     settings = read_params(params, "ingest", IngestParams)
+    _refuse_own_output(settings.source, raw)
     found = exports_in(settings.source, settings.endpoint_url, work)
     files, size_bytes = sum(len(export.paths) for export in found), sum(export.size_bytes for export in found)
     log.info("ingesting %s: %d exports, %s files, %.1f MB", settings.source, len(found), f"{files:,}", size_bytes / 1e6)
@@ -173,6 +174,13 @@ def main(
         len(after.exports),
         time.perf_counter() - started,
     )
+
+
+def _refuse_own_output(source: str, raw: Path) -> None:
+    if not source.startswith("s3://") and raw.resolve().is_relative_to(Path(source).resolve()):
+        raise PipelineError(
+            "ingest.source holds what ingest writes", f"{raw} is in {source}", "Set it to a folder of labels alone"
+        )
 
 
 def _manifest_of_held(raw: Path) -> Manifest:

@@ -206,11 +206,22 @@ def test_source_without_exports_is_refused_with_the_param_to_set(source: str, tm
 PARAMS = "ingest: {source: SOURCE, endpoint_url: null, max_files: 1000, max_gigabytes: 1, max_ratio: 1000}"
 
 
-def command(tmp_path: Path) -> list[str]:
+def command(tmp_path: Path, source: str = "source") -> list[str]:
     params = tmp_path / "params.yaml"
-    params.write_text(PARAMS.replace("SOURCE", str(tmp_path / "source")))
+    params.write_text(PARAMS.replace("SOURCE", str(tmp_path / source)))
     raw, work = str(tmp_path / "raw"), str(tmp_path / "work")
     return [sys.executable, "-m", "tasks.ingest", "--raw", raw, "--params", str(params), "--work", work]
+
+
+@pytest.mark.parametrize("source", [".", "raw", "link"])
+def test_source_that_holds_the_output_is_refused(source: str, tmp_path: Path) -> None:
+    write_zip(tmp_path / "raw" / "a.zip", {"annotations.xml": XML})
+    (tmp_path / "link").symlink_to(".")
+    done = subprocess.run(command(tmp_path, source), capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "ingest.source holds what ingest writes" in done.stderr
+    assert "Set it to a folder of labels alone" in done.stderr
+    assert set(tree(tmp_path / "raw")) == {"a.zip"}
 
 
 def test_folder_removed_by_hand_is_held_no_more_and_taken_again(tmp_path: Path) -> None:
