@@ -85,6 +85,20 @@ def test_source_is_divided_into_exports(paths: list[str], exports: dict[str, lis
     assert {part.name: [str(path) for path in part.paths] for part in parts} == exports
 
 
+@pytest.mark.parametrize(
+    "paths",
+    [
+        pytest.param(["a/data.yaml", "a/images/1.jpg", "a/labels/1.txt", "a/task.zip"], id="Ultralytics YOLO"),
+        pytest.param(["a/Task.zip", "a/obj.data", "a/obj.names", "a/obj_train_data/1.txt"], id="YOLO 1.1, zip first"),
+        pytest.param(["a/annotations.xml", "a/images/Old.zip"], id="deeper"),
+    ],
+)
+def test_zip_in_an_unpacked_export_belongs_to_it(paths: list[str], caplog: pytest.LogCaptureFixture) -> None:
+    parts = divide([PurePosixPath(path) for path in paths], "labels")
+    assert [(part.name, [str(path) for path in part.paths], part.is_zip) for part in parts] == [("a", paths, False)]
+    assert ".zip. Move them out if they are exports themselves" in caplog.text
+
+
 def test_zip_and_folder_of_one_name_are_refused() -> None:
     with pytest.raises(PipelineError, match=r"share a name: a\. Rename or remove one"):
         divide([PurePosixPath("a.zip"), PurePosixPath("a/annotations.xml")], "labels")

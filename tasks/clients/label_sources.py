@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 # A folder that holds one of these is an unpacked export itself, otherwise a collection of exports.
 EXPORT_FOLDERS = {"annotations", "images", "imagesets", "jpegimages", "labels", "obj_train_data"}
+YOLO_FILES = {"data.yaml", "data.yml", "obj.data"}  # they describe all that lies below their folder
 EXPORT_SUFFIXES = {
     *(".xml", ".json", ".yaml", ".yml", ".data", ".names"),
     *(".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"),
@@ -69,14 +70,15 @@ class Part(NamedTuple):
     @property
     def is_zip(self) -> bool:
         """Whether the export is an archive; an unpacked one is never a single zip."""
-        return _is_zip(self.paths[0])
+        return len(self.paths) == 1 and _is_zip(self.paths[0])
 
 
 def divide(paths: Iterable[PurePosixPath], name: str) -> list[Part]:
     """Divide the files of a source called `name` into exports, sorted by name.
 
-    A zip is one export. So is a folder that directly holds labels, images or videos, with all that is below it. Any
-    other folder is a collection: each sub-folder is one export, or a collection again if there are zips in it.
+    A zip is one export. So is a folder that directly holds labels, images or videos and no zip, with all that is below
+    it, and a folder of a YOLO export even with zips: they are kept as its files, with a warning. Any other folder is a
+    collection: each sub-folder is one export, or a collection again if there are zips in it.
     Hidden files are left out; files that belong to no export too, with a warning.
     Raises PipelineError if two exports would have one name.
     """
@@ -90,6 +92,13 @@ def divide(paths: Iterable[PurePosixPath], name: str) -> list[Part]:
     alone = sorted(set(seen) - {path for part in parts for path in part.paths})
     if alone:
         log.warning("left out %d files that belong to no export: %s", len(alone), ", ".join(map(str, alone[:5])))
+    inside = [path for part in parts if not part.is_zip for path in part.paths if _is_zip(path)]
+    if inside:
+        log.warning(
+            "%d zips lie in unpacked exports and stay packed: %s. Move them out if they are exports themselves",
+            len(inside),
+            ", ".join(map(str, inside[:5])),
+        )
     return parts
 
 
@@ -104,7 +113,8 @@ def _divide(paths: list[PurePosixPath], folder: PurePosixPath, name: str) -> Ite
             direct.append(path)
     data = [path for path in direct if path.suffix.lower() in EXPORT_SUFFIXES]
     zips = [path for path in direct if _is_zip(path)]
-    if not zips and (data or EXPORT_FOLDERS & {first.lower() for first in below}):
+    is_yolo = below and YOLO_FILES & {path.name.lower() for path in direct}
+    if is_yolo or (not zips and (data or EXPORT_FOLDERS & {first.lower() for first in below})):
         yield Part(name, folder, paths)
         return
     yield from (Part(path.with_suffix("").as_posix(), folder, [path]) for path in zips)
