@@ -12,6 +12,7 @@ from tasks.formats import xml_stream
 from tasks.formats.labels import Origin
 
 _VERSION = "1.1"
+MAX_FRAMES = 2_000_000  # of a task: 18 hours at 30 a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,21 @@ def read_meta(path: Path) -> CvatMeta:
             str(path),
             f'Only {_VERSION} is read: export again as "CVAT for images 1.1" or "CVAT for video 1.1"',
         )
-    return head.meta()
+    meta = head.meta()
+    for task in (meta.task, *meta.tasks.values()):
+        if task.frames is not None:
+            refuse_span(_count(task.frames), str(path))
+    return meta
+
+
+def refuse_span(frames: int, where: str) -> None:
+    """Raise PipelineError for more frames than a task can sensibly have: each takes memory."""
+    if frames > MAX_FRAMES:
+        raise PipelineError(
+            f"frames over a span of {frames:,}, more than {MAX_FRAMES:,}",
+            where,
+            "Check start_frame, stop_frame and the frame numbers of tracks; split a longer video into several tasks",
+        )
 
 
 class _HeadRead(Exception):  # noqa: N818 - not an error: the rest of the file is not needed
@@ -146,6 +161,11 @@ def _frames(fields: Mapping[str, str]) -> range | None:
         return None
     step = re.search(r"step\s*=\s*(\d+)", fields.get("frame_filter", ""))
     return range(bounds[0], bounds[1] + 1, max(1, int(step[1])) if step else 1)
+
+
+def _count(frames: range) -> int:
+    # What len() gives, which refuses numbers beyond the machine's.
+    return -((frames.start - frames.stop) // frames.step)
 
 
 def _numbers(fields: Mapping[str, str], *names: str) -> list[int] | None:

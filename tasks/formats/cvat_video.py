@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tasks.contracts.errors import PipelineError
 from tasks.formats import xml_stream
-from tasks.formats.cvat_meta import CvatMeta, CvatTask
+from tasks.formats.cvat_meta import CvatMeta, CvatTask, refuse_span
 from tasks.formats.cvat_shapes import shape_to_object
 from tasks.formats.labels import FRAME_SKIPPED, LabelledImage, LabelledObject, Origin, PointShapes, TextBox
 from tasks.formats.tracks import Track, TrackShape
@@ -139,4 +139,6 @@ class _Tracks:
             self._shape = None
         elif tag == "track":
             track = self._open.pop()
+            frames = [shape.frame for shape in track.shapes]
+            refuse_span(max(frames, default=0) - min(frames, default=0), f"{self._path}, track {track.given.get('id')}")
             (self._open[-1].points if self._open else self.tracks).append(track)
