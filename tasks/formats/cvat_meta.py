@@ -2,8 +2,8 @@
 
 import contextlib
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,6 +24,14 @@ class CvatTask:
     frames: range | None  # of a video, in the video's own numbers
     size_wh: tuple[int, int] | None  # of a video
     video_name: str | None
+    size: int = 0  # in frames, deleted ones included
+    offset: int = 0  # what a project export adds to numbers of frames, see `_in_project`
+
+    def shift(self, frames: Iterable[int]) -> int:
+        """What was added to these numbers of frames: the offset, if without it they lie within the task."""
+        if not self.offset or self.frames is None:
+            return 0
+        return self.offset if all(frame - self.offset in self.frames for frame in frames) else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +138,25 @@ class _Head:
             labels=tuple(label["name"] for label in self._labels if "name" in label and "parent" not in label),
             written=_time(outer.get("dumped")),
             task=found[0] if found and not is_project else nothing,
-            tasks={task.origin.task_id: task for task in found if task.origin and task.origin.task_id}
+            tasks={task.origin.task_id: task for task in _in_project(found) if task.origin and task.origin.task_id}
             if is_project
             else {},
         )
+
+
+def _in_project(tasks: Iterable[CvatTask]) -> Iterator[CvatTask]:
+    """The tasks of a project export with their offsets.
+
+    CVAT numbers the frames of a subset through: it adds `start + step * size` of the tasks before, in the order of
+    `<meta>`. (`ProjectData._init_task_frame_offsets` in cvat/apps/dataset_manager/bindings.py)
+    """
+    subset, offset = None, 0
+    for task in tasks:
+        if task.subset != subset:
+            subset, offset = task.subset, 0
+        yield replace(task, offset=offset)
+        if task.frames is not None:
+            offset += task.frames.start + task.frames.step * (task.size or _count(task.frames))
 
 
 def _task(kind: str, fields: Mapping[str, str], is_video: bool, subsets: frozenset[str]) -> CvatTask:
@@ -152,6 +175,7 @@ def _task(kind: str, fields: Mapping[str, str], is_video: bool, subsets: frozens
         frames=_frames(fields),
         size_wh=(size_wh[0], size_wh[1]) if size_wh else None,
         video_name=fields.get("source") or None,
+        size=(_numbers(fields, "size") or [0])[0],
     )
 
 

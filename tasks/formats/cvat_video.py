@@ -48,7 +48,8 @@ class _Video:
 
     def images(self, frame_step: int) -> Iterator[LabelledImage]:
         width, height = self.task.size_wh or (None, None)
-        frames = sorted({*(self.task.frames or ()), *self.objects})
+        shift = self.task.shift(self.objects)
+        frames = sorted({*(self.task.frames or ()), *(frame - shift for frame in self.objects)})
         for place, frame in enumerate(frames):
             yield LabelledImage(
                 name=f"frame_{frame:06d}",
@@ -57,10 +58,11 @@ class _Video:
                 height=height,
                 subset=self.subset,
                 frame=frame,
+                held_as=f"frame_{frame + shift:06d}" if shift else None,
                 video_name=self.task.video_name,
                 left_out=FRAME_SKIPPED if place % frame_step else None,
                 outside=self.outside if place == 0 else 0,
-                objects=self.objects[frame],
+                objects=self.objects[frame + shift],
             )
 
 

@@ -71,7 +71,8 @@ class Placer:
     def _find(self, image: LabelledImage, label_file: LabelFile) -> tuple[str | Ambiguous | None, bool]:
         if image.file is not None:
             return image.file, True
-        found = self._image_files.find(label_file.own_folders, image.name, image.subset, image.origin.subsets)
+        name = image.held_as or image.name
+        found = self._image_files.find(label_file.own_folders, name, image.subset, image.origin.subsets)
         if not isinstance(found, str):
             return found, True
         is_own = any(folder == "." or found.startswith(folder + "/") for folder in label_file.own_folders)

@@ -41,7 +41,8 @@ class VideoFrames:
             video = self._video(image.video_name, label_file)
             if video is None or image.frame is None or image.left_out is not None:
                 continue
-            if not image_files.find_below(label_file.own_folders, image.name, image.subset, image.origin.subsets):
+            name = image.held_as or image.name
+            if not image_files.find_below(label_file.own_folders, name, image.subset, image.origin.subsets):
                 wanted[video][image.frame] = image
         for video, frames in wanted.items():
             self._decode(video, frames, label_file)
