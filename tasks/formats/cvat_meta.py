@@ -162,9 +162,10 @@ def _in_project(tasks: Iterable[CvatTask]) -> Iterator[CvatTask]:
 def _task(kind: str, fields: Mapping[str, str], is_video: bool, subsets: frozenset[str]) -> CvatTask:
     number, name = fields.get("id", ""), fields.get("name", "")
     origin = Origin(
-        identity="\0".join(["cvat", kind, number, name, fields.get("created", "")]),
+        identity=_moment(fields["created"]) if fields.get("created") else "\0".join(["cvat", kind, number, name]),
         title=f"{kind} {number} {name}".strip(),
         task_id=number if kind == "task" else None,
+        job_id=number if kind == "job" else None,
         is_video=is_video or fields.get("mode") == "interpolation",
         subsets=subsets,
     )
@@ -177,6 +178,12 @@ def _task(kind: str, fields: Mapping[str, str], is_video: bool, subsets: frozens
         video_name=fields.get("source") or None,
         size=(_numbers(fields, "size") or [0])[0],
     )
+
+
+def _moment(created: str) -> str:
+    # To the microsecond. It is all that a job's head tells of its task, and unlike the name it never changes.
+    time = _time(created)
+    return f"cvat\0{time.astimezone(UTC).isoformat() if time else created}"
 
 
 def _frames(fields: Mapping[str, str]) -> range | None:

@@ -65,7 +65,8 @@ class Origin:
 
     identity: str  # goes into image ids
     title: str  # for people and groups
-    task_id: str | None = None
+    task_id: str | None = None  # of a CVAT job it is not known
+    job_id: str | None = None  # where only a job of the task was exported
     is_video: bool = False
     subsets: frozenset[str] = frozenset()  # of the whole export; tells a sub-folder of images from a subset
 
