@@ -7,8 +7,8 @@ import pytest
 
 from tasks.contracts.manifest import Export, Manifest
 from tasks.contracts.record import write_record
-from tests.cvat_fixture import BOX, box, document, image, task_meta, write
-from tests.parse_fixture import Parsed, run
+from tests.cvat_fixture import BOX, box, document, image, task_meta, video_meta, write
+from tests.parse_fixture import Parsed, run, write_image
 
 OLD, NEW = "2026-01-01 00:00:00+00:00", "2026-02-01 00:00:00+00:00"
 
@@ -109,3 +109,15 @@ def test_of_one_export_the_version_taken_last_speaks_whatever_its_date(tmp_path:
     for versions, speaks in ((("e", "e-2"), "bus"), (("e-2", "e"), "car")):
         hold(tmp_path / "raw", *versions, names=("e", "e"))
         assert run(tmp_path / "raw").objects["label"].tolist() == [speaks]
+
+
+def test_pictures_of_superseded_images_and_of_skipped_frames_are_not_without_labels(tmp_path: Path) -> None:
+    for folder, dumped in (("v1", OLD), ("v2", NEW)):
+        write(tmp_path / "raw" / folder / "annotations.xml", document(image("a.jpg", BOX), meta=task(dumped)))
+        write_image(tmp_path / "raw" / folder / "images" / "a.jpg")
+    write(tmp_path / "raw" / "video" / "annotations.xml", document(meta=video_meta(3)))
+    for number in range(4):
+        write_image(tmp_path / "raw" / "video" / "images" / f"frame_00000{number}.png")
+    write_image(tmp_path / "raw" / "loose" / "b.jpg")
+    parsed = run(tmp_path / "raw", frame_step=2)
+    assert (len(parsed.images), parsed.ledger.images.skipped, parsed.ledger.files_without_labels) == (3, 2, 1)

@@ -30,6 +30,7 @@ class Placer:
 
     def __init__(self, image_files: ImageFiles, group_by: GroupBy, rename: Mapping[str, str], tally: Tally) -> None:
         self._image_files, self._group_by, self._rename, self._tally = image_files, group_by, rename, tally
+        self.left_out: set[str] = set()  # files of images that are left out, as in images.parquet
         self._speakers: dict[int, tuple[Origin, LabelFile]] = {}  # by hash of the image's identity without subset
         self._own: tuple[Origin, LabelFile] | None = None  # the last of these
         self._complete: dict[tuple[str | bool | None, ...], LabelFile] = {}  # by task or job
@@ -93,6 +94,9 @@ class Placer:
     def _leave_out(self, image: LabelledImage, label_file: LabelFile, what: str, reason: str) -> None:
         self._tally.image(label_file.export, "declared")
         self._tally.image(label_file.export, what)
+        file, _ = self._find(image, label_file)
+        if isinstance(file, str):
+            self.left_out.add(file)
         for labelled in image.objects:
             shape = labelled.shape if isinstance(labelled, LabelledObject) else "box"
             self._tally.objects[label_file.export, shape, self._rename.get(labelled[0], labelled[0]), reason] += 1
