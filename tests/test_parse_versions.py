@@ -103,6 +103,51 @@ def test_later_version_of_a_named_export_supersedes_the_earlier_one(tmp_path: Pa
     assert parsed.ledger.exports["coco"].superseded_by == ["coco-1a2b3c4d"]
 
 
+STAMPED = [
+    "task_5_dataset_2026_01_02_03_04_05_coco 1.0",
+    "task_5_annotations_2026_01_02_03_04_06_coco 1.0 (1)",
+]
+
+
+@pytest.mark.parametrize("order", [STAMPED, STAMPED[::-1]], ids=["in order", "newest taken first"])
+@pytest.mark.parametrize("has_manifest", [True, False], ids=["manifest", "folders"])
+def test_export_under_the_name_that_cvat_gives_it_is_a_version_of_the_last_one(
+    tmp_path: Path, order: list[str], has_manifest: bool
+) -> None:
+    for name, label in zip(STAMPED, ("car", "bus"), strict=True):
+        coco(tmp_path / "raw" / name, "a.jpg", *(["deleted.jpg"] if label == "car" else []), label=label)
+    if has_manifest:
+        hold(tmp_path / "raw", *order)
+    parsed = run(tmp_path / "raw")
+    assert parsed.objects["label"].tolist() == ["bus"]
+    assert kept(parsed) == [("a.jpg", "task_5_coco 1.0")]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "task_6_dataset_2026_01_03_00_00_00_coco 1.0",
+        "job_5_dataset_2026_01_03_00_00_00_coco 1.0",
+        "site2/task_5_dataset_2026_01_03_00_00_00_coco 1.0",
+        "task_5_dataset_2026_01_03_00_00_00_coco keypoints 1.0",
+        "task_a task_dataset_2026_01_03_00_00_00_coco 1.0",
+    ],
+    ids=[
+        "another task",
+        "job of that number",
+        "another server",
+        "another format",
+        "name of a task in place of its number",
+    ],
+)
+def test_exports_of_different_tasks_stand_side_by_side(tmp_path: Path, other: str) -> None:
+    named = "task_a task_dataset_2026_01_02_03_04_05_coco 1.0" if "a task" in other else STAMPED[0]
+    for folder in ("one", "two"):
+        coco(tmp_path / "raw" / folder, "a.jpg")
+    hold(tmp_path / "raw", "one", "two", names=(named, other))
+    assert len(kept(run(tmp_path / "raw"))) == 2
+
+
 def test_of_one_export_the_version_taken_last_speaks_whatever_its_date(tmp_path: Path) -> None:
     for folder, label, dumped in (("e", "car", NEW), ("e-2", "bus", OLD)):
         write(tmp_path / "raw" / folder / "annotations.xml", document(image("a.jpg", box(label)), meta=task(dumped)))
