@@ -71,7 +71,7 @@ def parse(raw: Path, annotations: Path, params: ParseParams) -> Ledger:
                     tables.add(placed)
     rules.refuse_unknown()
     tally.label_files(label_files, params.rename)
-    labelled = tables.used | placer.left_out
+    labelled = tables.used.keys() | placer.left_out
     tally.files_without_labels = len(image_files.paths) - sum(file.startswith("raw/") for file in labelled)
     return tally.ledger(label_file.export for label_file in label_files)
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from tasks.formats.image_files import Ambiguous, ImageFiles
+from tasks.formats.image_files import Ambiguous, ImageFiles, base_name, repeated_base_names
 from tasks.formats.labels import SUPERSEDED, LabelFile, LabelledImage, LabelledObject, Origin
 from tasks.formats.tally import Tally
 
@@ -36,6 +36,7 @@ class Placer:
         self._complete: dict[tuple[str | bool | None, ...], LabelFile] = {}  # by task or job
         self._first: dict[str, Origin] = {}  # by identity
         self._titled: dict[Origin, Origin] = {}
+        self._repeated: tuple[LabelFile, set[str]] | None = None  # base names of several images of the label file
         self._objects: dict[str, int] = {}  # by image id, of the label file that is being read
         self._reading: LabelFile | None = None
 
@@ -105,11 +106,24 @@ class Placer:
         if image.file is not None:
             return image.file, True
         name = image.held_as or image.name
-        found = self._image_files.find(label_file.own_folders, name, image.subset, image.origin.subsets)
+        found = self._image_files.find(
+            label_file.own_folders,
+            name,
+            image.subset,
+            image.origin.subsets,
+            lambda: base_name(name) not in self._repeated_in(label_file),
+        )
         if not isinstance(found, str):
             return found, True
         is_own = any(folder == "." or found.startswith(folder + "/") for folder in label_file.own_folders)
         return f"raw/{found}", is_own
+
+    def _repeated_in(self, label_file: LabelFile) -> set[str]:
+        # Reads the file once more, but only where an image is not found by its whole name.
+        if self._repeated is None or self._repeated[0] is not label_file:
+            names = (image.held_as or image.name for image in label_file.read())
+            self._repeated = label_file, repeated_base_names(names)
+        return self._repeated[1]
 
 
 def _may_be_one_task(one: Origin, other: Origin) -> bool:
