@@ -24,6 +24,7 @@ from typing import Annotated, Literal
 import typer
 from pydantic import Field
 
+from tasks.contracts.errors import PipelineError, first_of
 from tasks.contracts.garbage import no_garbage_collection
 from tasks.contracts.ledger import Ledger
 from tasks.contracts.params import Params, read_params
@@ -56,22 +57,32 @@ class ParseParams(Params):
 
 
 def parse(raw: Path, annotations: Path, params: ParseParams) -> Ledger:
-    """Read everything below `raw` into the two tables in the new folder `annotations`, and count it."""
+    """Read everything below `raw` into the two tables in the new folder `annotations`, and count it.
+
+    Raises PipelineError with the faults of all exports.
+    """
     label_files = find_label_files(raw, Reading(params.points, params.frame_step))
     image_files = ImageFiles(raw, [file.own_folders[0] for file in label_files if file.is_video])
     tally = Tally()
     rules = LabelRules(params.classes, params.rename, params.drop)
     placer = Placer(image_files, params.group_by, params.rename, tally)
     frames = VideoFrames(raw, annotations, params.frame_format)
+    faults: list[str] = []
     with no_garbage_collection(), TableWriter(raw, annotations, rules, tally) as tables:
         for label_file in label_files:
-            for image in frames.with_files(label_file.read(), label_file, image_files):
-                placed = placer.place(image, label_file)
-                if placed is not None:
-                    tables.add(placed)
+            try:
+                for image in frames.with_files(label_file.read(), label_file, image_files):
+                    placed = placer.place(image, label_file)
+                    if placed is not None:
+                        tables.add(placed)
+            except PipelineError as fault:
+                faults.append(str(fault))
+    if faults:
+        raise PipelineError("exports cannot be read", f"\n{first_of(faults)}\n", "Mend or remove them and run again")
     rules.refuse_unknown()
     tally.label_files(label_files, params.rename)
-    tally.files_without_labels = len(image_files.paths) - sum(file.startswith("raw/") for file in tables.used)
+    labelled = tables.used.keys() | placer.left_out
+    tally.files_without_labels = len(image_files.paths) - sum(file.startswith("raw/") for file in labelled)
     return tally.ledger(label_file.export for label_file in label_files)
 
 

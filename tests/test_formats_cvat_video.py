@@ -123,3 +123,19 @@ def test_shape_without_frame_number_is_named(tmp_path: Path) -> None:
     )
     with pytest.raises(PipelineError, match=r"no frame number: .*a\.xml, track 4"):
         read(write(tmp_path / "a.xml", text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        document(meta=video_meta(10**12)),
+        document(meta=video_meta(10**30)),
+        document(track(4, "car", track_box(0, 0, 0, 1, 1), track_box(1, 0, 0, 1, 1), track_box(10**12, 0, 0, 1, 1)),
+                 meta=""),
+    ],
+    ids=["task", "task beyond any integer", "track without a task"],
+)  # fmt: skip
+def test_span_of_frames_that_no_memory_holds_is_refused(tmp_path: Path, text: str) -> None:
+    path = write(tmp_path / "a.xml", text)
+    with pytest.raises(PipelineError, match=r"frames over a span of 1,000.*a\.xml.*split a longer video"):
+        read(path)

@@ -105,3 +105,30 @@ def test_video_of_another_size_is_not_decoded_and_noted(tmp_path: Path) -> None:
     labels = label_file(tmp_path)
     assert files_of(tmp_path, [replace(frame(1), width=1920, height=1080)], labels) == [None]
     assert labels.notes == ["clip.mp4 is 96x64, not the labelled 1920x1080: not decoded"]
+
+
+def test_video_beside_a_task_of_images_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "export").mkdir()
+    (tmp_path / "export" / "clip.mp4").write_bytes(b"no video")
+    image = LabelledImage("a.jpg", Origin("t", "t"), *SIZE_WH, frame=0)
+    assert files_of(tmp_path, [image], label_file(tmp_path)) == [None]
+
+
+@pytest.mark.parametrize(("frames", "is_decoded"), [(24, True), (12, False)], ids=["copy", "another video"])
+def test_of_several_videos_of_one_name_none_is_guessed(tmp_path: Path, frames: int, is_decoded: bool) -> None:
+    write_video(tmp_path / "site1" / "clip.mp4")
+    write_video(tmp_path / "site2" / "clip.mp4", frames)
+    labels = label_file(tmp_path)
+    files = files_of(tmp_path, [frame(1), frame(2)], labels)
+    assert [file is not None for file in files] == [is_decoded] * 2
+    places = "site1/clip.mp4, site2/clip.mp4"
+    note = f"2 different videos are called clip.mp4 ({places}): none was decoded"
+    assert labels.notes == ([] if is_decoded else [note])
+
+
+def test_two_tasks_on_one_video_both_get_its_frames(tmp_path: Path) -> None:
+    write_video(tmp_path / "export" / "clip.mp4")
+    other = replace(frame(1), origin=Origin("u", "u", is_video=True))
+    files = files_of(tmp_path, [frame(1), other], label_file(tmp_path))
+    assert files[0] is not None
+    assert files[0] == files[1]

@@ -11,8 +11,7 @@ from PIL import Image
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.images import image_path, read_image
 from tasks.contracts.ledger import Counts, Ledger
-from tasks.contracts.manifest import Export, Manifest
-from tasks.contracts.record import read_record, write_record
+from tasks.contracts.record import read_record
 from tasks.formats.labels import FRAME_SKIPPED, INVERTED, LABEL_DROPPED, NO_AREA, NO_LABEL, NO_PLACE, POINTS_ALONE
 from tasks.parse import main
 from tests.conftest import REPOSITORY
@@ -161,53 +160,6 @@ def test_same_names_in_subsets_are_different_images(tmp_path: Path) -> None:
     assert parsed.images["file"].tolist() == ["raw/images/Train/a.jpg", "raw/images/Test/a.jpg"]
     assert parsed.images["image_id"].is_unique
     assert parsed.images["sha256"].is_unique
-
-
-def test_newer_export_of_a_task_supersedes_the_older_one(tmp_path: Path) -> None:
-    older = document(image("a.jpg", BOX, BOX), image("b.jpg", BOX), meta=task_meta(dumped="2026-01-01 00:00:00+00:00"))
-    newer = document(image("a.jpg", box("bus")), meta=task_meta(labels=("bus",), dumped="2026-02-01 00:00:00+00:00"))
-    write(tmp_path / "raw" / "z_older" / "annotations.xml", older)
-    write(tmp_path / "raw" / "a_newer" / "annotations.xml", newer)
-    parsed = run(tmp_path / "raw")
-    assert parsed.boxes("name", "source").keys() == {("a.jpg", "a_newer"), ("b.jpg", "z_older")}
-    assert parsed.objects["label"].tolist() == ["bus", "car"]
-    assert parsed.ledger.dropped == {"superseded by a_newer": 2}
-    assert parsed.ledger.exports["z_older"].superseded_by == ["a_newer"]
-    assert (parsed.ledger.images.declared, parsed.ledger.images.superseded) == (3, 1)
-
-
-def test_later_version_of_a_named_export_supersedes_the_earlier_one(tmp_path: Path) -> None:
-    raw = tmp_path / "raw"
-    exports = []
-    for folder, day, label in (("coco", "01", "car"), ("coco-1a2b3c4d", "02", "bus")):
-        content = {
-            "categories": [{"id": 1, "name": label}],
-            "images": [{"id": 1, "file_name": "a.jpg", "width": 100, "height": 80}],
-            "annotations": [{"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4]}],
-        }
-        write(raw / folder / "annotations" / "instances_default.json", json.dumps(content))
-        exports.append(
-            Export(
-                name="coco", folder=folder, source="s", sha256="", bytes=1, files=1, taken=f"2026-01-{day}T00:00:00Z"
-            )
-        )
-    write_record(Manifest(exports=exports), raw / "manifest.json")
-    parsed = run(raw)
-    assert parsed.objects["label"].tolist() == ["bus"]
-    assert parsed.images["source"].tolist() == ["coco"]
-    assert parsed.ledger.exports["coco"].superseded_by == ["coco-1a2b3c4d"]
-
-
-def test_of_one_export_the_version_taken_last_speaks_whatever_its_date(tmp_path: Path) -> None:
-    exports = []
-    for day, (folder, label, dumped) in enumerate((("e", "car", "2026-02-01"), ("e-2", "bus", "2026-01-01")), start=1):
-        meta = task_meta(labels=("car", "bus"), dumped=f"{dumped} 00:00:00+00:00")
-        write(tmp_path / "raw" / folder / "annotations.xml", document(image("a.jpg", box(label)), meta=meta))
-        taken = f"2026-03-0{day}T00:00:00Z"
-        exports.append(Export(name="e", folder=folder, source="s", sha256="", bytes=1, files=1, taken=taken))
-    for versions, speaks in ((exports, "bus"), (exports[::-1], "car")):
-        write_record(Manifest(exports=versions), tmp_path / "raw" / "manifest.json")
-        assert run(tmp_path / "raw").objects["label"].tolist() == [speaks]
 
 
 def test_frames_left_out_are_counted_with_their_objects(tmp_path: Path) -> None:

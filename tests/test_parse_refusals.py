@@ -63,6 +63,15 @@ def test_every_export_that_cannot_be_read_is_named_at_once(tmp_path: Path) -> No
         run(tmp_path / "raw")
 
 
+def test_every_export_that_is_cut_short_behind_its_head_is_named_at_once(tmp_path: Path) -> None:
+    for folder in "abc":
+        text = document(image(f"{folder}.jpg", BOX))
+        write(tmp_path / "raw" / folder / "annotations.xml", text if folder == "b" else text[:-20])
+    with pytest.raises(PipelineError, match=r"(?s)XML cannot be read: .*Mend or remove them") as caught:
+        run(tmp_path / "raw")
+    assert [folder for folder in "abc" if f"{folder}/annotations.xml" in str(caught.value)] == ["a", "c"]
+
+
 def test_export_of_the_manifest_without_a_known_format_is_named(tmp_path: Path) -> None:
     write(tmp_path / "raw" / "good" / "annotations.xml", document(image("a.jpg")))
     write(tmp_path / "raw" / "odd" / "readme.txt", "nothing to see")

@@ -22,7 +22,11 @@ def read_image(path: Path) -> Image:
     """
     # imdecode instead of imread: paths with non-ASCII names work on every platform.
     content = np.fromfile(path, dtype=np.uint8)
-    decoded = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
+    try:
+        decoded = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
+    except cv2.error as error:
+        # Larger than OpenCV's limits, which are 2^30 pixels and 2^20 a side.
+        raise ValueError(f"{path} cannot be decoded: {error.err}") from error
     if decoded is None:
         raise ValueError(f"{path} cannot be decoded")
     return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), dtype=np.uint8)

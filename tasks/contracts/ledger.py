@@ -26,6 +26,7 @@ class ImageCounts(Record):
     skipped: int  # video frames that parse.frame_step leaves out
     unreadable: int  # of those held: not an image that can be opened
     size_mismatches: int  # of those held: the label file gives another size than the image has; the image is right
+    shared: int = 0  # of those held: another image has the same file, which may be the picture of only one of them
     empty: int  # in images.parquet without any object: negatives
 
 
@@ -57,4 +58,5 @@ class Ledger(Record):
     ambiguous: list[str]
     unreadable: list[str]
     size_mismatches: list[str]  # with both sizes
+    shared: list[str] = []  # with the export of the image that came first
     dropped_examples: dict[str, list[str]]  # reason -> first places, as "export: image, shape, label"

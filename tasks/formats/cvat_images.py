@@ -9,7 +9,7 @@ from operator import itemgetter
 from pathlib import Path
 
 from tasks.formats import xml_stream
-from tasks.formats.cvat_meta import CvatMeta
+from tasks.formats.cvat_meta import CvatMeta, CvatTask
 from tasks.formats.cvat_shapes import Attributes, shape_to_object
 from tasks.formats.labels import LabelledImage, Origin, PointShapes
 
@@ -50,6 +50,7 @@ class _Images:
         self._export = export
         self._object = partial(shape_to_object, points=points)
         self._origins: dict[str | None, Origin] = {}
+        self._shifts: dict[Origin, int] = {}
         self._image: LabelledImage | None = None  # the one that is open
 
     def last(self) -> list[LabelledImage]:
@@ -58,13 +59,23 @@ class _Images:
 
     def _opened(self, given: Mapping[str, str]) -> LabelledImage:
         task = self._meta.tasks.get(given.get("task_id", ""), self._meta.task)
-        return LabelledImage(
+        image = LabelledImage(
             given.get("name", ""),
             task.origin or self._unnamed(given.get("task_id")),
             *_size(given.get("width"), given.get("height")),
             given.get("subset") or task.subset,
             _whole(given.get("id")),
         )
+        if task.offset and image.frame is not None:
+            self._unshift(image, image.frame, task)
+        return image
+
+    def _unshift(self, image: LabelledImage, number: int, task: CvatTask) -> None:
+        # By the first image of the task, so that all are treated alike.
+        shift = self._shifts.setdefault(image.origin, task.shift([number]))
+        image.frame = number - shift
+        if shift and image.name == f"frame_{number:06d}":
+            image.name, image.held_as = f"frame_{image.frame:06d}", image.name
 
     def _unnamed(self, task_id: str | None) -> Origin:
         # A project export whose <meta> was lost still tells its tasks apart.

@@ -2,8 +2,8 @@
 
 import contextlib
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from tasks.formats import xml_stream
 from tasks.formats.labels import Origin
 
 _VERSION = "1.1"
+MAX_FRAMES = 2_000_000  # of a task: 18 hours at 30 a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,14 @@ class CvatTask:
     frames: range | None  # of a video, in the video's own numbers
     size_wh: tuple[int, int] | None  # of a video
     video_name: str | None
+    size: int = 0  # in frames, deleted ones included
+    offset: int = 0  # what a project export adds to numbers of frames, see `_in_project`
+
+    def shift(self, frames: Iterable[int]) -> int:
+        """What was added to these numbers of frames: the offset, if without it they lie within the task."""
+        if not self.offset or self.frames is None:
+            return 0
+        return self.offset if all(frame - self.offset in self.frames for frame in frames) else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +57,21 @@ def read_meta(path: Path) -> CvatMeta:
             str(path),
             f'Only {_VERSION} is read: export again as "CVAT for images 1.1" or "CVAT for video 1.1"',
         )
-    return head.meta()
+    meta = head.meta()
+    for task in (meta.task, *meta.tasks.values()):
+        if task.frames is not None:
+            refuse_span(_count(task.frames), str(path))
+    return meta
+
+
+def refuse_span(frames: int, where: str) -> None:
+    """Raise PipelineError for more frames than a task can sensibly have: each takes memory."""
+    if frames > MAX_FRAMES:
+        raise PipelineError(
+            f"frames over a span of {frames:,}, more than {MAX_FRAMES:,}",
+            where,
+            "Check start_frame, stop_frame and the frame numbers of tracks; split a longer video into several tasks",
+        )
 
 
 class _HeadRead(Exception):  # noqa: N818 - not an error: the rest of the file is not needed
@@ -115,18 +138,34 @@ class _Head:
             labels=tuple(label["name"] for label in self._labels if "name" in label and "parent" not in label),
             written=_time(outer.get("dumped")),
             task=found[0] if found and not is_project else nothing,
-            tasks={task.origin.task_id: task for task in found if task.origin and task.origin.task_id}
+            tasks={task.origin.task_id: task for task in _in_project(found) if task.origin and task.origin.task_id}
             if is_project
             else {},
         )
 
 
+def _in_project(tasks: Iterable[CvatTask]) -> Iterator[CvatTask]:
+    """The tasks of a project export with their offsets.
+
+    CVAT numbers the frames of a subset through: it adds `start + step * size` of the tasks before, in the order of
+    `<meta>`. (`ProjectData._init_task_frame_offsets` in cvat/apps/dataset_manager/bindings.py)
+    """
+    subset, offset = None, 0
+    for task in tasks:
+        if task.subset != subset:
+            subset, offset = task.subset, 0
+        yield replace(task, offset=offset)
+        if task.frames is not None:
+            offset += task.frames.start + task.frames.step * (task.size or _count(task.frames))
+
+
 def _task(kind: str, fields: Mapping[str, str], is_video: bool, subsets: frozenset[str]) -> CvatTask:
     number, name = fields.get("id", ""), fields.get("name", "")
     origin = Origin(
-        identity="\0".join(["cvat", kind, number, name, fields.get("created", "")]),
+        identity=_moment(fields["created"]) if fields.get("created") else "\0".join(["cvat", kind, number, name]),
         title=f"{kind} {number} {name}".strip(),
         task_id=number if kind == "task" else None,
+        job_id=number if kind == "job" else None,
         is_video=is_video or fields.get("mode") == "interpolation",
         subsets=subsets,
     )
@@ -137,7 +176,14 @@ def _task(kind: str, fields: Mapping[str, str], is_video: bool, subsets: frozens
         frames=_frames(fields),
         size_wh=(size_wh[0], size_wh[1]) if size_wh else None,
         video_name=fields.get("source") or None,
+        size=(_numbers(fields, "size") or [0])[0],
     )
+
+
+def _moment(created: str) -> str:
+    # To the microsecond. It is all that a job's head tells of its task, and unlike the name it never changes.
+    time = _time(created)
+    return f"cvat\0{time.astimezone(UTC).isoformat() if time else created}"
 
 
 def _frames(fields: Mapping[str, str]) -> range | None:
@@ -146,6 +192,11 @@ def _frames(fields: Mapping[str, str]) -> range | None:
         return None
     step = re.search(r"step\s*=\s*(\d+)", fields.get("frame_filter", ""))
     return range(bounds[0], bounds[1] + 1, max(1, int(step[1])) if step else 1)
+
+
+def _count(frames: range) -> int:
+    # What len() gives, which refuses numbers beyond the machine's.
+    return -((frames.start - frames.stop) // frames.step)
 
 
 def _numbers(fields: Mapping[str, str], *names: str) -> list[int] | None:

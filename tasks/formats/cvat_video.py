@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tasks.contracts.errors import PipelineError
 from tasks.formats import xml_stream
-from tasks.formats.cvat_meta import CvatMeta, CvatTask
+from tasks.formats.cvat_meta import CvatMeta, CvatTask, refuse_span
 from tasks.formats.cvat_shapes import shape_to_object
 from tasks.formats.labels import FRAME_SKIPPED, LabelledImage, LabelledObject, Origin, PointShapes, TextBox
 from tasks.formats.tracks import Track, TrackShape
@@ -48,7 +48,8 @@ class _Video:
 
     def images(self, frame_step: int) -> Iterator[LabelledImage]:
         width, height = self.task.size_wh or (None, None)
-        frames = sorted({*(self.task.frames or ()), *self.objects})
+        shift = self.task.shift(self.objects)
+        frames = sorted({*(self.task.frames or ()), *(frame - shift for frame in self.objects)})
         for place, frame in enumerate(frames):
             yield LabelledImage(
                 name=f"frame_{frame:06d}",
@@ -57,10 +58,11 @@ class _Video:
                 height=height,
                 subset=self.subset,
                 frame=frame,
+                held_as=f"frame_{frame + shift:06d}" if shift else None,
                 video_name=self.task.video_name,
                 left_out=FRAME_SKIPPED if place % frame_step else None,
                 outside=self.outside if place == 0 else 0,
-                objects=self.objects[frame],
+                objects=self.objects[frame + shift],
             )
 
 
@@ -139,4 +141,6 @@ class _Tracks:
             self._shape = None
         elif tag == "track":
             track = self._open.pop()
+            frames = [shape.frame for shape in track.shapes]
+            refuse_span(max(frames, default=0) - min(frames, default=0), f"{self._path}, track {track.given.get('id')}")
             (self._open[-1].points if self._open else self.tracks).append(track)

@@ -1,6 +1,7 @@
 """Which exports an ingest folder holds, and the label files in each."""
 
 import logging
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,12 +18,20 @@ from tasks.formats.video_frames import SUFFIXES as VIDEO_SUFFIXES
 
 log = logging.getLogger(__name__)
 
+# What CVAT calls its files: task_5_dataset_2026_01_02_03_04_05_coco 1.0. Where it puts the name of the task in place of
+# its number, or a person has renamed the file, nothing tells two tasks apart, and the name stays as it is.
+_STAMPED = re.compile(
+    r"(?P<of>(?:.*/)?(?:task|job|project)_\d+)_(?:annotations|dataset)_(?P<when>\d{4}(?:_\d\d){5})_(?P<format>.+?)"
+    r"(?: ?\(\d+\))?"  # of browsers, for a second download
+)
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
 
 @dataclass(frozen=True, slots=True)
 class _Export:
     folder: str  # relative to the ingest folder, "." for that folder itself
     name: str  # equal for a later version of the same export
-    taken: datetime
+    taken: datetime  # or, where its name says so, made
     is_outdated: bool = False  # a later version is held
 
 
@@ -58,26 +67,43 @@ def _newest_first(files: list[LabelFile]) -> list[LabelFile]:
 
 def _exports(raw: Path, faults: list[str]) -> Iterator[tuple[_Export, Recognised]]:
     if not (raw / MANIFEST).is_file():
-        for recognised in recognise(raw, faults):
+        for recognised in sorted(recognise(raw, faults), key=lambda found: _stamp(found.folder.name) or _NEVER):
             folder = recognised.folder.relative_to(raw).as_posix()
             taken = datetime.fromtimestamp(recognised.path.stat().st_mtime, UTC)
-            yield _Export(folder, raw.resolve().name if folder == "." else folder, taken), recognised
+            name = raw.resolve().name if folder == "." else folder
+            yield _Export(folder, _lasting_name(name), _stamp(name) or taken), recognised
         return
-    held = read_record(raw / MANIFEST, Manifest).exports
-    latest = {export.name: export for export in held}
+    # Of exports that bear a time the latest is the newest, in whatever order they were taken.
+    held = sorted(read_record(raw / MANIFEST, Manifest).exports, key=lambda export: _stamp(export.name) or _NEVER)
+    latest = {_lasting_name(export.name): export for export in held}
     for export in held:
         own_faults: list[str] = []
         recognised_here = list(recognise(raw / export.folder, own_faults))
         if not recognised_here and not own_faults and not _has_media(raw / export.folder):
             own_faults.append(f"no known format: {raw / export.folder}, from {export.source}")
-        is_outdated = latest[export.name] is not export
+        name = _lasting_name(export.name)
+        is_outdated = latest[name] is not export
         if is_outdated:
             _tell_mended(own_faults)
         else:
             faults += own_faults
-        taken = datetime.fromisoformat(export.taken)
+        taken = _stamp(export.name) or datetime.fromisoformat(export.taken)
         for recognised in recognised_here:
-            yield _Export(export.folder, export.name, taken, is_outdated), recognised
+            yield _Export(export.folder, name, taken, is_outdated), recognised
+
+
+def _lasting_name(name: str) -> str:
+    """The name without the time at which CVAT made the file, so that the next one is a version of the same export."""
+    stamped = _STAMPED.fullmatch(name)
+    return f"{stamped['of']}_{stamped['format']}" if stamped else name
+
+
+def _stamp(name: str) -> datetime | None:
+    stamped = _STAMPED.fullmatch(name)
+    try:
+        return datetime.strptime(stamped["when"], "%Y_%m_%d_%H_%M_%S").replace(tzinfo=UTC) if stamped else None
+    except ValueError:
+        return None
 
 
 def _tell_mended(faults: list[str]) -> None:

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -45,7 +45,12 @@ class ImageFiles:
                 self._by_stem[_composed(path.stem)].append(relative)
 
     def find(
-        self, own_folders: Sequence[str], name: str, subset: str | None, subsets: frozenset[str]
+        self,
+        own_folders: Sequence[str],
+        name: str,
+        subset: str | None,
+        subsets: frozenset[str],
+        is_sole: Callable[[], bool] = lambda: True,
     ) -> str | Ambiguous | None:
         """The file of an image, relative to the ingest folder; None if there is none.
 
@@ -53,26 +58,32 @@ class ImageFiles:
         frame among those of another video: `frame_000123` does not say of which. Each time it looks for the subset and
         the whole name first, then for the whole name, for paths that end so, and for the base name. A name without a
         known ending matches any. A folder named after another one of the export's `subsets` never matches, since names
-        repeat over subsets.
+        repeat over subsets. is_sole: whether no other image has the same base name; else that alone decides nothing.
         """
         paths = self._candidates(name)
         if not paths:
             return None
-        found = self.find_below(own_folders, name, subset, subsets)
-        if found is not None:
+        found = self.find_below(own_folders, name, subset, subsets, is_sole)
+        if isinstance(found, str):
             return found
         if _FRAME.search(name):
             paths = [path for path in paths if not any(_is_below(folder, path) for folder in self._video_folders)]
-        return self._best(paths, ".", name, subset, subsets)
+        elsewhere = self._best(paths, ".", name, subset, subsets, is_sole=is_sole)
+        return found if found is not None and not isinstance(elsewhere, str) else elsewhere
 
     def find_below(
-        self, folders: Sequence[str], name: str, subset: str | None, subsets: frozenset[str]
+        self,
+        folders: Sequence[str],
+        name: str,
+        subset: str | None,
+        subsets: frozenset[str],
+        is_sole: Callable[[], bool] = lambda: True,
     ) -> str | Ambiguous | None:
         """The same, below these folders only."""
         paths = self._candidates(name)
         for folder in folders if paths else ():
             below = [path for path in paths if _is_below(folder, path)]
-            found = self._best(below, folder, name, subset, subsets)
+            found = self._best(below, folder, name, subset, subsets, is_sole=is_sole)
             if found is not None:
                 return found
         return None
@@ -80,24 +91,46 @@ class ImageFiles:
     def _candidates(self, name: str) -> list[str]:
         if not self.paths:
             return []
-        base = _composed(name.replace("\\", "/").rpartition("/")[2])
+        base = base_name(name)
         return self._by_base.get(base) or ([] if _has_ending(base) else self._by_stem.get(base, []))
 
     def _best(
-        self, paths: Sequence[str], folder: str, name: str, subset: str | None, subsets: frozenset[str]
+        self,
+        paths: Sequence[str],
+        folder: str,
+        name: str,
+        subset: str | None,
+        subsets: frozenset[str],
+        *,
+        is_sole: Callable[[], bool],
     ) -> str | Ambiguous | None:
         wanted = _composed(name.replace("\\", "/")).removeprefix("./").lstrip("/")
         known = {path: _name_below(folder, path, has_ending=_has_ending(wanted)) for path in paths}
-        for fits in _tests(wanted, subset, subsets) if paths else ():
+        *by_whole_name, by_base_name = _tests(wanted, subset, subsets)
+        for fits in by_whole_name:
             found = [path for path in paths if fits(known[path])]
             if found:
                 return self._only(found)
-        return None
+        found = [path for path in paths if by_base_name(known[path])]
+        if found and not is_sole():
+            return Ambiguous(tuple(found))
+        return self._only(found) if found else None
 
     def _only(self, found: list[str]) -> str | Ambiguous:
         if len(found) > 1 and len({content_sha256(self._raw / path) for path in found}) > 1:
             return Ambiguous(tuple(found))
         return found[0]
+
+
+def base_name(name: str) -> str:
+    """The last part of an image's name, as files are indexed by it."""
+    return _composed(name.replace("\\", "/").rpartition("/")[2])
+
+
+def repeated_base_names(names: Iterable[str]) -> set[str]:
+    """The base names that several different names have."""
+    first: dict[str, str] = {}
+    return {base for name in names if first.setdefault(base := base_name(name), name) != name}
 
 
 def _has_ending(name: str) -> bool:

@@ -65,7 +65,8 @@ class Origin:
 
     identity: str  # goes into image ids
     title: str  # for people and groups
-    task_id: str | None = None
+    task_id: str | None = None  # of a CVAT job it is not known
+    job_id: str | None = None  # where only a job of the task was exported
     is_video: bool = False
     subsets: frozenset[str] = frozenset()  # of the whole export; tells a sub-folder of images from a subset
 
@@ -81,6 +82,7 @@ class LabelledImage:
     subset: str | None = None
     frame: int | None = None
     file: str | None = None  # as in images.parquet, where the reader made or knows it; else it is looked for by name
+    held_as: str | None = None  # the name that its file has in the export, where that is another one
     video_name: str | None = None  # of the file that the frame can be decoded from
     left_out: str | None = None  # the reason why it is in no table, nor are its objects
     outside: int = 0  # marks that a track is not visible, counted on any one of its frames

@@ -2,11 +2,11 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from tasks.formats.image_files import Ambiguous, ImageFiles
-from tasks.formats.labels import SUPERSEDED, LabelFile, LabelledImage, LabelledObject
+from tasks.formats.image_files import Ambiguous, ImageFiles, base_name, repeated_base_names
+from tasks.formats.labels import SUPERSEDED, LabelFile, LabelledImage, LabelledObject, Origin
 from tasks.formats.tally import Tally
 
 GroupBy = Literal["auto", "folder", "task", "source", "image"]
@@ -30,14 +30,21 @@ class Placer:
 
     def __init__(self, image_files: ImageFiles, group_by: GroupBy, rename: Mapping[str, str], tally: Tally) -> None:
         self._image_files, self._group_by, self._rename, self._tally = image_files, group_by, rename, tally
-        self._speakers: dict[int, LabelFile] = {}  # by hash of the image's identity without subset
+        self.left_out: set[str] = set()  # files of images that are left out, as in images.parquet
+        self._speakers: dict[int, tuple[Origin, LabelFile]] = {}  # by hash of the image's identity without subset
+        self._own: tuple[Origin, LabelFile] | None = None  # the last of these
+        self._complete: dict[tuple[str | bool | None, ...], LabelFile] = {}  # by task or job
+        self._first: dict[str, Origin] = {}  # by identity
+        self._titled: dict[Origin, Origin] = {}
+        self._repeated: tuple[LabelFile, set[str]] | None = None  # base names of several images of the label file
         self._objects: dict[str, int] = {}  # by image id, of the label file that is being read
         self._reading: LabelFile | None = None
 
     def place(self, image: LabelledImage, label_file: LabelFile) -> PlacedImage | None:
         """Place an image; None if it is left out, or a newer export has it already."""
         self._tally.outside += image.outside
-        newer = self._newer(image, label_file)
+        image.origin = self._with_title(image.origin)
+        newer = self._newer_version(image.origin, label_file) or self._newer_image(image, label_file)
         if newer is not None:
             self._tally.superseded_by[label_file.export].add(newer.export)
             self._leave_out(image, label_file, "superseded", f"{SUPERSEDED} {newer.export}")
@@ -54,16 +61,43 @@ class Placer:
         group = group_of(image, image_id, label_file.source, self._group_by)
         return PlacedImage(image, label_file, image_id, group, file, is_own, before)
 
-    def _newer(self, image: LabelledImage, label_file: LabelFile) -> LabelFile | None:
-        # Without the subset: a task that was moved to another subset is still the same task.
-        # Its hash, since the names of a million images would take a hundred megabytes.
-        known = hash((image.origin.identity, image.origin.task_id, image.name))
-        speaker = self._speakers.setdefault(known, label_file)
-        return None if speaker is label_file else speaker
+    def _with_title(self, origin: Origin) -> Origin:
+        # Jobs of a task, and the task under an earlier name, are one group.
+        if origin not in self._titled:
+            first = self._first.setdefault(origin.identity, origin)
+            self._titled[origin] = replace(origin, title=first.title) if _may_be_one_task(first, origin) else origin
+        return self._titled[origin]
+
+    def _newer_version(self, origin: Origin, label_file: LabelFile) -> LabelFile | None:
+        """A newer export of the whole task or job, or version of the file: an image that it lacks was deleted."""
+        task = (origin.identity, origin.is_video)
+        newest = self._complete.setdefault((*task, origin.task_id, origin.job_id), label_file)
+        newest_task = newest
+        if origin.job_id is None:
+            self._complete.setdefault(task, label_file)
+        else:
+            newest_task = self._complete.get(task, label_file)
+        # Files of one moment are parts of one export.
+        return next((file for file in (newest, newest_task) if file.written != label_file.written), None)
+
+    def _newer_image(self, image: LabelledImage, label_file: LabelFile) -> LabelFile | None:
+        origin = image.origin
+        if self._own is None or self._own[0] is not origin or self._own[1] is not label_file:
+            self._own = origin, label_file
+        # Without the subset: a task that was moved to another subset is still the same task. First without the task,
+        # which a job does not know. Hashes, since the names of a million images would take a hundred megabytes.
+        for task_id in (None, origin.task_id):
+            first, speaker = self._speakers.setdefault(hash((origin.identity, task_id, image.name)), self._own)
+            if _may_be_one_task(first, origin):
+                return None if speaker is label_file else speaker
+        return None
 
     def _leave_out(self, image: LabelledImage, label_file: LabelFile, what: str, reason: str) -> None:
         self._tally.image(label_file.export, "declared")
         self._tally.image(label_file.export, what)
+        file, _ = self._find(image, label_file)
+        if isinstance(file, str):
+            self.left_out.add(file)
         for labelled in image.objects:
             shape = labelled.shape if isinstance(labelled, LabelledObject) else "box"
             self._tally.objects[label_file.export, shape, self._rename.get(labelled[0], labelled[0]), reason] += 1
@@ -71,11 +105,29 @@ class Placer:
     def _find(self, image: LabelledImage, label_file: LabelFile) -> tuple[str | Ambiguous | None, bool]:
         if image.file is not None:
             return image.file, True
-        found = self._image_files.find(label_file.own_folders, image.name, image.subset, image.origin.subsets)
+        name = image.held_as or image.name
+        found = self._image_files.find(
+            label_file.own_folders,
+            name,
+            image.subset,
+            image.origin.subsets,
+            lambda: base_name(name) not in self._repeated_in(label_file),
+        )
         if not isinstance(found, str):
             return found, True
         is_own = any(folder == "." or found.startswith(folder + "/") for folder in label_file.own_folders)
         return f"raw/{found}", is_own
+
+    def _repeated_in(self, label_file: LabelFile) -> set[str]:
+        # Reads the file once more, but only where an image is not found by its whole name.
+        if self._repeated is None or self._repeated[0] is not label_file:
+            names = (image.held_as or image.name for image in label_file.read())
+            self._repeated = label_file, repeated_base_names(names)
+        return self._repeated[1]
+
+
+def _may_be_one_task(one: Origin, other: Origin) -> bool:
+    return one.identity == other.identity and (None in (one.task_id, other.task_id) or one.task_id == other.task_id)
 
 
 def identify(image: LabelledImage) -> str:

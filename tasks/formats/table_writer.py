@@ -33,7 +33,7 @@ class TableWriter:
         self._chunk: list[PlacedImage] = []  # of one label file
         self._chunk_objects = 0
         self._empty: dict[str, str] = {}  # image id -> export
-        self.used: set[str] = set()  # files of images, as in images.parquet
+        self.used: dict[str, str] = {}  # file of an image, as in images.parquet -> export of the first that has it
 
     def __enter__(self) -> Self:
         self._stack = ExitStack()
@@ -128,7 +128,10 @@ class TableWriter:
         if fact is None or placed.file is None:
             self._tally.name(export, "missing", image.name)
             return "missing"
-        self.used.add(placed.file)
+        if placed.file in self.used:
+            self._tally.image(export, "shared")
+            self._tally.name(export, "shared", f"{image.name} has the file of an image of {self.used[placed.file]}")
+        self.used.setdefault(placed.file, export)
         if fact.size_wh is None:
             self._tally.image(export, "unreadable")
             self._tally.name(export, "unreadable", image.name)

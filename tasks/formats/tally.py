@@ -80,6 +80,7 @@ class Tally:
             ambiguous=self.names["ambiguous"],
             unreadable=self.names["unreadable"],
             size_mismatches=self.names["size_mismatches"],
+            shared=self.names["shared"],
             dropped_examples=dict(sorted(self.examples.items())),
         )
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.contracts.errors import PipelineError
+from tasks.contracts.work import content_sha256
 from tasks.formats.image_files import ImageFiles
 from tasks.formats.labels import LabelFile, LabelledImage
 
@@ -24,8 +25,9 @@ class VideoFrames:
 
     def __init__(self, raw: Path, annotations: Path, image_format: FrameFormat) -> None:
         """Look for videos once."""
-        self._annotations, self._format = annotations, image_format
+        self._raw, self._annotations, self._format = raw, annotations, image_format
         self._videos = sorted(path for path in raw.rglob("*") if path.suffix.lower() in SUFFIXES)
+        self._chosen: dict[tuple[str | None, Path], Path | None] = {}  # by name of the video and label file
         self._files: dict[tuple[Path, int], str] = {}  # decoded so far, as in images.parquet
 
     def with_files(
@@ -36,37 +38,52 @@ class VideoFrames:
             yield from images
             return
         held = list(images)
-        wanted: dict[Path, dict[int, LabelledImage]] = defaultdict(dict)
+        wanted: dict[Path, dict[int, list[LabelledImage]]] = defaultdict(lambda: defaultdict(list))
         for image in held:
-            video = self._video(image.video_name, label_file)
-            if video is None or image.frame is None or image.left_out is not None:
+            if not image.origin.is_video or image.frame is None or image.left_out is not None:
                 continue
-            if not image_files.find_below(label_file.own_folders, image.name, image.subset, image.origin.subsets):
-                wanted[video][image.frame] = image
+            video = self._video(image.video_name, label_file)
+            if video is None:
+                continue
+            name = image.held_as or image.name
+            if not image_files.find_below(label_file.own_folders, name, image.subset, image.origin.subsets):
+                wanted[video][image.frame].append(image)
         for video, frames in wanted.items():
             self._decode(video, frames, label_file)
-            for number, image in frames.items():
-                image.file = self._files.get((video, number))
+            for number, of_number in frames.items():
+                for image in of_number:
+                    image.file = self._files.get((video, number))
         yield from held
 
     def _video(self, name: str | None, label_file: LabelFile) -> Path | None:
         """The video of that name, the one in the label file's own folder first; else the only one in that folder."""
-        beside = [video for video in self._videos if video.is_relative_to(label_file.folder)]
-        named = [video for video in (*beside, *self._videos) if video.name == name]
-        if named:
-            return named[0]
-        return beside[0] if len(beside) == 1 else None
+        if (name, label_file.path) not in self._chosen:
+            self._chosen[name, label_file.path] = self._choose(name, label_file)
+        return self._chosen[name, label_file.path]
 
-    def _decode(self, video: Path, wanted: dict[int, LabelledImage], label_file: LabelFile) -> None:
+    def _choose(self, name: str | None, label_file: LabelFile) -> Path | None:
+        beside = [video for video in self._videos if video.is_relative_to(label_file.folder)]
+        named = [video for video in beside if video.name == name] or [
+            video for video in self._videos if video.name == name
+        ]
+        if not named:
+            return beside[0] if len(beside) == 1 else None
+        if len(named) > 1 and len(set(map(content_sha256, named))) > 1:
+            places = ", ".join(video.relative_to(self._raw).as_posix() for video in named[:3])
+            label_file.notes.append(f"{len(named)} different videos are called {name} ({places}): none was decoded")
+            return None
+        return named[0]
+
+    def _decode(self, video: Path, wanted: Mapping[int, list[LabelledImage]], label_file: LabelFile) -> None:
         missing = {number for number in wanted if (video, number) not in self._files}
         # Two videos of one name in different folders keep apart.
         folder = Path("frames") / f"{video.stem}-{hashlib.sha256(str(video).encode()).hexdigest()[:8]}"
         (self._annotations / folder).mkdir(parents=True, exist_ok=True)
         for number, pixels in decode_frames(video, missing):
-            image = wanted[number]
             height, width = pixels.shape[:2]
-            if image.width is not None and (image.width, image.height) != (width, height):
-                given = f"{image.width}x{image.height}"
+            others = {(image.width, image.height) for image in wanted[number] if image.width} - {(width, height)}
+            for given_width, given_height in others:
+                given = f"{given_width}x{given_height}"
                 label_file.notes.append(f"{video.name} is {width}x{height}, not the labelled {given}: not decoded")
                 return
             file = folder / f"frame_{number:06d}.{self._format}"
