@@ -1,5 +1,7 @@
 """What several test modules share."""
 
+import os
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +12,9 @@ import pytest
 from tests.airflow_site import Site, run_first, running_site
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+# Git sets these for hooks and for `rebase --exec`: tests would work on this very repository instead of their own.
+for name in subprocess.check_output(["git", "rev-parse", "--local-env-vars"], text=True).split():
+    os.environ.pop(name, None)
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
