@@ -1,15 +1,15 @@
 """Which label formats a folder holds, and what reads each."""
 
-import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 
 from tasks.contracts.errors import PipelineError
 from tasks.formats import xml_stream
-from tasks.formats.coco import coco_subset, coco_to_labels, read_coco
+from tasks.formats.coco import coco_parts, coco_subset, coco_to_labels, read_coco
 from tasks.formats.cvat_images import cvat_images_to_labels
 from tasks.formats.cvat_meta import read_meta
 from tasks.formats.cvat_video import cvat_video_to_labels
@@ -55,7 +55,7 @@ def recognise(folder: Path, faults: list[str]) -> Iterator[Recognised]:
         for path in sorted(Path(place, name) for name in files):
             probe = _PROBES.get(path.suffix)
             try:
-                found = probe(path) if probe else None
+                found = probe(path, folder) if probe else None
             except PipelineError as error:
                 faults.append(str(error))
                 continue
@@ -67,7 +67,7 @@ def recognise(folder: Path, faults: list[str]) -> Iterator[Recognised]:
                     break
 
 
-def _xml(path: Path) -> Recognised | None:
+def _xml(path: Path, _export: Path) -> Recognised | None:
     root = xml_stream.root_tag(path)
     if root == "annotation":
         return _voc(path.parent)
@@ -88,27 +88,34 @@ def _cvat(path: Path) -> Recognised:
     return Recognised(kind, path, path.parent, meta.labels, read, meta.written, is_video)
 
 
-def _json(path: Path) -> Recognised | None:
-    try:
-        content = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise PipelineError("JSON cannot be read", f"{path}: {error}", "Export the labels again") from error
-    keys = content.keys() if isinstance(content, dict) else set()
-    if {"items", "categories"} <= keys:
-        raise PipelineError("Datumaro format", str(path), 'Export as "CVAT for images 1.1"')
+def _json(path: Path, export: Path) -> Recognised | None:
     if path.name == "annotations.json" and (path.parent / "task.json").is_file():
         raise PipelineError(
             "backup of a CVAT task", str(path.parent), 'Export its annotations as "CVAT for images 1.1"'
         )
-    return _coco(path) if {"images", "annotations", "categories"} <= keys else None
+    parts = coco_parts(path)
+    # Read with the first one.
+    return _coco(parts, export) if path == parts[0] else None
 
 
-def _coco(path: Path) -> Recognised:
-    labels = tuple(category.name for category in read_coco(path).categories)
-    subsets = frozenset(filter(None, map(coco_subset, path.parent.glob("*.json"))))
-    folder = path.parent.parent if path.parent.name == "annotations" else path.parent
+def _coco(parts: list[Path], export: Path) -> Recognised | None:
+    labels, notes = dict[Path, tuple[str, ...]](), list[str]()
+    for part in parts:
+        read = read_coco(part)
+        if read is not None:
+            labels[part] = tuple(read.labels.values())
+            notes += [] if read.images else [f"{part.name} lists no image"]
+    if not labels:
+        return None
+    path = next(iter(labels))
     return Recognised(
-        "coco", path, folder, labels, lambda origin, _reading: coco_to_labels(path, origin), subsets=subsets
+        "coco",
+        path,
+        path.parent.parent if path.parent.name.lower() == "annotations" and path.parent != export else path.parent,
+        tuple(dict.fromkeys(chain.from_iterable(labels.values()))),
+        lambda origin, _reading: coco_to_labels(list(labels), origin, notes),
+        subsets=frozenset(filter(None, map(coco_subset, path.parent.glob("*.json")))),
+        notes=notes,
     )
 
 
@@ -135,15 +142,15 @@ def _voc(folder: Path) -> Recognised:
     )
 
 
-def _obj_data(path: Path) -> Recognised | None:
+def _obj_data(path: Path, _export: Path) -> Recognised | None:
     return _yolo("yolo", path, read_obj_data(path)) if path.name == "obj.data" else None
 
 
-def _yaml(path: Path) -> Recognised | None:
+def _yaml(path: Path, _export: Path) -> Recognised | None:
     return _yolo("ultralytics_yolo", path, read_data_yaml(path)) if is_data_yaml(path) else None
 
 
-_PROBES: dict[str, Callable[[Path], Recognised | None]] = {
+_PROBES: dict[str, Callable[[Path, Path], Recognised | None]] = {
     ".data": _obj_data,
     ".yaml": _yaml,
     ".yml": _yaml,
