@@ -14,7 +14,7 @@ from tasks.formats.cvat_images import cvat_images_to_labels
 from tasks.formats.cvat_meta import read_meta
 from tasks.formats.cvat_video import cvat_video_to_labels
 from tasks.formats.labels import LabelledImage, Origin, PointShapes
-from tasks.formats.voc import ANNOTATIONS, voc_labels, voc_notes, voc_to_labels
+from tasks.formats.voc import is_voc, voc_labels, voc_notes, voc_to_labels
 from tasks.formats.yolo import yolo_to_labels
 from tasks.formats.yolo_layout import YoloLayout, is_data_yaml, read_data_yaml, read_obj_data
 
@@ -23,8 +23,9 @@ READS = "CVAT for images 1.1, CVAT for video 1.1, COCO 1.0, Ultralytics YOLO, YO
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How labels are read, by params."""
+    """How labels are read."""
 
+    raw: Path  # the ingest folder
     points: PointShapes
     frame_step: int
 
@@ -48,12 +49,12 @@ def recognise(folder: Path, faults: list[str]) -> Iterator[Recognised]:
     """All label files below a folder, sorted by path. What is broken or of another format is added to `faults`."""
     for place, folders, files in os.walk(folder):
         folders.sort()
-        if ANNOTATIONS in folders:
+        if is_voc(Path(place)):
             yield _voc(Path(place))
             folders.clear()
             continue
         for path in sorted(Path(place, name) for name in files):
-            probe = _PROBES.get(path.suffix)
+            probe = _PROBES.get(path.suffix.lower())
             try:
                 found = probe(path, folder) if probe else None
             except PipelineError as error:
@@ -137,7 +138,7 @@ def _voc(folder: Path) -> Recognised:
         folder,
         folder,
         voc_labels(folder),
-        lambda origin, _reading: voc_to_labels(folder, origin),
+        lambda origin, reading: voc_to_labels(folder, origin, reading.raw),
         notes=voc_notes(folder),
     )
 
