@@ -16,7 +16,7 @@ from tasks.formats.cvat_video import cvat_video_to_labels
 from tasks.formats.labels import LabelledImage, Origin, PointShapes
 from tasks.formats.voc import is_voc, voc_labels, voc_notes, voc_to_labels
 from tasks.formats.yolo import yolo_to_labels
-from tasks.formats.yolo_layout import YoloLayout, is_data_yaml, read_data_yaml, read_obj_data
+from tasks.formats.yolo_layout import YoloLayout, read_data_yaml, read_obj_data
 
 READS = "CVAT for images 1.1, CVAT for video 1.1, COCO 1.0, Ultralytics YOLO, YOLO 1.1 and Pascal VOC"
 
@@ -121,12 +121,18 @@ def _coco(parts: list[Path], export: Path) -> Recognised | None:
 
 
 def _yolo(kind: str, path: Path, layout: YoloLayout) -> Recognised:
+    if not layout.is_found:
+        raise PipelineError(
+            "neither an image nor a label file is where the export says",
+            "; ".join([str(path), *layout.notes]),
+            "Mend the paths of its subsets, or export the labels again",
+        )
     return Recognised(
         kind,
         path,
         path.parent,
         tuple(layout.labels.values()),
-        lambda origin, _reading: yolo_to_labels(layout, origin),
+        lambda origin, reading: yolo_to_labels(layout, origin, reading.raw),
         subsets=frozenset(entry.subset for entry in layout.entries),
         notes=layout.notes,
     )
@@ -144,11 +150,12 @@ def _voc(folder: Path) -> Recognised:
 
 
 def _obj_data(path: Path, _export: Path) -> Recognised | None:
-    return _yolo("yolo", path, read_obj_data(path)) if path.name == "obj.data" else None
+    return _yolo("yolo", path, read_obj_data(path)) if path.name.lower() == "obj.data" else None
 
 
-def _yaml(path: Path, _export: Path) -> Recognised | None:
-    return _yolo("ultralytics_yolo", path, read_data_yaml(path)) if is_data_yaml(path) else None
+def _yaml(path: Path, export: Path) -> Recognised | None:
+    layout = read_data_yaml(path, export)
+    return None if layout is None else _yolo("ultralytics_yolo", path, layout)
 
 
 _PROBES: dict[str, Callable[[Path, Path], Recognised | None]] = {
