@@ -61,7 +61,7 @@ def parse(raw: Path, annotations: Path, params: ParseParams) -> Ledger:
 
     Raises PipelineError with the faults of all exports.
     """
-    label_files = find_label_files(raw, Reading(params.points, params.frame_step))
+    label_files = find_label_files(raw, Reading(raw, params.points, params.frame_step))
     image_files = ImageFiles(raw, [file.own_folders[0] for file in label_files if file.is_video])
     tally = Tally()
     rules = LabelRules(params.classes, params.rename, params.drop)

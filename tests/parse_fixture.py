@@ -1,6 +1,8 @@
 """Runs the parse stage for tests."""
 
+import zlib
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,3 +59,15 @@ def objects_of(image: LabelledImage) -> list[LabelledObject]:
 def write_image(path: Path, width: int = 100, height: int = 80, colour: int = 0, **options: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("L", (width, height), colour).save(path, **options)
+
+
+def export_of(folder: Path, files: Mapping[str, str]) -> Path:
+    """An ingest folder with one export; images differ where their texts do."""
+    for name, text in files.items():
+        path = folder / "raw" / "export" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".jpg":
+            write_image(path, colour=zlib.crc32(text.encode()) % 256)
+        else:
+            path.write_text(text, encoding="utf-8")
+    return folder / "raw"

@@ -27,7 +27,7 @@ def read(folder: Path, *annotations: dict[str, Any], name: str = "instances_defa
         "annotations": list(annotations),
     }
     (folder / name).write_text(json.dumps(content))
-    return list(coco_to_labels(folder / name, Origin("export", "export")))
+    return list(coco_to_labels([folder / name], Origin("export", "export"), []))
 
 
 def read_one(folder: Path, **annotation: Any) -> LabelledObject:

@@ -27,7 +27,7 @@ def read(folder: Path, files: dict[str, str]) -> list[LabelledImage]:
     for path, text in files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text)
-    return list(voc_to_labels(folder, Origin("export", "export")))
+    return list(voc_to_labels(folder, Origin("export", "export"), folder))
 
 
 def test_image_comes_with_size_subset_and_objects(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from tasks.formats.labels import NOT_NUMBERS, LabelledImage, LabelledObject, Origin
 from tasks.formats.yolo import LINE_UNKNOWN, NO_SUCH_CLASS, yolo_to_labels
-from tasks.formats.yolo_layout import YoloEntry, YoloLayout, is_data_yaml, read_data_yaml, read_obj_data
+from tasks.formats.yolo_entries import YoloEntry
+from tasks.formats.yolo_layout import YoloLayout, read_data_yaml, read_obj_data
 from tests.parse_fixture import objects_of
 
 EXPORT = Origin("export", "export")
@@ -21,7 +22,13 @@ def write(folder: Path, files: dict[str, str]) -> None:
 def read_line(folder: Path, line: str, numbers_per_point: int | None = None) -> LabelledObject:
     write(folder, {"x.txt": line})
     layout = YoloLayout({0: "car", 2: "bus"}, numbers_per_point, [YoloEntry("x.jpg", "train", folder / "x.txt")])
-    return objects_of(next(yolo_to_labels(layout, EXPORT)))[0]
+    return objects_of(next(yolo_to_labels(layout, EXPORT, folder)))[0]
+
+
+def layout_of(path: Path, export: Path | None = None) -> YoloLayout:
+    layout = read_data_yaml(path, export or path.parent)
+    assert layout is not None
+    return layout
 
 
 def summary(images: list[LabelledImage]) -> list[tuple[str, str | None, int]]:
@@ -93,38 +100,38 @@ CAR = "names: [car]\n"
 )
 def test_ultralytics_layouts_say_the_same(tmp_path: Path, data: str, files: dict[str, str]) -> None:
     write(tmp_path, LABELS | files | {"data.yaml": data})
-    images = list(yolo_to_labels(read_data_yaml(tmp_path / "data.yaml"), EXPORT))
+    images = list(yolo_to_labels(layout_of(tmp_path / "data.yaml"), EXPORT, tmp_path))
     assert summary(images) == [("1.jpg", "train", 1), ("2.jpg", "train", 0)]
 
 
 def test_labels_whose_images_did_not_come_along_are_read(tmp_path: Path) -> None:
     write(tmp_path, {"labels/Train/cam1/1.txt": "0 .5 .5 .2 .4\n", "data.yaml": "Train: images/Train\n" + CAR})
-    images = list(yolo_to_labels(read_data_yaml(tmp_path / "data.yaml"), EXPORT))
+    images = list(yolo_to_labels(layout_of(tmp_path / "data.yaml"), EXPORT, tmp_path))
     assert summary(images) == [("cam1/1", "Train", 1)]
 
 
 def test_layout_with_subsets_on_top_is_read(tmp_path: Path) -> None:
     write(tmp_path, {"train/images/a.jpg": "", "train/labels/a.txt": "0 .5 .5 .2 .4\n",
                      "data.yaml": "train: ../train/images\nnc: 1\n" + CAR})  # fmt: skip
-    images = list(yolo_to_labels(read_data_yaml(tmp_path / "data.yaml"), EXPORT))
+    images = list(yolo_to_labels(layout_of(tmp_path / "data.yaml"), EXPORT, tmp_path))
     assert summary(images) == [("a.jpg", "train", 1)]
 
 
 def test_images_that_share_a_label_file_are_noted(tmp_path: Path) -> None:
     write(tmp_path, LABELS | {"images/train/1.jpeg": "", "data.yaml": "train: images/train\n" + CAR})
-    assert read_data_yaml(tmp_path / "data.yaml").notes == [
+    assert layout_of(tmp_path / "data.yaml").notes == [
         "1 label files belong to several images of one stem, each got all objects: 1.txt"
     ]
 
 
 def test_missing_subset_is_noted(tmp_path: Path) -> None:
     write(tmp_path, LABELS | {"data.yaml": "train: images/train\nval: images/val\nauthor: me\n" + CAR})
-    assert read_data_yaml(tmp_path / "data.yaml").notes == ["subset val: images/val does not exist"]
+    assert layout_of(tmp_path / "data.yaml").notes == ["subset val: images/val does not exist"]
 
 
 def test_label_files_outside_of_the_export_are_not_read(tmp_path: Path) -> None:
     write(tmp_path, {"secret.txt": "0 .5 .5 .2 .4\n", "export/data.yaml": "train: [../secret.jpg]\n" + CAR})
-    images = list(yolo_to_labels(read_data_yaml(tmp_path / "export/data.yaml"), EXPORT))
+    images = list(yolo_to_labels(layout_of(tmp_path / "export/data.yaml"), EXPORT, tmp_path))
     assert summary(images) == [("../secret.jpg", "train", 0)]
 
 
@@ -139,7 +146,7 @@ def test_yolo_1_1_is_read(tmp_path: Path) -> None:
             "obj_train_data/cam1/1.txt": "0 .5 .5 .2 .4\n",
         },
     )
-    images = list(yolo_to_labels(read_obj_data(tmp_path / "obj.data"), EXPORT))
+    images = list(yolo_to_labels(read_obj_data(tmp_path / "obj.data"), EXPORT, tmp_path))
     assert summary(images) == [("cam1/1.jpg", "train", 1), ("2.jpg", "valid", 0)]
 
 
@@ -156,4 +163,4 @@ def test_yolo_1_1_is_read(tmp_path: Path) -> None:
 )
 def test_data_yaml_is_told_from_other_yaml(tmp_path: Path, text: str, *, expected: bool) -> None:
     write(tmp_path, {"data.yaml": text})
-    assert is_data_yaml(tmp_path / "data.yaml") is expected
+    assert (read_data_yaml(tmp_path / "data.yaml", tmp_path) is not None) is expected

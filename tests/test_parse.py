@@ -77,6 +77,16 @@ def test_fields_of_an_object_are_kept(tmp_path: Path) -> None:
     assert pd.isna(second["points"])
 
 
+@pytest.mark.parametrize("number", ["--5", "99999999999999999999", "-99999999999999999999", "x"])
+def test_whole_number_that_no_table_holds_means_nothing(tmp_path: Path, number: str) -> None:
+    odd = BOX.replace('z_order="0"', f'z_order="{number}"')
+    turned = odd.replace("/>", ' rotation="90"/>')
+    text = document(image("a.jpg", BOX, odd, turned)).replace('image id="0"', f'image id="{number}"')
+    write(tmp_path / "raw" / "annotations.xml", text)
+    parsed = run(tmp_path / "raw")
+    assert (parsed.objects["z_order"].tolist(), parsed.images["frame"].isna().tolist()) == ([0, 0, 0], [True])
+
+
 def test_objects_are_numbered_within_their_image_those_dropped_too(tmp_path: Path) -> None:
     text = document(
         image("a.jpg", BOX, box(xbr=10), box(more='rotation="9"')), image("b.jpg", BOX), image("a.jpg", BOX)

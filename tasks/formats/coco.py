@@ -1,35 +1,25 @@
-"""COCO 1.0 instances and keypoints, as CVAT and others write them.
+"""COCO 1.0 instances and keypoints, as CVAT and others write them."""
 
-The box is COCO's own `bbox`, which is the extent of the segmentation; without one it is taken from the segmentation.
-"""
-
-import math
-from collections import defaultdict
-from collections.abc import Iterator
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from pycocotools import mask as rle
 from pydantic import BaseModel, Field, ValidationError
 
 from tasks.contracts.errors import PipelineError, first_of
-from tasks.formats import geometry
-from tasks.formats.geometry import Box
-from tasks.formats.labels import (
-    MASK_MALFORMED,
-    NO_PLACE,
-    NOT_NUMBERS,
-    Details,
-    LabelledImage,
-    LabelledObject,
-    Origin,
-    Points,
-)
+from tasks.formats.coco_objects import CocoAnnotation, coco_object
+from tasks.formats.json_stream import read_members, value_at
+from tasks.formats.labels import LabelledImage, LabelledObject, Origin
+from tasks.formats.text_files import read_text
 
-_PREFIXES = ("instances_", "person_keypoints_")
-# Attributes of CVAT that have a column of their own.
-_COLUMNS = frozenset({"occluded", "rotation", "track_id"})
-_NOWHERE: Box = (math.nan, math.nan, math.nan, math.nan)
+_INSTANCES, _KEYPOINTS = "instances_", "person_keypoints_"
+_MOST_PIXELS = 2**31  # of a side
+
+_Likeness = tuple[str, ...]  # equal for an object that two files have
 
 
 class CocoCategory(BaseModel):
@@ -44,149 +34,135 @@ class CocoImage(BaseModel):
 
     id: int | str
     file_name: str
-    width: int | None = None
-    height: int | None = None
+    width: int | None = Field(default=None, le=_MOST_PIXELS)
+    height: int | None = Field(default=None, le=_MOST_PIXELS)
 
 
-class CocoAnnotation(BaseModel):
-    """An object. What may be malformed in a single one is looked at when it is converted."""
+@dataclass(slots=True)
+class CocoFile:
+    """The parts of a file that matter here; annotations stay text until their image's turn has come."""
 
-    image_id: int | str
-    category_id: int | None = None
-    bbox: Any = None  # x, y, width, height
-    segmentation: Any = None  # polygons, or a mask as run lengths
-    keypoints: Any = None  # x, y, visibility, ...
-    iscrowd: int = 0
-    attributes: dict[str, Any] = Field(default_factory=dict)
+    text: str
+    labels: dict[int, str] = field(default_factory=dict)  # by category id
+    images: list[CocoImage] = field(default_factory=list)
+    places: dict[int | str, "array[int]"] = field(default_factory=lambda: defaultdict(lambda: array("q")))
+    faults: list[str] = field(default_factory=list)
+    _counts: Counter[str] = field(default_factory=Counter)
+
+    def take(self, key: str, place: int, value: Any) -> None:
+        """Keep a part of the file."""
+        try:
+            if key == "categories":
+                category = CocoCategory.model_validate(value)
+                self.labels[category.id] = category.name
+            elif key == "images":
+                self.images.append(CocoImage.model_validate(value))
+            elif key == "annotations":
+                self.places[CocoAnnotation.model_validate(value).image_id].append(place)
+        except ValidationError as error:
+            for fault in error.errors():
+                where = ".".join(map(str, (key, self._counts[key], *fault["loc"])))
+                self.faults.append(f"{where}: {fault['msg']}")
+        self._counts[key] += 1
+
+    def objects(self, image: CocoImage) -> Iterator[tuple[_Likeness, LabelledObject]]:
+        """What is labelled on an image; asked again, nothing."""
+        for place in self.places.pop(image.id, ()):
+            annotation = CocoAnnotation.model_validate(value_at(self.text, place))
+            label = "" if annotation.category_id is None else self.labels.get(annotation.category_id, "")
+            yield (str(annotation.id), label, str(annotation.bbox)), coco_object(annotation, label)
 
 
-class CocoFile(BaseModel):
-    """The parts of a file that matter here."""
-
-    categories: list[CocoCategory]
-    images: list[CocoImage]
-    annotations: list[CocoAnnotation]
-
-
-def read_coco(path: Path) -> CocoFile:
-    """Read a file. Raises PipelineError naming all that is missing or of the wrong kind."""
+def read_coco(path: Path) -> CocoFile | None:
+    """Read a file; None for other JSON. Raises PipelineError naming all that is missing or of the wrong kind."""
+    found = CocoFile(read_text(path))
     try:
-        return CocoFile.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
-        raise PipelineError(
-            "not a sound COCO file", f"{path}:\n{first_of(faults)}\n", "Export the labels again"
-        ) from error
+        keys = read_members(found.text, found.take)
+    except (ValueError, RecursionError) as error:
+        raise PipelineError("JSON cannot be read", f"{path}: {error}", "Export the labels again") from error
+    if {"items", "categories"} <= keys:
+        raise PipelineError("Datumaro format", str(path), 'Export as "CVAT for images 1.1"')
+    if not {"images", "annotations", "categories"} <= keys:
+        return None
+    if found.faults:
+        raise PipelineError("not a sound COCO file", f"{path}:\n{first_of(found.faults)}\n", "Export the labels again")
+    return found
 
 
-def coco_to_labels(path: Path, export: Origin) -> Iterator[LabelledImage]:
-    """Read a file image by image, in its order. The subset is what follows `instances_` in its name."""
-    content = read_coco(path)
-    names = {category.id: category.name for category in content.categories}
-    annotations: dict[int | str, list[CocoAnnotation]] = defaultdict(list)
-    for annotation in content.annotations:
-        annotations[annotation.image_id].append(annotation)
-    strays = annotations.keys() - {image.id for image in content.images}
+def coco_to_labels(paths: Sequence[Path], export: Origin, notes: list[str]) -> Iterator[LabelledImage]:
+    """Read the files of one subset image by image, in the first one's order.
+
+    An annotation that several have is one object, as the last has it; how many there are of these is added to `notes`.
+    """
+    first, *others = [_whole_file(path) for path in paths]
+    unlike = [_by_name(other) for other in others]
+    subset, twice = coco_subset(paths[0]), 0
+    for image in first.images:
+        objects = list(first.objects(image))
+        for other, images in zip(others, unlike, strict=True):
+            more = [one for like in images.pop(image.file_name, ()) for one in other.objects(like)]
+            twice += len(objects) + len(more)
+            objects = _merged(objects, more)
+            twice -= len(objects)
+        yield _image(image, export, subset, objects)
+    for other, images in zip(others, unlike, strict=True):
+        for image in chain.from_iterable(images.values()):
+            yield _image(image, export, subset, list(other.objects(image)))
+    if twice:
+        notes.append(f"{twice:,} annotations are in {' and in '.join(path.name for path in paths)}, each is one object")
+
+
+def coco_subset(path: Path) -> str | None:
+    """The subset that a file's name tells: what follows `instances_` or `person_keypoints_`."""
+    prefix = next(filter(path.stem.startswith, (_INSTANCES, _KEYPOINTS)), None)
+    return None if prefix is None else path.stem.removeprefix(prefix)
+
+
+def coco_parts(path: Path) -> list[Path]:
+    """The files that tell of the same subset, this one among them."""
+    subset = coco_subset(path)
+    parts = [path.with_stem(prefix + subset) for prefix in (_INSTANCES, _KEYPOINTS)] if subset is not None else [path]
+    return [part for part in parts if part == path or part.is_file()]
+
+
+def _whole_file(path: Path) -> CocoFile:
+    found = read_coco(path)
+    assert found is not None, f"{path} was recognised as COCO"
+    strays = found.places.keys() - {image.id for image in found.images}
     if strays:
         raise PipelineError(
             "annotations of images that the file does not list",
             f"{path}: image ids {', '.join(map(str, sorted(strays, key=str)[:20]))}, {len(strays):,} in all",
             "Export the labels again",
         )
-    subset = coco_subset(path)
-    for image in content.images:
-        yield LabelledImage(
-            name=image.file_name,
-            origin=export,
-            width=image.width or None,
-            height=image.height or None,
-            subset=subset,
-            objects=[
-                _object(annotation, names.get(annotation.category_id or 0, ""))
-                for annotation in annotations.pop(image.id, ())
-            ],
-        )
+    return found
 
 
-def coco_subset(path: Path) -> str | None:
-    """The subset that a file's name tells."""
-    return next((path.stem.removeprefix(prefix) for prefix in _PREFIXES if path.stem.startswith(prefix)), None)
+def _by_name(file: CocoFile) -> dict[str, list[CocoImage]]:
+    images: dict[str, list[CocoImage]] = defaultdict(list)
+    for image in file.images:
+        images[image.file_name].append(image)
+    return images
 
 
-def _object(annotation: CocoAnnotation, label: str) -> LabelledObject:
-    attributes = annotation.attributes
-    shape, points, refused, rotation, box = _shape_name(annotation), None, None, 0.0, _NOWHERE
-    try:
-        rotation = float(attributes.get("rotation") or 0)
-        points = _points(annotation, shape)
-        box = _box(annotation, points)
-    except _NowhereError:
-        shape, refused = "tag", NO_PLACE
-    except (KeyError, TypeError, ValueError):
-        refused = MASK_MALFORMED if shape == "mask" else NOT_NUMBERS
-    if shape == "box" and rotation:
-        # CVAT writes the box as it was before it was turned.
-        shape, points = "rotated_box", geometry.rotated_corners(box, rotation)
-        box = geometry.points_box(points)
-    kept = {name: value for name, value in attributes.items() if name not in _COLUMNS}
-    if annotation.iscrowd:
-        kept["iscrowd"] = annotation.iscrowd
-    track_id = attributes.get("track_id")
-    return LabelledObject(
-        label,
-        shape,
-        *box,
-        occluded=bool(attributes.get("occluded")),
-        details=Details(
-            rotation=rotation if math.isfinite(rotation) else 0.0,
-            track_id=None if track_id is None else str(track_id),
-            attributes=kept,
-            points=points,
-            refused=refused,
-        ),
+def _merged(
+    objects: list[tuple[_Likeness, LabelledObject]], more: list[tuple[_Likeness, LabelledObject]]
+) -> list[tuple[_Likeness, LabelledObject]]:
+    fuller: dict[_Likeness, list[tuple[_Likeness, LabelledObject]]] = defaultdict(list)
+    for one in more:
+        fuller[one[0]].append(one)
+    merged = [fuller[one[0]].pop(0) if fuller[one[0]] else one for one in objects]
+    return [*merged, *chain.from_iterable(fuller.values())]
+
+
+def _image(
+    image: CocoImage, export: Origin, subset: str | None, objects: list[tuple[_Likeness, LabelledObject]]
+) -> LabelledImage:
+    return LabelledImage(
+        name=image.file_name,
+        origin=export,
+        width=image.width or None,
+        height=image.height or None,
+        subset=subset,
+        objects=[labelled for _, labelled in objects],
     )
-
-
-class _NowhereError(Exception):
-    """Nothing says where the object is."""
-
-
-def _shape_name(annotation: CocoAnnotation) -> str:
-    if annotation.keypoints:
-        return "skeleton"
-    if isinstance(annotation.segmentation, dict):
-        return "mask"
-    return "polygon" if annotation.segmentation else "box"
-
-
-def _points(annotation: CocoAnnotation, shape: str) -> Points | None:
-    if shape == "skeleton":
-        numbers = [float(number) for number in annotation.keypoints]
-        return [(x, y) for x, y, seen in zip(numbers[::3], numbers[1::3], numbers[2::3], strict=True) if seen]
-    if shape == "polygon":
-        return [
-            (float(x), float(y))
-            for polygon in annotation.segmentation
-            for x, y in zip(polygon[::2], polygon[1::2], strict=True)
-        ]
-    return None
-
-
-def _box(annotation: CocoAnnotation, points: Points | None) -> Box:
-    if annotation.bbox:
-        x, y, width, height = map(float, annotation.bbox)
-        return x, y, x + width, y + height
-    if isinstance(annotation.segmentation, dict):
-        x, y, width, height = map(float, rle.toBbox(_packed(annotation.segmentation)))
-        return x, y, x + width, y + height
-    if points:
-        return geometry.points_box(points)
-    raise _NowhereError
-
-
-def _packed(mask: dict[str, Any]) -> dict[str, Any]:
-    # Run lengths come as a list, or as text that the COCO library packs them into.
-    if isinstance(mask["counts"], list):
-        packed: dict[str, Any] = rle.frPyObjects(mask, *mask["size"])
-        return packed
-    return mask

@@ -20,6 +20,8 @@ from tasks.formats.settling import settle_boxes
 
 _TEXT_FIELDS = ("label", *BOX, "occluded", "z_order", "source")  # of a TextBox
 
+_GREATEST = 2**63 - 1
+
 
 @dataclass(frozen=True, slots=True)
 class ObjectColumns:
@@ -77,7 +79,7 @@ def object_columns(
         **{side: pa.array(column) for side, column in zip(BOX, boxes.T, strict=True)},
         "truncated": pa.array(over),
     }
-    arrays |= {name: arrow_array(values, OBJECTS.field(name).type) for name, values in columns.items()}
+    arrays |= {name: arrow_array(values, OBJECTS.field(name)) for name, values in columns.items()}
     table = pa.table([arrays[name] for name in OBJECTS.names], schema=OBJECTS)
     if read["label"] or faults:
         # Back into the order of the label file, without those that were dropped.
@@ -130,19 +132,31 @@ def _number(text: str) -> float:
 
 def _whole_numbers(texts: Sequence[str]) -> list[int]:
     # There are few different ones.
-    values = {text: int(text) if text.lstrip("-").isdecimal() else 0 for text in set(texts)}
+    values = {text: _whole_number(text) for text in set(texts)}
     return [values[text] for text in texts]
+
+
+def _whole_number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        return 0
 
 
 def _json(attributes: dict[str, object] | None) -> str:
     return json.dumps(attributes, ensure_ascii=False) if attributes else "{}"
 
 
-def arrow_array(values: list[Any], kind: pa.DataType) -> pa.Array:
+def arrow_array(values: list[Any], field: pa.Field) -> pa.Array:
     """A column of at least one row; fast where all have one value, as in most columns of most chunks."""
-    if values.count(values[0]) == len(values):
-        return pa.repeat(pa.scalar(values[0], kind), len(values))
-    return pa.array(values, kind)
+    try:
+        if values.count(values[0]) == len(values):
+            return pa.repeat(pa.scalar(values[0], field.type), len(values))
+        return pa.array(values, field.type)
+    except OverflowError:
+        # Whole numbers beyond 64 bits mean nothing.
+        unknown = None if field.nullable else 0
+        return pa.array([unknown if abs(value or 0) > _GREATEST else value for value in values], field.type)
 
 
 def _scales(placed: Sequence[PlacedImage], sizes: NDArray[np.float64]) -> NDArray[np.float64] | None:

@@ -1,30 +1,31 @@
 """Which label formats a folder holds, and what reads each."""
 
-import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 
 from tasks.contracts.errors import PipelineError
 from tasks.formats import xml_stream
-from tasks.formats.coco import coco_subset, coco_to_labels, read_coco
+from tasks.formats.coco import coco_parts, coco_subset, coco_to_labels, read_coco
 from tasks.formats.cvat_images import cvat_images_to_labels
 from tasks.formats.cvat_meta import read_meta
 from tasks.formats.cvat_video import cvat_video_to_labels
 from tasks.formats.labels import LabelledImage, Origin, PointShapes
-from tasks.formats.voc import ANNOTATIONS, voc_labels, voc_notes, voc_to_labels
+from tasks.formats.voc import is_voc, voc_labels, voc_notes, voc_to_labels
 from tasks.formats.yolo import yolo_to_labels
-from tasks.formats.yolo_layout import YoloLayout, is_data_yaml, read_data_yaml, read_obj_data
+from tasks.formats.yolo_layout import YoloLayout, read_data_yaml, read_obj_data
 
 READS = "CVAT for images 1.1, CVAT for video 1.1, COCO 1.0, Ultralytics YOLO, YOLO 1.1 and Pascal VOC"
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How labels are read, by params."""
+    """How labels are read."""
 
+    raw: Path  # the ingest folder
     points: PointShapes
     frame_step: int
 
@@ -48,14 +49,14 @@ def recognise(folder: Path, faults: list[str]) -> Iterator[Recognised]:
     """All label files below a folder, sorted by path. What is broken or of another format is added to `faults`."""
     for place, folders, files in os.walk(folder):
         folders.sort()
-        if ANNOTATIONS in folders:
+        if is_voc(Path(place)):
             yield _voc(Path(place))
             folders.clear()
             continue
         for path in sorted(Path(place, name) for name in files):
-            probe = _PROBES.get(path.suffix)
+            probe = _PROBES.get(path.suffix.lower())
             try:
-                found = probe(path) if probe else None
+                found = probe(path, folder) if probe else None
             except PipelineError as error:
                 faults.append(str(error))
                 continue
@@ -67,7 +68,7 @@ def recognise(folder: Path, faults: list[str]) -> Iterator[Recognised]:
                     break
 
 
-def _xml(path: Path) -> Recognised | None:
+def _xml(path: Path, _export: Path) -> Recognised | None:
     root = xml_stream.root_tag(path)
     if root == "annotation":
         return _voc(path.parent)
@@ -88,37 +89,50 @@ def _cvat(path: Path) -> Recognised:
     return Recognised(kind, path, path.parent, meta.labels, read, meta.written, is_video)
 
 
-def _json(path: Path) -> Recognised | None:
-    try:
-        content = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise PipelineError("JSON cannot be read", f"{path}: {error}", "Export the labels again") from error
-    keys = content.keys() if isinstance(content, dict) else set()
-    if {"items", "categories"} <= keys:
-        raise PipelineError("Datumaro format", str(path), 'Export as "CVAT for images 1.1"')
+def _json(path: Path, export: Path) -> Recognised | None:
     if path.name == "annotations.json" and (path.parent / "task.json").is_file():
         raise PipelineError(
             "backup of a CVAT task", str(path.parent), 'Export its annotations as "CVAT for images 1.1"'
         )
-    return _coco(path) if {"images", "annotations", "categories"} <= keys else None
+    parts = coco_parts(path)
+    # Read with the first one.
+    return _coco(parts, export) if path == parts[0] else None
 
 
-def _coco(path: Path) -> Recognised:
-    labels = tuple(category.name for category in read_coco(path).categories)
-    subsets = frozenset(filter(None, map(coco_subset, path.parent.glob("*.json"))))
-    folder = path.parent.parent if path.parent.name == "annotations" else path.parent
+def _coco(parts: list[Path], export: Path) -> Recognised | None:
+    labels, notes = dict[Path, tuple[str, ...]](), list[str]()
+    for part in parts:
+        read = read_coco(part)
+        if read is not None:
+            labels[part] = tuple(read.labels.values())
+            notes += [] if read.images else [f"{part.name} lists no image"]
+    if not labels:
+        return None
+    path = next(iter(labels))
     return Recognised(
-        "coco", path, folder, labels, lambda origin, _reading: coco_to_labels(path, origin), subsets=subsets
+        "coco",
+        path,
+        path.parent.parent if path.parent.name.lower() == "annotations" and path.parent != export else path.parent,
+        tuple(dict.fromkeys(chain.from_iterable(labels.values()))),
+        lambda origin, _reading: coco_to_labels(list(labels), origin, notes),
+        subsets=frozenset(filter(None, map(coco_subset, path.parent.glob("*.json")))),
+        notes=notes,
     )
 
 
 def _yolo(kind: str, path: Path, layout: YoloLayout) -> Recognised:
+    if not layout.is_found:
+        raise PipelineError(
+            "neither an image nor a label file is where the export says",
+            "; ".join([str(path), *layout.notes]),
+            "Mend the paths of its subsets, or export the labels again",
+        )
     return Recognised(
         kind,
         path,
         path.parent,
         tuple(layout.labels.values()),
-        lambda origin, _reading: yolo_to_labels(layout, origin),
+        lambda origin, reading: yolo_to_labels(layout, origin, reading.raw),
         subsets=frozenset(entry.subset for entry in layout.entries),
         notes=layout.notes,
     )
@@ -130,20 +144,21 @@ def _voc(folder: Path) -> Recognised:
         folder,
         folder,
         voc_labels(folder),
-        lambda origin, _reading: voc_to_labels(folder, origin),
+        lambda origin, reading: voc_to_labels(folder, origin, reading.raw),
         notes=voc_notes(folder),
     )
 
 
-def _obj_data(path: Path) -> Recognised | None:
-    return _yolo("yolo", path, read_obj_data(path)) if path.name == "obj.data" else None
+def _obj_data(path: Path, _export: Path) -> Recognised | None:
+    return _yolo("yolo", path, read_obj_data(path)) if path.name.lower() == "obj.data" else None
 
 
-def _yaml(path: Path) -> Recognised | None:
-    return _yolo("ultralytics_yolo", path, read_data_yaml(path)) if is_data_yaml(path) else None
+def _yaml(path: Path, export: Path) -> Recognised | None:
+    layout = read_data_yaml(path, export)
+    return None if layout is None else _yolo("ultralytics_yolo", path, layout)
 
 
-_PROBES: dict[str, Callable[[Path], Recognised | None]] = {
+_PROBES: dict[str, Callable[[Path, Path], Recognised | None]] = {
     ".data": _obj_data,
     ".yaml": _yaml,
     ".yml": _yaml,

@@ -117,7 +117,7 @@ class TableWriter:
             "group": [placed.group for placed, _, _ in new],
             "readable": [fact is not None and fact.size_wh is not None for _, fact, _ in new],
         }
-        self._images.add(pa.table([arrow_array(columns[field.name], field.type) for field in IMAGES], schema=IMAGES))
+        self._images.add(pa.table([arrow_array(columns[field.name], field) for field in IMAGES], schema=IMAGES))
 
     def _kind(self, placed: PlacedImage, fact: ImageFacts | None) -> str:
         """Whether an image is held; what is wrong with it goes to the tally by name."""

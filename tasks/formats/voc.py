@@ -5,8 +5,8 @@ from 1 and include the last one, so that their boxes come out up to one pixel of
 """
 
 import math
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Collection, Iterator
+from pathlib import Path, PurePosixPath
 
 from lxml import etree
 
@@ -14,12 +14,21 @@ from tasks.contracts.errors import PipelineError
 from tasks.formats import geometry, xml_stream
 from tasks.formats.geometry import Box
 from tasks.formats.labels import NOT_NUMBERS, Details, LabelledImage, LabelledObject, Origin
+from tasks.formats.text_files import read_text
+from tasks.formats.written_paths import is_image, path_parts
 
-ANNOTATIONS = "Annotations"
+_ANNOTATIONS, _IMAGES, _SUBSETS = "Annotations", "JPEGImages", "ImageSets/Main"
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
+_MOST_PIXELS = 2**31  # of a side
 _NOWHERE: Box = (math.nan, math.nan, math.nan, math.nan)
 # Their own columns, or of no meaning without the picture.
 _NO_ATTRIBUTES = frozenset({"name", "bndbox", "attributes", "truncated", "occluded", "part"})
+
+
+def is_voc(folder: Path) -> bool:
+    """Whether a folder holds Pascal VOC as its challenge lays it out."""
+    annotations = folder / _ANNOTATIONS
+    return annotations.is_dir() and ((folder / _SUBSETS).is_dir() or any(map(_is_voc_file, _xml_files(annotations))))
 
 
 def voc_labels(folder: Path) -> tuple[str, ...]:
@@ -27,7 +36,7 @@ def voc_labels(folder: Path) -> tuple[str, ...]:
     path = folder / "labelmap.txt"
     if not path.is_file():
         return ()
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = read_text(path).splitlines()
     names = [line.split(":")[0] for line in lines if line.strip() and not line.startswith("#")]
     return tuple(name for name in names if name != "background")
 
@@ -38,41 +47,79 @@ def voc_notes(folder: Path) -> list[str]:
     return [f"{masks:,} instance masks in SegmentationObject are not read, only boxes are"] if masks else []
 
 
-def voc_to_labels(folder: Path, export: Origin) -> Iterator[LabelledImage]:
-    """Read the images of a folder, sorted by name; those that a subset lists without labels are negatives."""
-    annotations = folder / ANNOTATIONS if (folder / ANNOTATIONS).is_dir() else folder
-    subsets = _subsets(folder)
-    paths = {path.relative_to(annotations).with_suffix("").as_posix(): path for path in annotations.rglob("*.xml")}
+def voc_to_labels(folder: Path, export: Origin, raw: Path) -> Iterator[LabelledImage]:
+    """Read the images of a folder, sorted by name; those that a subset lists without labels are negatives.
+
+    raw: the ingest folder.
+    """
+    annotations = folder / _ANNOTATIONS if is_voc(folder) else folder
+    paths = {path.relative_to(annotations).with_suffix("").as_posix(): path for path in _xml_files(annotations)}
+    subsets = _subsets(folder, paths)
     for stem in sorted(paths.keys() | subsets.keys()):
-        if stem in paths:
-            yield _image(paths[stem], stem, subsets.get(stem), export)
-        else:
+        if stem not in paths:
             yield LabelledImage(stem, export, None, None, subsets[stem])
+            continue
+        root = _tree(paths[stem])
+        image_name = _text(root, "filename")
+        file = _image_file(folder, paths[stem], stem, image_name)
+        yield LabelledImage(
+            # What people copied or renamed beside its image may still have another file's name within.
+            name=stem + _suffix(image_name),
+            origin=export,
+            width=_whole(_text(root, "size/width")),
+            height=_whole(_text(root, "size/height")),
+            subset=subsets.get(stem),
+            file=None if file is None else f"raw/{file.relative_to(raw).as_posix()}",
+            objects=[_object(element) for element in root.iterfind("object")],
+        )
 
 
-def _subsets(folder: Path) -> dict[str, str]:
+def _xml_files(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.suffix.lower() == ".xml")
+
+
+def _is_voc_file(path: Path) -> bool:
+    try:
+        return xml_stream.root_tag(path) == "annotation"
+    except PipelineError:
+        return False  # it is named when its turn comes to be read
+
+
+def _subsets(folder: Path, stems: Collection[str]) -> dict[str, str]:
     found: dict[str, str] = {}
-    # Of `train` and `trainval` the narrower one is meant; lists per class have a second column.
-    for path in sorted((folder / "ImageSets" / "Main").glob("*.txt"), key=lambda path: (path.stem == "trainval", path)):
-        for line in path.read_text(encoding="utf-8-sig").splitlines():
-            name = line.strip()
-            if name and not name.endswith((" 1", " 0", " -1")):
-                found.setdefault(name, path.stem)
+    # Of `train` and `trainval` the narrower one is meant.
+    for path in sorted((folder / _SUBSETS).glob("*.txt"), key=lambda path: (path.stem == "trainval", path)):
+        names = [line.strip() for line in read_text(path).splitlines() if line.strip()]
+        # Lists per class have a second column.
+        if not all(name.endswith((" 1", " 0", " -1")) and name not in stems for name in names):
+            found |= {name: path.stem for name in names if name not in found}
     return found
 
 
-def _image(path: Path, stem: str, subset: str | None, export: Origin) -> LabelledImage:
+def _tree(path: Path) -> etree._Element:
     root = xml_stream.read_tree(path)
     if root.tag != "annotation":
         raise PipelineError(f"<{root.tag}> is not Pascal VOC", str(path), "Put other files into an export of their own")
-    return LabelledImage(
-        name=_text(root, "filename") or stem,
-        origin=export,
-        width=_whole(_text(root, "size/width")),
-        height=_whole(_text(root, "size/height")),
-        subset=subset,
-        objects=[_object(element) for element in root.iterfind("object")],
-    )
+    return root
+
+
+def _suffix(name: str) -> str:
+    return PurePosixPath(name).suffix if is_image(name) else ""
+
+
+def _image_file(folder: Path, path: Path, stem: str, image_name: str) -> Path | None:
+    """The image in the usual places, by the name of its XML or else by the one that stands in it."""
+    if not _suffix(image_name):
+        return None
+    names = [stem + _suffix(image_name)]
+    # An equal one is not of this folder, or was found by the first.
+    if PurePosixPath(path_parts(image_name)[-1]).stem != path.stem:
+        names += ["/".join(path_parts(image_name)), path_parts(image_name)[-1]]
+    places = (folder / _IMAGES, folder / "images", folder)
+    found = [place / name for name in names for place in places] + [
+        path.with_name(PurePosixPath(name).name) for name in names
+    ]
+    return next(filter(Path.is_file, found), None)
 
 
 def _object(element: etree._Element) -> LabelledObject:
@@ -81,13 +128,14 @@ def _object(element: etree._Element) -> LabelledObject:
     }
     for attribute in element.iterfind("attributes/attribute"):
         attributes[_text(attribute, "name")] = _text(attribute, "value")
-    shape, box, points, refused, rotation = "box", _NOWHERE, None, None, 0.0
+    shape, box, points, refused, rotation = "box", _NOWHERE, None, None, _take_rotation(attributes)
     try:
-        rotation = float(str(attributes.pop("rotation", 0) or 0))
         x_min, y_min, x_max, y_max = (float(_text(element, f"bndbox/{side}")) for side in _SIDES)
         box = (x_min, y_min, x_max, y_max)
     except ValueError:
         refused = NOT_NUMBERS
+    if not math.isfinite(rotation):
+        rotation, refused = 0.0, NOT_NUMBERS
     if rotation:
         # CVAT writes the box as it was before it was turned.
         shape, points = "rotated_box", geometry.rotated_corners(box, rotation)
@@ -101,12 +149,23 @@ def _object(element: etree._Element) -> LabelledObject:
     )
 
 
+def _take_rotation(attributes: dict[str, object]) -> float:
+    """Degrees, out of the attributes; what is no number is somebody's own attribute and stays."""
+    try:
+        rotation = float(str(attributes.get("rotation") or 0))
+    except ValueError:
+        return 0.0
+    attributes.pop("rotation", None)
+    return rotation
+
+
 def _text(element: etree._Element, path: str) -> str:
     return (element.findtext(path) or "").strip()
 
 
 def _whole(text: str) -> int | None:
     try:
-        return int(float(text)) or None
+        pixels = float(text)
     except ValueError:
         return None
+    return int(pixels) if 1 <= pixels <= _MOST_PIXELS else None
