@@ -25,17 +25,26 @@ class PlacedImage:
     objects_before: int | None  # the same label file has listed the image before, with so many objects
 
 
+@dataclass(frozen=True, slots=True)
+class _Speaker:
+    """What a label file says of one task."""
+
+    given: Origin  # as the reader gives it
+    origin: Origin  # with the title of the newest export of the task
+    label_file: LabelFile
+    newer: LabelFile | None  # which says all of this task, and lacks what was deleted
+
+
 class Placer:
     """Remembers which images have come. Label files must come newest first."""
 
     def __init__(self, image_files: ImageFiles, group_by: GroupBy, rename: Mapping[str, str], tally: Tally) -> None:
         self._image_files, self._group_by, self._rename, self._tally = image_files, group_by, rename, tally
         self.left_out: set[str] = set()  # files of images that are left out, as in images.parquet
-        self._speakers: dict[int, tuple[Origin, LabelFile]] = {}  # by hash of the image's identity without subset
-        self._own: tuple[Origin, LabelFile] | None = None  # the last of these
+        self._speakers: dict[int, _Speaker] = {}  # by hash of the image's identity without subset
+        self._last: _Speaker | None = None
         self._complete: dict[tuple[str | bool | None, ...], LabelFile] = {}  # by task or job
         self._first: dict[str, Origin] = {}  # by identity
-        self._titled: dict[Origin, Origin] = {}
         self._repeated: tuple[LabelFile, set[str]] | None = None  # base names of several images of the label file
         self._objects: dict[str, int] = {}  # by image id, of the label file that is being read
         self._reading: LabelFile | None = None
@@ -43,8 +52,10 @@ class Placer:
     def place(self, image: LabelledImage, label_file: LabelFile) -> PlacedImage | None:
         """Place an image; None if it is left out, or a newer export has it already."""
         self._tally.outside += image.outside
-        image.origin = self._with_title(image.origin)
-        newer = self._newer_version(image.origin, label_file) or self._newer_image(image, label_file)
+        if self._last is None or self._last.given is not image.origin or self._last.label_file is not label_file:
+            self._last = self._speaker(image.origin, label_file)
+        image.origin = self._last.origin
+        newer = self._last.newer or self._newer_image(image.name, self._last)
         if newer is not None:
             self._tally.superseded_by[label_file.export].add(newer.export)
             self._leave_out(image, label_file, "superseded", f"{SUPERSEDED} {newer.export}")
@@ -61,12 +72,11 @@ class Placer:
         group = group_of(image, image_id, label_file.source, self._group_by)
         return PlacedImage(image, label_file, image_id, group, file, is_own, before)
 
-    def _with_title(self, origin: Origin) -> Origin:
+    def _speaker(self, given: Origin, label_file: LabelFile) -> _Speaker:
         # Jobs of a task, and the task under an earlier name, are one group.
-        if origin not in self._titled:
-            first = self._first.setdefault(origin.identity, origin)
-            self._titled[origin] = replace(origin, title=first.title) if _may_be_one_task(first, origin) else origin
-        return self._titled[origin]
+        first = self._first.setdefault(given.identity, given)
+        origin = replace(given, title=first.title) if _may_be_one_task(first, given) else given
+        return _Speaker(given, origin, label_file, self._newer_version(origin, label_file))
 
     def _newer_version(self, origin: Origin, label_file: LabelFile) -> LabelFile | None:
         """A newer export of the whole task or job, or version of the file: an image that it lacks was deleted."""
@@ -80,16 +90,16 @@ class Placer:
         # Files of one moment are parts of one export.
         return next((file for file in (newest, newest_task) if file.written != label_file.written), None)
 
-    def _newer_image(self, image: LabelledImage, label_file: LabelFile) -> LabelFile | None:
-        origin = image.origin
-        if self._own is None or self._own[0] is not origin or self._own[1] is not label_file:
-            self._own = origin, label_file
+    def _newer_image(self, name: str, speaker: _Speaker) -> LabelFile | None:
+        origin = speaker.origin
         # Without the subset: a task that was moved to another subset is still the same task. First without the task,
         # which a job does not know. Hashes, since the names of a million images would take a hundred megabytes.
         for task_id in (None, origin.task_id):
-            first, speaker = self._speakers.setdefault(hash((origin.identity, task_id, image.name)), self._own)
-            if _may_be_one_task(first, origin):
-                return None if speaker is label_file else speaker
+            first = self._speakers.setdefault(hash((origin.identity, task_id, name)), speaker)
+            if first is speaker:
+                return None
+            if _may_be_one_task(first.origin, origin):
+                return None if first.label_file is speaker.label_file else first.label_file
         return None
 
     def _leave_out(self, image: LabelledImage, label_file: LabelFile, what: str, reason: str) -> None:
