@@ -1,6 +1,7 @@
 """What a site applies to its cluster: manifests by the schema of Kubernetes, and what they say of each other."""
 
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,10 @@ FOLDER = REPOSITORY / "docker" / "kubernetes"
 WAYS = ["shared", "detached"]
 # Of the chart's values.schema.json, as far as we use them.
 CHART = {
-    "airflowVersion", "allowPodLaunching", "apiSecretKeySecretName", "data", "defaultAirflowRepository",
-    "defaultAirflowTag", "env", "executor", "extraEnvFrom", "fernetKeySecretName", "gid", "jwtSecretName",
-    "migrateDatabaseJob", "postgresql", "redis", "securityContexts", "statsd", "triggerer", "uid", "volumeMounts",
-    "volumes", "webserver",
+    "airflowVersion", "allowPodLaunching", "apiSecretKeySecretName", "createUserJob", "dagProcessor", "data",
+    "defaultAirflowRepository", "defaultAirflowTag", "env", "executor", "extraEnvFrom", "fernetKeySecretName", "gid",
+    "jwtSecretName", "migrateDatabaseJob", "postgresql", "redis", "scheduler", "securityContexts", "statsd",
+    "triggerer", "uid", "volumeMounts", "volumes",
 }  # fmt: skip
 
 
@@ -97,6 +98,26 @@ def test_values_are_of_the_chart_and_name_what_is_applied(way: str) -> None:
     assert (
         f"apache-airflow=={values['airflowVersion']}\n" in (REPOSITORY / "docker/airflow/requirements.in").read_text()
     )
+
+
+def test_nothing_is_run_that_only_the_official_image_has() -> None:
+    (values,) = documents("values.yaml")
+    for component in ("scheduler", "dagProcessor"):
+        assert values[component]["logGroomerSidecar"]["enabled"] is False
+    # It runs a command of an auth manager that is not ours.
+    assert values["createUserJob"]["enabled"] is False
+
+
+def test_probes_of_the_chart_start_their_check_in_our_image(tmp_path: Path) -> None:
+    recipe = (REPOSITORY / "docker" / "airflow" / "Dockerfile").read_text()
+    (made,) = re.findall(r"(?m)^RUN (.* > /entrypoint .*)$", recipe)
+    entrypoint = tmp_path / "entrypoint"
+    subprocess.run(["sh", "-c", made.replace("/entrypoint", str(entrypoint))], check=True)
+    assert entrypoint.stat().st_mode & 0o777 == 0o755
+    # As the chart's `scheduler_liveness_check_command` has it.
+    script = f"CONNECTION_CHECK_MAX_COUNT=0 exec {entrypoint} \\\n sh -c 'echo \"$@\"; exit 3' check --local 'a b'"
+    probed = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
+    assert (probed.returncode, probed.stdout) == (3, "--local a b\n")
 
 
 def test_network_policies_select_pods_of_stages_by_their_labels(tmp_path: Path) -> None:
