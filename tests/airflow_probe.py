@@ -84,6 +84,14 @@ def pods() -> dict[str, Any]:
     return found
 
 
+def logins() -> dict[str, Any]:
+    """Users that have a password once the api-server has started."""
+    from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
+
+    SimpleAuthManager().init()
+    return {name: len(password) for name, password in SimpleAuthManager.get_passwords().items()}
+
+
 def failures() -> dict[str, Any]:
     """What is raised for pods that failed in different ways: its class and its text."""
     from kubernetes.client import models as k8s
@@ -179,6 +187,7 @@ if __name__ == "__main__":
     probes = {
         "dags": said_by_dags,
         "pods": pods,
+        "logins": logins,
         "failures": failures,
         "manifests": manifests,
         "waiting": waiting,

@@ -120,6 +120,14 @@ def test_probes_of_the_chart_start_their_check_in_our_image(tmp_path: Path) -> N
     assert (probed.returncode, probed.stdout) == (3, "--local a b\n")
 
 
+def test_first_login_is_made_on_a_new_volume(tmp_path: Path) -> None:
+    (mount,) = documents("shared/values.yaml")[0]["volumeMounts"]
+    name = "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"
+    file = Path(settings_of("shared")[name]).relative_to(mount["mountPath"])
+    (tmp_path / "volume").mkdir()
+    assert probe("logins", tmp_path, **{name: str(tmp_path / "volume" / file)}).keys() == {"admin"}
+
+
 def test_network_policies_select_pods_of_stages_by_their_labels(tmp_path: Path) -> None:
     selectors = [document["spec"]["podSelector"]["matchLabels"] for document in documents("network.yaml")]
     closed, opened = selectors
