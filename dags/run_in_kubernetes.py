@@ -4,6 +4,7 @@ A pod works in the run's workspace on a volume that all share, or, detached, in 
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -77,18 +78,17 @@ class PodStage(KubernetesPodOperator):
             pod.spec.containers[0].working_dir = self.workspace
         return pod
 
-    def execute(self, context: Context) -> Any:
-        """Run the pod, read the result."""
+    def execute(self, context: Context) -> None:
+        """Run the pod, push the result."""
         try:
             super().execute(context)
         except AirflowException as error:
             raise failure_of(self.remote_pod, str(error)) from error
-        if self.result is None:
-            return None
-        if not self.detached:
-            return self.result(Path(self.workspace))
-        with branch_files(self.detached, Path(self.workspace).name) as files:
-            return self.result(files)
+        if self.result is not None:
+            name = Path(self.workspace).name
+            with branch_files(self.detached, name) if self.detached else nullcontext(Path(self.workspace)) as files:
+                # Airflow would push what execute returns only with a side-car to read it out of the pod.
+                context["ti"].xcom_push(key="return_value", value=self.result(files))
 
 
 def failure_of(pod: k8s.V1Pod | None, otherwise: str) -> AirflowException:

@@ -14,19 +14,19 @@ AIRFLOW_PYTHON = REPOSITORY / ".venv-airflow" / "bin" / "python"
 KUBECONFIG = """
 apiVersion: v1
 kind: Config
-clusters: [{name: none, cluster: {server: "http://127.0.0.1:1"}}]
+clusters: [{name: none, cluster: {server: "SERVER"}}]
 contexts: [{name: none, context: {cluster: none, user: none}}]
 users: [{name: none, user: {}}]
 current-context: none
 """
 
 
-def probe(what: str, folder: Path, **variables: str) -> dict[str, Any]:
+def probe(what: str, folder: Path, cluster: str = "http://127.0.0.1:1", **variables: str) -> dict[str, Any]:
     """What tests/airflow_probe.py says, run by Airflow's Python with an AIRFLOW_HOME of its own."""
     if not AIRFLOW_PYTHON.is_file():
         pytest.fail("Airflow's environment is missing: `make test` makes it")
     answer, kubeconfig = folder / "answer.json", folder / "kubeconfig"
-    kubeconfig.write_text(KUBECONFIG)
+    kubeconfig.write_text(KUBECONFIG.replace("SERVER", cluster))
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "SIGHTLINE"))}
     done = subprocess.run(
         [AIRFLOW_PYTHON, REPOSITORY / "tests" / "airflow_probe.py", what, answer],

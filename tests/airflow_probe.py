@@ -6,13 +6,16 @@ Nothing of it is imported by the tests, whose environment has no Airflow.
 # ruff: noqa: PLC0415  # what an import brings is what is asked for
 
 import json
+import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY / "dags"))
+RUN_ID = "manual__2026-01-01T00:00:00+00:00"
 
 
 def said_by_dags() -> dict[str, Any]:
@@ -70,10 +73,7 @@ def pods() -> dict[str, Any]:
     for task in training.dag.tasks:
         if not hasattr(task, "argv") and "argv" not in getattr(task, "partial_kwargs", {}):
             continue
-        one = task.unmap({"instance": "onnx"}) if task.is_mapped else task
-        ti = SimpleNamespace(dag_id="training", task_id=task.task_id, run_id="run", map_index=0, try_number=1)
-        context = {"ti": ti, "run_id": "manual__2026-01-01T00:00:00+00:00", "dag": training.dag, "task": one}
-        one.render_template_fields(context, training.dag.get_template_env())
+        one, context = in_a_run(task, "onnx")
         pod = ApiClient().sanitize_for_serialization(one.build_pod_request_obj(context))
         try:
             kubernetes_validate.validate(pod, "1.31", strict=True)
@@ -82,6 +82,37 @@ def pods() -> dict[str, Any]:
             fault = error.message
         found[task.task_id] = {"pod": pod, "fault": fault}
     return found
+
+
+def in_a_run(task: Any, instance: str) -> tuple[Any, dict[str, Any]]:
+    """A task as Airflow would execute it in a run, and the context; what it pushes is in the context's `pushed`."""
+    one = task.unmap({"instance": instance}) if task.is_mapped else task
+    pushed: dict[str, Any] = {}
+    ti = SimpleNamespace(dag_id="training", task_id=task.task_id, run_id=RUN_ID, map_index=-1, try_number=1)
+    ti.xcom_push = lambda key, value: pushed.update({key: value})
+    if task.is_mapped:
+        ti.map_index = ["onnx", "pytorch"].index(instance)
+    context = {"ti": ti, "run_id": RUN_ID, "dag": task.dag, "task": one, "pushed": pushed}
+    one.render_template_fields(context, task.dag.get_template_env())
+    return one, context
+
+
+def executed() -> dict[str, Any]:
+    """What the tasks that TASKS names push or raise when they are executed side by side."""
+    import training
+
+    def execute(named: str) -> dict[str, Any]:
+        name, _, instance = named.partition("@")
+        one, context = in_a_run(training.dag.get_task(name), instance)
+        try:
+            one.execute(context)
+        except Exception as error:
+            return {"raised": f"{type(error).__name__}: {error}"}
+        return context["pushed"]
+
+    named = os.environ["TASKS"].split()
+    with ThreadPoolExecutor() as pool:
+        return dict(zip(named, pool.map(execute, named), strict=True))
 
 
 def logins() -> dict[str, Any]:
@@ -187,6 +218,7 @@ if __name__ == "__main__":
     probes = {
         "dags": said_by_dags,
         "pods": pods,
+        "executed": executed,
         "logins": logins,
         "failures": failures,
         "manifests": manifests,
