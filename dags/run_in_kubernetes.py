@@ -6,11 +6,14 @@ A pod works in the run's workspace on a volume that all share, or, detached, in 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import tenacity
+from airflow.providers.cncf.kubernetes.kubernetes_helper_functions import generic_api_retry
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowException
+from kubernetes.client import CoreV1Api
 from kubernetes.client import models as k8s
 from run_in_process import USER_FAULT, failure
 from settings import PROGRESS, Settings
@@ -19,6 +22,9 @@ from workspace import branch_files
 # Of the image's user.
 USER_ID = 1000
 VOLUME = "sightline"
+# Between SIGTERM and SIGKILL; and after how long a deleted pod is not going to end by itself.
+GRACE_SECONDS = 30
+DELETION_SECONDS = 4 * GRACE_SECONDS
 # As a pod's first process DVC would not hear SIGTERM; elsewhere it dies of it at once. On SIGINT it waits for the
 # stage, which gets it, too, and frees its locks. (A detached stage takes care of that itself.)
 FIRST = ("dumb-init", "--rewrite", "15:2", "--")
@@ -46,7 +52,8 @@ class PodStage(KubernetesPodOperator):
     A detached pod has no workspace, and `result` reads what of the stage's outputs Git holds.
 
     The pod of an earlier try that is still running is taken over, and one that has ended is deleted; labels say whose
-    it is: dag, run, task and map index. So there is never a second one, and training outlives its worker.
+    it is: dag, run, task and map index. So there is never a second one, and training outlives its worker. One that is
+    being deleted is no pod to take over: its end is waited for.
     """
 
     template_fields: Sequence[str] = (*KubernetesPodOperator.template_fields, "argv", "workspace", "instance")
@@ -78,6 +85,13 @@ class PodStage(KubernetesPodOperator):
             pod.spec.containers[0].working_dir = self.workspace
         return pod
 
+    def get_or_create_pod(self, pod_request_obj: k8s.V1Pod, context: Context) -> k8s.V1Pod:
+        """The pod of an earlier try that goes on, or a new one."""
+        own = self._build_find_pod_label_selector(context, exclude_checked=False)
+        namespace = pod_request_obj.metadata.namespace
+        await_end(lambda: [pod for pod in pods(self.client, namespace, own) if pod.metadata.deletion_timestamp])
+        return super().get_or_create_pod(pod_request_obj, context)
+
     def execute(self, context: Context) -> None:
         """Run the pod, push the result."""
         try:
@@ -89,6 +103,31 @@ class PodStage(KubernetesPodOperator):
             with branch_files(self.detached, name) if self.detached else nullcontext(Path(self.workspace)) as files:
                 # Airflow would push what execute returns only with a side-car to read it out of the pod.
                 context["ti"].xcom_push(key="return_value", value=self.result(files))
+
+
+def pods(client: CoreV1Api, namespace: str, selector: str) -> list[k8s.V1Pod]:
+    """Pods whose labels a selector fits, ended or not."""
+    ask = generic_api_retry(client.list_namespaced_pod)  # type: ignore[no-untyped-call]
+    return list(ask(namespace, label_selector=selector).items)
+
+
+def await_end(find: Callable[[], list[k8s.V1Pod]], seconds: float = DELETION_SECONDS) -> None:
+    """Wait until pods that are being deleted are gone; AirflowException if they are not."""
+    waiting = tenacity.Retrying(
+        retry=tenacity.retry_if_result(bool),
+        wait=tenacity.wait_fixed(1),
+        stop=tenacity.stop_after_delay(seconds),
+        retry_error_callback=_still_there,
+    )
+    waiting(find)
+
+
+def _still_there(state: tenacity.RetryCallState) -> NoReturn:
+    assert state.outcome is not None
+    names = " ".join(pod.metadata.name for pod in state.outcome.result())
+    raise AirflowException(
+        f"deleted pods do not end: {names}. Their node may be lost; once it is off, kubectl delete pod --force {names}"
+    )
 
 
 def failure_of(pod: k8s.V1Pod | None, otherwise: str) -> AirflowException:
@@ -141,7 +180,7 @@ def pod_of(
         ),
         **RIGHTS,
         "termination_message_policy": "FallbackToLogsOnError",
-        "termination_grace_period": 30,
+        "termination_grace_period": GRACE_SECONDS,
         "startup_timeout_seconds": 900,
         "on_finish_action": "delete_pod",
     }

@@ -125,8 +125,9 @@ def logins() -> dict[str, Any]:
 
 def failures() -> dict[str, Any]:
     """What is raised for pods that failed in different ways: its class and its text."""
+    from airflow.sdk.exceptions import AirflowException
     from kubernetes.client import models as k8s
-    from run_in_kubernetes import failure_of
+    from run_in_kubernetes import await_end, failure_of
     from run_in_process import failure
 
     def ended(code: int, message: str | None) -> k8s.V1Pod:
@@ -144,6 +145,10 @@ def failures() -> dict[str, Any]:
     }
     raised = {name: failure_of(pod, "Pod has failed") for name, pod in pods.items()}
     raised["command without DVC, user's fault"] = failure(2, error.splitlines(), "ended with 2")
+    try:
+        await_end(lambda: [k8s.V1Pod(metadata=k8s.V1ObjectMeta(name="train-1"))], seconds=0)
+    except AirflowException as still_there:
+        raised["deleted, but still there"] = still_there
     return {name: [type(error).__name__, str(error)] for name, error in raised.items()}
 
 

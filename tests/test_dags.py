@@ -252,6 +252,11 @@ def test_failed_command_says_its_last_words_and_is_tried_again_only_if_that_can_
         "out of memory": ["AirflowException", "Pod has failed"],
         "gone": ["AirflowException", "Pod has failed"],
         "command without DVC, user's fault": ["AirflowFailException", words],
+        "deleted, but still there": [
+            "AirflowException",
+            "deleted pods do not end: train-1. "
+            "Their node may be lost; once it is off, kubectl delete pod --force train-1",
+        ],
     }
 
 

@@ -11,6 +11,15 @@ from tests.airflow_stand_in import commit, git
 from tests.cluster_fixture import Cluster, running
 from tests.test_dags import RUN
 
+# As the operator shortens the run's id for a label.
+OF_RUN = {
+    "app": "sightline",
+    "dag_id": "training",
+    "run_id": "manual__2026-01-01T0000000000-daff4c10d",
+    "kubernetes_pod_operator": "True",
+}
+OF_TRAIN = {**OF_RUN, "sightline/network": "yes", "task_id": "train", "try_number": "1"}
+
 
 @pytest.fixture
 def cluster() -> Cluster:
@@ -51,3 +60,18 @@ def test_result_of_a_detached_stage_is_read_from_the_branch(cluster: Cluster, wo
     url = (tmp_path / "repository").as_uri()
     pushed = execute(cluster, workspace, "publish", SIGHTLINE_DETACHED="1", SIGHTLINE_REPOSITORY=url)["publish"]
     assert pushed["return_value"] == release
+
+
+def test_pod_that_goes_on_is_taken_over(cluster: Cluster, workspace: Path) -> None:
+    cluster.add("earlier", "Running", **OF_TRAIN)
+    assert execute(cluster, workspace, "train")["train"]["pod_name"] == "earlier"
+    assert cluster.made == []
+
+
+def test_pod_that_is_being_deleted_is_not_taken_over_but_waited_for(cluster: Cluster, workspace: Path) -> None:
+    cluster.add("earlier", "Running", **OF_TRAIN)
+    cluster.delete("earlier")
+    gone: list[bool] = []
+    cluster.when_made = lambda: gone.append("earlier" not in cluster.pods)
+    assert cluster.made == [execute(cluster, workspace, "train")["train"]["pod_name"]]
+    assert gone == [True]
