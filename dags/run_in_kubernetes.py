@@ -3,25 +3,29 @@
 A pod works in the run's workspace on a volume that all share, or, detached, in a clone of the run's branch.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+import fcntl
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
 import tenacity
 from airflow.providers.cncf.kubernetes.kubernetes_helper_functions import generic_api_retry
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
+from airflow.providers.cncf.kubernetes.pod_generator import make_safe_label_value
+from airflow.providers.cncf.kubernetes.utils.pod_manager import PodPhase
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowException
 from kubernetes.client import CoreV1Api
 from kubernetes.client import models as k8s
-from run_in_process import USER_FAULT, failure
+from run_in_process import USER_FAULT, check_workspace, failure
 from settings import PROGRESS, Settings
 from workspace import branch_files
 
 # Of the image's user.
 USER_ID = 1000
 VOLUME = "sightline"
+APP = "sightline"
 # Between SIGTERM and SIGKILL; and after how long a deleted pod is not going to end by itself.
 GRACE_SECONDS = 30
 DELETION_SECONDS = 4 * GRACE_SECONDS
@@ -90,10 +94,20 @@ class PodStage(KubernetesPodOperator):
         own = self._build_find_pod_label_selector(context, exclude_checked=False)
         namespace = pod_request_obj.metadata.namespace
         await_end(lambda: [pod for pod in pods(self.client, namespace, own) if pod.metadata.deletion_timestamp])
-        return super().get_or_create_pod(pod_request_obj, context)
+        if self.detached:
+            return super().get_or_create_pod(pod_request_obj, context)
+        ti, workspace = context["ti"], Path(self.workspace)
+        with one_at_a_time(workspace):
+            of_run = pods_of_run(self.client, namespace, ti.dag_id, ti.run_id)
+            if all(pod.status.phase in PodPhase.terminal_states for pod in of_run):
+                # A killed DVC left it. It names processes by numbers, which those of every pod share.
+                (workspace / ".dvc" / "tmp" / "rwlock").unlink(missing_ok=True)
+            return super().get_or_create_pod(pod_request_obj, context)
 
     def execute(self, context: Context) -> None:
         """Run the pod, push the result."""
+        if not self.detached:
+            check_workspace(self.workspace)
         try:
             super().execute(context)
         except AirflowException as error:
@@ -103,6 +117,21 @@ class PodStage(KubernetesPodOperator):
             with branch_files(self.detached, name) if self.detached else nullcontext(Path(self.workspace)) as files:
                 # Airflow would push what execute returns only with a side-car to read it out of the pod.
                 context["ti"].xcom_push(key="return_value", value=self.result(files))
+
+
+@contextmanager
+def one_at_a_time(workspace: Path) -> Iterator[None]:
+    """Have the run's other tasks wait: none may make its pod after another one has looked and found none."""
+    with (workspace / ".git" / "sightline-pods").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def pods_of_run(client: CoreV1Api, namespace: str, dag_id: str, run_id: str) -> list[k8s.V1Pod]:
+    """Pods of a run's stages."""
+    labels = {"app": APP, "dag_id": make_safe_label_value(dag_id), "run_id": make_safe_label_value(run_id)}
+    selector = ",".join(f"{name}={value}" for name, value in labels.items())
+    return pods(client, namespace, selector)
 
 
 def pods(client: CoreV1Api, namespace: str, selector: str) -> list[k8s.V1Pod]:
@@ -168,7 +197,7 @@ def pod_of(
         "kubernetes_conn_id": None,
         "detached": settings.repository if settings.detached else "",
         # Whether a network policy lets it out; a detached one has to reach the repository and the remote.
-        "labels": {"app": "sightline", "sightline/network": "yes" if network or settings.detached else "no"},
+        "labels": {"app": APP, "sightline/network": "yes" if network or settings.detached else "no"},
         "volumes": volumes,
         "volume_mounts": mounts,
         "env_vars": {"HOME": "/tmp", "DVC_SITE_CACHE_DIR": "/tmp/dvc", "PYTHONUNBUFFERED": "1"},  # noqa: S108
