@@ -182,7 +182,11 @@ def end_stages(dag_id: str, run_id: str) -> None:
         from run_in_docker import end_run  # noqa: PLC0415
 
         end_run(dag_id, run_id)
-    elif SETTINGS.runner == "process":
+    elif SETTINGS.runner == "kubernetes":
+        from run_in_kubernetes import end_pods  # noqa: PLC0415
+
+        end_pods(SETTINGS.namespace, dag_id, run_id)
+    else:
         from run_in_process import end_processes  # noqa: PLC0415
 
         end_processes(f"{dag_id}/{run_id}/")

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import tenacity
+from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
 from airflow.providers.cncf.kubernetes.kubernetes_helper_functions import generic_api_retry
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
 from airflow.providers.cncf.kubernetes.pod_generator import make_safe_label_value
-from airflow.providers.cncf.kubernetes.utils.pod_manager import PodPhase
+from airflow.providers.cncf.kubernetes.utils.pod_manager import PodManager, PodPhase
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowException
 from kubernetes.client import CoreV1Api
@@ -157,6 +158,14 @@ def _still_there(state: tenacity.RetryCallState) -> NoReturn:
     raise AirflowException(
         f"deleted pods do not end: {names}. Their node may be lost; once it is off, kubectl delete pod --force {names}"
     )
+
+
+def end_pods(namespace: str, dag_id: str, run_id: str) -> None:
+    """Delete whatever a run's stages left, and wait for its end."""
+    client = KubernetesHook(conn_id=None).core_v1_client
+    for pod in pods_of_run(client, namespace, dag_id, run_id):
+        PodManager(kube_client=client).delete_pod(pod)
+    await_end(lambda: pods_of_run(client, namespace, dag_id, run_id))
 
 
 def failure_of(pod: k8s.V1Pod | None, otherwise: str) -> AirflowException:

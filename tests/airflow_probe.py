@@ -115,6 +115,16 @@ def executed() -> dict[str, Any]:
         return dict(zip(named, pool.map(execute, named), strict=True))
 
 
+def ended() -> dict[str, Any]:
+    """Which pods are there once the stages of a run have been ended."""
+    from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
+    from airflow_stage import end_stages
+
+    end_stages("training", RUN_ID)
+    left = KubernetesHook(conn_id=None).core_v1_client.list_namespaced_pod("sightline").items
+    return {"pods": [pod.metadata.name for pod in left]}
+
+
 def logins() -> dict[str, Any]:
     """Users that have a password once the api-server has started."""
     from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
@@ -224,6 +234,7 @@ if __name__ == "__main__":
         "dags": said_by_dags,
         "pods": pods,
         "executed": executed,
+        "ended": ended,
         "logins": logins,
         "failures": failures,
         "manifests": manifests,

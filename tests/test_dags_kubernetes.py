@@ -129,3 +129,12 @@ def test_task_in_a_workspace_that_was_swept_is_not_tried(cluster: Cluster, works
     workspace.rename(workspace.with_name("aside"))
     assert "was swept: clear the task `workspace`" in execute(cluster, workspace, "train")["train"]["raised"]
     assert cluster.made == []
+
+
+def test_pods_of_a_run_have_ended_before_it_is_recorded(cluster: Cluster, tmp_path: Path) -> None:
+    cluster.add("ours", "Running", **OF_TRAIN)
+    cluster.add("other-run", "Running", **OF_TRAIN | {"run_id": "other"})
+    cluster.add("not-a-stage", "Running", run_id=OF_RUN["run_id"], dag_id="training")
+    with running(cluster) as url:
+        left = probe("ended", tmp_path, url, SIGHTLINE_RUNNER="kubernetes")
+    assert left == {"pods": ["other-run", "not-a-stage"]}
