@@ -208,6 +208,17 @@ def test_stage_before_its_time_is_not_taken_for_unchanged(site: Site) -> None:
     assert "parse lacks what it reads: data/raw" in refused.stderr.splitlines()[-1]
 
 
+def test_volume_that_belongs_to_somebody_else_is_told_with_its_mend(site: Site, tmp_path: Path) -> None:
+    git(site.repository, "branch", "runs/closed", "main")
+    tmp_path.chmod(0o555)
+    # Not even root may write there without its privileges.
+    without = ["setpriv", "--bounding-set=-all"] if os.getuid() == 0 else []
+    command = [*without, *site.command("run train", "closed", "--progress", str(tmp_path))]
+    refused = subprocess.run(command, env=site.environment(), capture_output=True, text=True, check=False)
+    assert refused.returncode == 2
+    assert f"may not write to the volume of progress: {tmp_path}. Run the Job of" in refused.stderr.splitlines()[-1]
+
+
 def land(clone: Path) -> None:
     """Land an entry by the name of the clone's folder."""
     sys.path.append(str(PROGRAM.parent))

@@ -128,6 +128,19 @@ def test_first_login_is_made_on_a_new_volume(tmp_path: Path) -> None:
     assert probe("logins", tmp_path, **{name: str(tmp_path / "volume" / file)}).keys() == {"admin"}
 
 
+def test_volume_of_progress_is_given_to_the_user_of_the_stages_in_their_image(tmp_path: Path) -> None:
+    claim, job = documents("detached/volume.yaml")
+    pod = probe("pods", tmp_path, **settings_of("detached"))["train"]["pod"]["spec"]
+    of_job, stages = job["spec"]["template"]["spec"], pod["containers"][0]
+    (owner,) = of_job["containers"]
+    (mount,) = owner["volumeMounts"]
+    user = "{runAsUser}:{runAsGroup}".format(**pod["securityContext"])
+    assert owner["command"] == ["chown", user, mount["mountPath"]]
+    assert owner["image"] == stages["image"]
+    (volume,) = of_job["volumes"]
+    assert volume["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+
+
 def test_network_policies_select_pods_of_stages_by_their_labels(tmp_path: Path) -> None:
     selectors = [document["spec"]["podSelector"]["matchLabels"] for document in documents("network.yaml")]
     closed, opened = selectors

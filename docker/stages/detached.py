@@ -191,7 +191,13 @@ def _clone(repository: str, run: str, branch: str | None) -> Iterator[Path]:
 def _keep_progress(clone: Path, progress: str, run: str) -> None:
     if progress:
         kept = Path(progress, run)
-        kept.mkdir(parents=True, exist_ok=True)
+        try:
+            kept.mkdir(parents=True, exist_ok=True)
+        except PermissionError as error:
+            raise FaultError(
+                f"user {os.getuid()} may not write to the volume of progress: {progress}. "
+                "Run the Job of docker/kubernetes/detached/volume.yaml, which gives it to the stages' user"
+            ) from error
         (clone / ".work").symlink_to(kept)
 
 
