@@ -226,7 +226,10 @@ def pod_of(
 
 def shared_folders(settings: Settings, writes_shared: bool) -> tuple[list[k8s.V1Volume], list[k8s.V1VolumeMount]]:
     """The volume that all share, with each of its folders where every machine has it."""
-    folders = {settings.workspaces: False, settings.cache: False, settings.shared: not writes_shared}
+    # One mount where they lie together and nothing else does: no link leads from one mount to another.
+    together = settings.workspaces.parent == settings.cache.parent != settings.shared.parent
+    written = [settings.cache.parent] if together else [settings.workspaces, settings.cache]
+    folders = {**dict.fromkeys(written, False), settings.shared: not writes_shared}
     mounts = [
         k8s.V1VolumeMount(name=VOLUME, mount_path=str(path), sub_path=path.name, read_only=read_only)
         for path, read_only in folders.items()

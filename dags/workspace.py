@@ -142,7 +142,8 @@ def _share_cache(clone: Path, cache: Path) -> None:
     config = ("config", "--file", str(clone / ".dvc" / "config.local"))
     cache.mkdir(parents=True, exist_ok=True)
     _git(*config, "cache.dir", str(cache), cwd=clone)
-    # Links, where the file system has them, so that a workspace costs no copy of the data; DVC keeps them read-only.
+    # Links, so that a workspace costs no copy of the data; DVC keeps them read-only. A copy where the file system has
+    # none, or cache and workspace are two mounts, as in containers of a Docker engine.
     _git(*config, "cache.type", "reflink,hardlink,copy", cwd=clone)
 
 

@@ -75,8 +75,8 @@ def test_settings_are_those_that_the_dags_read(way: str) -> None:
     assert {site.progress if site.detached else site.claim} == names(applied(way), "PersistentVolumeClaim")
     if not site.detached:
         (mount,) = documents("shared/values.yaml")[0]["volumeMounts"]
-        # Pods mount each folder by its name.
-        assert {str(path.parent) for path in (site.workspaces, site.cache, site.shared)} == {mount["mountPath"]}
+        # Pods mount folders by their names, and workspaces and cache as one.
+        assert {str(path.parent) for path in (site.cache.parent, site.shared)} == {mount["mountPath"]}
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -126,6 +126,40 @@ def test_first_login_is_made_on_a_new_volume(tmp_path: Path) -> None:
     file = Path(settings_of("shared")[name]).relative_to(mount["mountPath"])
     (tmp_path / "volume").mkdir()
     assert probe("logins", tmp_path, **{name: str(tmp_path / "volume" / file)}).keys() == {"admin"}
+
+
+@pytest.fixture(scope="module")
+def mounts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
+    """What the pod of each stage mounts of the shared volume."""
+    site = {name: value for name, value in settings_of("shared").items() if name.startswith("SIGHTLINE")}
+    pods = probe("pods", tmp_path_factory.mktemp("pods"), **site)
+    containers = {name: built["pod"]["spec"]["containers"][0] for name, built in pods.items()}
+    return {
+        name: [mount for mount in container["volumeMounts"] if mount["name"] == "sightline"]
+        for name, container in containers.items()
+    }
+
+
+def test_pods_write_to_runs_and_cache_and_few_to_what_is_shared(mounts: dict[str, list[dict[str, Any]]]) -> None:
+    for name, of_pod in mounts.items():
+        written = {mount["subPath"] for mount in of_pod if not mount.get("readOnly")}
+        shared = {"shared"} if name in {"search", "tune", "train", "export", "publish", "save"} else set()
+        assert written == {"data"} | shared, name
+        assert {mount["subPath"] for mount in of_pod} == {"data", "shared"}, name
+
+
+def test_pods_can_link_from_the_cache_into_a_workspace(mounts: dict[str, list[dict[str, Any]]], tmp_path: Path) -> None:
+    namespace = ["unshare", "--user", "--map-root-user", "--mount"]
+    if subprocess.run([*namespace, "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("mounts of its own need user namespaces")
+    script = ""
+    for mount in mounts["train"]:
+        folder, place = tmp_path / "volume" / mount["subPath"], f"{tmp_path}{mount['mountPath']}"
+        script += f"mkdir -p {folder} {place}; mount --bind {folder} {place}\n"
+    cache, workspaces = (f"{tmp_path}{settings_of('shared')[f'SIGHTLINE_{name}']}" for name in ("CACHE", "WORKSPACES"))
+    script += f"mkdir -p {cache} {workspaces}; touch {cache}/data; ln {cache}/data {workspaces}/data"
+    linked = subprocess.run([*namespace, "sh", "-ec", script], capture_output=True, text=True, check=False)
+    assert linked.returncode == 0, linked.stderr
 
 
 def test_volume_of_progress_is_given_to_the_user_of_the_stages_in_their_image(tmp_path: Path) -> None:
