@@ -65,7 +65,7 @@ def test_of_old_images_that_turn_out_alike_train_gives_way_and_returns_when_its_
     without = [row for row in rows if row["image_id"] != test]
     third = divided(without, previous=second.table)
     assert sides_of(third)[train] == "train"
-    assert test not in sides_of(third)
+    assert sides_of(third)[test] == "excluded"
 
 
 def test_a_divided_scene_that_grows_keeps_its_blocks_and_balances_what_is_new() -> None:
@@ -85,6 +85,29 @@ def test_an_image_that_was_unreadable_keeps_its_side() -> None:
     assert sides_of(second)["s4-001"] == "excluded"
     assert second.leakage.excluded == {"unreadable": 1}
     assert sides_of(divided(rows, previous=second.table)) == sides_of(first)
+
+
+def test_images_that_are_gone_for_a_while_return_to_their_side() -> None:
+    scenes = [frames(f"s{number:02}-", 4) for number in range(20)]
+    first = divided([row for scene in scenes for row in scene])
+    away = [row for scene in scenes[::2] for row in scene]
+    second = divided(away, previous=first.table)
+    gone = {str(row["image_id"]) for scene in scenes[1::2] for row in scene}
+    rows = second.table[second.table["image_id"].isin(gone)]
+    assert set(rows["split"]) == {"excluded"}
+    assert set(rows["reason"]) == {"gone"}
+    third = divided([row for scene in scenes for row in scene], previous=second.table)
+    assert sides_of(third) == sides_of(first)
+
+
+def test_images_that_are_gone_count_nowhere() -> None:
+    rows = [row for number in range(9) for row in frames(f"s{number}-", 4)]
+    first = divided([*rows, *frames("gone", 4)])
+    with_gone = divided(rows, previous=first.table)
+    known = first.table[~first.table["group"].eq("gone")]
+    assert with_gone.leakage == divided(rows, previous=known).leakage
+    assert with_gone.leakage.excluded == {}
+    assert sum(count.images for count in with_gone.leakage.sides.values()) == 36
 
 
 # Any growth -------------------------------------------------------------------------------------------------------
@@ -116,7 +139,7 @@ def test_nothing_moves_and_nothing_leaks_at_length(
 def _grow(versions: list[tuple[dict[str, int], list[tuple[str, int, str]]]], *, divide: bool) -> None:
     """Split one version of the data after the other: scenes with their lengths, and images that look alike."""
     memory = NOTHING
-    history: dict[str, str] = {}
+    history: dict[str, str] = {}  # of everything that ever stood on a side, gone or not
     for scenes, links in versions:
         rows = [row for scene, count in scenes.items() for row in frames(scene, count)]
         objects = [{"image_id": row["image_id"], "label": str(row["group"])} for row in rows[::2]]
@@ -130,7 +153,6 @@ def _grow(versions: list[tuple[dict[str, int], list[tuple[str, int, str]]]], *, 
         _nothing_leaks(result, looks(toy_images(rows), alike))
         for image_id, side in sides_of(result).items():
             assert side == "excluded" or history.setdefault(image_id, side) == side
-        history = {image_id: side for image_id, side in history.items() if image_id in sides_of(result)}
         again = divided(rows[::-1], objects[::-1], alike, result.table, divide_scenes=divide)
         pd.testing.assert_frame_equal(again.table, result.table)
         memory = result.table
