@@ -35,6 +35,17 @@ def looks(images: pd.DataFrame, alike: Sequence[Sequence[str]] = ()) -> pd.DataF
     return decoded
 
 
+def chained(images: pd.DataFrame, *chain: str) -> pd.DataFrame:
+    """Duplicates as check finds them where each image of `chain` looks like the next one only."""
+    duplicates = looks(images).set_index("image_id")
+    digits = list(duplicates.loc[chain[0], "hash"])
+    for place, image_id in enumerate(chain):
+        duplicates.loc[image_id, "hash"] = "".join(digits)
+        digits[place] = f"{int(digits[place], 16) ^ 0b111:x}"
+    duplicates.loc[list(chain), "cluster"] = duplicates.loc[chain[0], "cluster"]
+    return duplicates.reset_index()
+
+
 def divided(
     rows: Sequence[Row],
     objects: Sequence[Row] = (),

@@ -9,7 +9,7 @@ from tasks.contracts.errors import PipelineError
 from tasks.contracts.leakage import SIDES
 from tasks.contracts.near_duplicates import hashes_to_words, near_duplicate_pairs
 from tasks.split import Split, split
-from tests.split_fixture import NEAR, NOTHING, PARAMS, divided, frames, looks, sides_of
+from tests.split_fixture import NEAR, NOTHING, PARAMS, chained, divided, frames, looks, sides_of
 from tests.tables_fixture import Row, toy_images, toy_objects
 
 
@@ -30,20 +30,22 @@ def test_a_new_image_like_images_on_two_sides_is_left_out() -> None:
     train, test = (first.table.loc[first.table["split"] == side, "image_id"].iloc[0] for side in ("train", "test"))
     link = {"image_id": "new", "group": "new", "frame": 0}
     images = toy_images([*rows, link])
-    duplicates = looks(images).set_index("image_id")
-    near_both = list(duplicates.loc[train, "hash"])
-    near_both[0] = f"{int(near_both[0], 16) ^ 0b11:x}"
-    duplicates.loc["new", "hash"] = "".join(near_both)
-    near_both[1] = f"{int(near_both[1], 16) ^ 0b111:x}"
-    duplicates.loc[test, "hash"] = "".join(near_both)
-    duplicates.loc[["new", test], "cluster"] = duplicates.loc[train, "cluster"]
-    second = split(
-        images, toy_objects([]), duplicates.reset_index(), first.table, near_duplicate_bits=NEAR, seed=7, params=PARAMS
-    )
+    second = split_again(images, chained(images, train, "new", test), first.table)
     assert sides_of(second)["new"] == "excluded"
     assert sides_of(second) | {"new": ""} == sides_of(first) | {"new": ""}
     (excluded,) = second.leakage.excluded_images
     assert (excluded.image_id, excluded.reason, excluded.twin) == ("new", "twin", test)
+
+
+def test_an_image_is_never_left_out_for_one_that_is_left_out_itself() -> None:
+    rows = [row for number in range(9) for row in frames(f"s{number}-", 4)]
+    first = divided(rows)
+    train, val, test = (first.table.loc[first.table["split"] == side, "image_id"].iloc[0] for side in SIDES)
+    images = toy_images([*rows, {"image_id": "new", "group": train[:3], "frame": 9}])
+    duplicates = chained(images, "new", val, test)
+    second = split_again(images, duplicates, first.table)
+    assert sides_of(second) == sides_of(first) | {"new": "train", val: "excluded"}
+    pd.testing.assert_frame_equal(split_again(images, duplicates, second.table).table, second.table)
 
 
 def test_a_new_image_of_a_test_scene_gives_way_to_the_old_one_in_train_that_it_looks_like() -> None:
@@ -108,6 +110,10 @@ def test_images_that_are_gone_count_nowhere() -> None:
     assert with_gone.leakage == divided(rows, previous=known).leakage
     assert with_gone.leakage.excluded == {}
     assert sum(count.images for count in with_gone.leakage.sides.values()) == 36
+
+
+def split_again(images: pd.DataFrame, duplicates: pd.DataFrame, previous: pd.DataFrame) -> Split:
+    return split(images, toy_objects([]), duplicates, previous, near_duplicate_bits=NEAR, seed=7, params=PARAMS)
 
 
 # Any growth -------------------------------------------------------------------------------------------------------
