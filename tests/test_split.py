@@ -58,6 +58,37 @@ def test_scenes_with_near_duplicates_of_each_other_stay_together() -> None:
     assert result.leakage.excluded == {}
 
 
+@pytest.mark.parametrize(
+    ("count", "length", "also_alike"),
+    [
+        (30, 20, []),
+        (12, 5, []),
+        (12, 20, [[f"s03-{n:03}", f"s07-{n:03}"] for n in range(1, 20)]),
+    ],
+    ids=["long scenes", "short scenes", "two scenes that look alike throughout"],
+)
+def test_a_chart_that_all_scenes_show_divides_no_scene(count: int, length: int, also_alike: list[list[str]]) -> None:
+    scenes = [f"s{number:02}-" for number in range(count)]
+    chart = [f"{scene}000" for scene in scenes]
+    first = divided([row for scene in scenes for row in frames(scene, length)], alike=[chart, *also_alike])
+    assert first.leakage.method == "groups"
+    assert first.leakage.after.near_duplicate == first.leakage.after.same_group == 0
+    left_out = first.table.loc[first.table["split"] == "excluded", "image_id"]
+    assert set(left_out) < set(chart)
+    assert first.leakage.sides["test"].share == pytest.approx(0.15, abs=0.08)
+
+    more = [f"t{number:02}-" for number in range(count)]
+    rows = [row for scene in scenes + more for row in frames(scene, length)]
+    second = divided(rows, alike=[chart + [f"{scene}000" for scene in more], *also_alike], previous=first.table)
+    assert second.leakage.after.near_duplicate == second.leakage.after.same_group == 0
+    assert second.leakage.sides["test"].share == pytest.approx(0.15, abs=0.08)
+
+
+def test_scenes_that_look_alike_for_most_of_their_time_are_divided_in_time() -> None:
+    stills = [[f"{scene}{n:03}" for scene in "abc" for n in range(start, start + 20)] for start in range(0, 120, 20)]
+    assert divided([row for scene in "abc" for row in frames(scene, 200)], alike=stills).leakage.method == "time"
+
+
 # One scene --------------------------------------------------------------------------------------------------------
 
 
