@@ -37,13 +37,14 @@ def looks(images: pd.DataFrame, alike: Sequence[Sequence[str]] = ()) -> pd.DataF
 
 def chained(images: pd.DataFrame, *chain: str) -> pd.DataFrame:
     """Duplicates as check finds them where each image of `chain` looks like the next one only."""
-    duplicates = looks(images).set_index("image_id")
-    digits = list(duplicates.loc[chain[0], "hash"])
-    for place, image_id in enumerate(chain):
-        duplicates.loc[image_id, "hash"] = "".join(digits)
+    duplicates = looks(images)
+    rows = [duplicates.index[duplicates["image_id"] == image_id][0] for image_id in chain]
+    digits = list(str(duplicates["hash"].loc[rows[0]]))
+    for place, row in enumerate(rows):
+        duplicates.loc[row, "hash"] = "".join(digits)
         digits[place] = f"{int(digits[place], 16) ^ 0b111:x}"
-    duplicates.loc[list(chain), "cluster"] = duplicates.loc[chain[0], "cluster"]
-    return duplicates.reset_index()
+    duplicates.loc[rows, "cluster"] = duplicates["cluster"].loc[rows[0]]
+    return duplicates
 
 
 def divided(
