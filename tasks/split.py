@@ -25,6 +25,7 @@ Example:
 
 import logging
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, NamedTuple, Self
 
@@ -118,6 +119,8 @@ def split(
     classes, features, relations = _relate(usable, objects, near_duplicate_bits)
     fractions = np.array([params.fractions.train, params.fractions.val, params.fractions.test])
     board = Board(relations.scenes, features, relations.looks, balance_of(features, fractions), params.gap, seed)
+    if params.use_subsets:
+        _require_subsets(images, params.subsets)
     known, subset_images = _known_sides(usable, params)
     planned = place(board, known, divide=params.divide_scenes)
     settled = usable["was"].isin(SIDES).to_numpy()
@@ -167,11 +170,22 @@ def _relate(usable: pd.DataFrame, objects: pd.DataFrame, max_bits: int) -> tuple
     return list(classes), features, relations
 
 
+def _require_subsets(images: pd.DataFrame, named: Iterable[str]) -> None:
+    exist = sorted(images["subset"].dropna().unique())
+    folded = {name.casefold() for name in exist}
+    unknown = [name for name in named if name.casefold() not in folded]
+    if unknown:
+        known = f"Subsets are {', '.join(exist)}" if exist else "No image has a subset: set split.use_subsets to false"
+        raise PipelineError(f"no image is in a subset {', '.join(unknown)}", "params.yaml: split.subsets", known)
+
+
 def _known_sides(usable: pd.DataFrame, params: SplitParams) -> tuple[SideNumbers, int]:
     """Sides that are settled before anything is placed, by memory, then by subset; and how many have a subset."""
     numbers = {side: number for number, side in enumerate(SIDES)}
     memory = usable["side"].map(numbers)
     if not params.use_subsets:
+        if params.subsets:
+            log.warning("split.subsets says nothing while split.use_subsets is false: %s", ", ".join(params.subsets))
         return np.asarray(memory.fillna(NO_SIDE), dtype=np.intp), 0
     sides_of = _USUAL_SUBSETS | {name.casefold(): side for name, side in params.subsets.items()}
     subsets = usable["subset"].str.casefold().map(sides_of).map(numbers)

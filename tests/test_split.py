@@ -171,6 +171,25 @@ def test_subsets_of_cvat_are_honoured_if_asked_for() -> None:
     assert divided(rows, previous=result.table, use_subsets=True).leakage.method == "subsets"
 
 
+@pytest.mark.parametrize(
+    ("subsets", "hint"),
+    [(("train", "val", "Night"), "Subsets are Night, train, val"), ((None, None, None), "split.use_subsets to false")],
+    ids=["other names", "none"],
+)
+def test_a_subset_that_does_not_exist_is_refused_with_those_that_do(subsets: tuple[str | None, ...], hint: str) -> None:
+    rows = [row for number, name in enumerate(subsets) for row in frames(f"s{number}-", 6, subset=name)]
+    with pytest.raises(PipelineError, match="no image is in a subset nihgt") as raised:
+        divided(rows, use_subsets=True, subsets={"nihgt": "test"})
+    assert raised.value.where == "params.yaml: split.subsets"
+    assert hint in raised.value.mend
+
+
+def test_sides_of_subsets_that_are_not_used_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    rows = [row for number in range(9) for row in frames(f"s{number}-", 6, subset="night")]
+    divided(rows, subsets={"night": "test"})
+    assert "split.subsets says nothing while split.use_subsets is false: night" in caplog.text
+
+
 def test_look_alikes_in_two_subsets_are_left_out_of_train() -> None:
     rows = [{**row, "subset": name} for name in ("train", "val", "test") for row in frames(name, 6)]
     result = divided(rows, alike=[["train001", "test003"]], use_subsets=True)
