@@ -30,7 +30,7 @@ import typer
 from pydantic import Field
 
 from tasks.checks.box_rules import aspect_ratios, box_pairs, box_sizes, with_image_size
-from tasks.checks.clusters import near_duplicate_clusters
+from tasks.checks.clusters import image_clusters
 from tasks.checks.findings import Finding, Validation, findings_table
 from tasks.checks.image_measures import ImageMeasures, measure_images
 from tasks.checks.image_rules import damaged_images, image_quality, image_sizes, missing_images, undecodable_images
@@ -93,10 +93,9 @@ def check(
 
     `measures` has the columns of ImageMeasures, on the index of the held images.
     """
-    hashes = measures["hash"].dropna()
-    clusters = near_duplicate_clusters(hashes.tolist(), params.near_duplicate_bits)
+    clusters = image_clusters(measures, params.near_duplicate_bits)
     measured = images.join(measures.rename(columns={"width": "decoded_width", "height": "decoded_height"}))
-    measured["cluster"] = pd.Series(clusters, index=hashes.index)
+    measured["cluster"] = clusters
     per_class = _objects_per_class(objects, ledger)
     findings = [
         *validation.findings,
@@ -107,7 +106,7 @@ def check(
     return Checked(
         _report(measured, per_class, findings, validation.counts, params),
         findings_table(findings, images),
-        measured.loc[hashes.index, ["image_id", "hash", "cluster"]].sort_values("image_id"),
+        measured.loc[clusters.index, ["image_id", "hash", "cluster"]].sort_values("image_id"),
     )
 
 

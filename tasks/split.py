@@ -13,7 +13,8 @@ A scene (video, folder or CVAT task) stays whole, and so do scenes with near-dup
 where they balance images and classes best. Where there are too few scenes for three sides, each is divided into blocks
 of time with a gap between them.
 
-An image never changes sides. Images added to a scene join its side. When a new image turns out to look like images on
+An image never changes sides, even when it moves to another subset or is gone for a while: its row stays, excluded.
+Images added to a scene join its side. When a new image turns out to look like images on
 two sides, or a scene in test gets a near-duplicate in train, one of each such pair is excluded: the newer one, among
 equals the one in train (or, between val and test, in val). It returns to its side when its twin is gone.
 
@@ -24,11 +25,14 @@ Example:
 
 import logging
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import typer
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
@@ -44,6 +48,7 @@ from tasks.contracts.tables import DUPLICATES, IMAGES, OBJECTS, SPLIT_MEMORY, re
 from tasks.sides.account import Account, account_for
 from tasks.sides.balance import NO_SIDE, Counts, SideNumbers, balance_of, image_features
 from tasks.sides.leaks import Relations
+from tasks.sides.memory import GONE, SAME_IMAGE, gone_images, under_new_ids, with_task
 from tasks.sides.placing import Board, place
 from tasks.sides.scenes import group_names, in_order
 from tasks.sides.twins import Looks, twins_to_exclude
@@ -107,11 +112,15 @@ def split(
 
     Raises PipelineError if a side would remain empty.
     """
-    everything = _with_memory(images, duplicates, previous)
+    images = with_task(images)
+    memory = under_new_ids(previous, images)
+    everything = _with_memory(images, duplicates, memory)
     usable = everything[everything["reason"].isna()].reset_index(drop=True)
     classes, features, relations = _relate(usable, objects, near_duplicate_bits)
     fractions = np.array([params.fractions.train, params.fractions.val, params.fractions.test])
     board = Board(relations.scenes, features, relations.looks, balance_of(features, fractions), params.gap, seed)
+    if params.use_subsets:
+        _require_subsets(images, params.subsets)
     known, subset_images = _known_sides(usable, params)
     planned = place(board, known, divide=params.divide_scenes)
     settled = usable["was"].isin(SIDES).to_numpy()
@@ -122,13 +131,16 @@ def split(
     groups = group_names(usable["group"].tolist(), relations.scenes, relations.looks.clusters, planned)
     table = _table(everything, usable, planned, sides, groups)
     account = Account(usable, classes, features, relations, planned, sides, groups, twins, fractions, seed)
-    return Split(table, account_for(account, table, subset_images=subset_images))
+    # Of one type, whether the rows of images that are gone were read or there are none: the file is to be the same.
+    whole = pd.concat([table, gone_images(memory, images)], ignore_index=True).astype(object)
+    return Split(whole, account_for(account, table, subset_images=subset_images))
 
 
-def _with_memory(images: pd.DataFrame, duplicates: pd.DataFrame, previous: pd.DataFrame) -> pd.DataFrame:
+def _with_memory(images: pd.DataFrame, duplicates: pd.DataFrame, memory: pd.DataFrame) -> pd.DataFrame:
     """All images in order, with their hash and cluster, the side they had, and why some cannot be used (`reason`)."""
-    memory = previous[["image_id", "side", "split"]].rename(columns={"split": "was"})
-    everything = in_order(images).merge(duplicates, on="image_id", how="left").merge(memory, on="image_id", how="left")
+    before = memory[["image_id", "side", "split", "sha256"]].rename(columns={"split": "was", "sha256": "known_sha256"})
+    everything = in_order(images).merge(duplicates, on="image_id", how="left").merge(before, on="image_id", how="left")
+    everything["sha256"] = everything["sha256"].fillna(everything["known_sha256"])  # of a file that is away
     everything["reason"] = pd.Series(None, index=everything.index, dtype=object)
     everything.loc[everything["hash"].isna(), "reason"] = "unreadable"
     everything.loc[everything["file"].isna(), "reason"] = "absent"
@@ -158,11 +170,22 @@ def _relate(usable: pd.DataFrame, objects: pd.DataFrame, max_bits: int) -> tuple
     return list(classes), features, relations
 
 
+def _require_subsets(images: pd.DataFrame, named: Iterable[str]) -> None:
+    exist = sorted(images["subset"].dropna().unique())
+    folded = {name.casefold() for name in exist}
+    unknown = [name for name in named if name.casefold() not in folded]
+    if unknown:
+        known = f"Subsets are {', '.join(exist)}" if exist else "No image has a subset: set split.use_subsets to false"
+        raise PipelineError(f"no image is in a subset {', '.join(unknown)}", "params.yaml: split.subsets", known)
+
+
 def _known_sides(usable: pd.DataFrame, params: SplitParams) -> tuple[SideNumbers, int]:
     """Sides that are settled before anything is placed, by memory, then by subset; and how many have a subset."""
     numbers = {side: number for number, side in enumerate(SIDES)}
     memory = usable["side"].map(numbers)
     if not params.use_subsets:
+        if params.subsets:
+            log.warning("split.subsets says nothing while split.use_subsets is false: %s", ", ".join(params.subsets))
         return np.asarray(memory.fillna(NO_SIDE), dtype=np.intp), 0
     sides_of = _USUAL_SUBSETS | {name.casefold(): side for name, side in params.subsets.items()}
     subsets = usable["subset"].str.casefold().map(sides_of).map(numbers)
@@ -209,6 +232,7 @@ def _table(
             "group": table["in"].fillna(table["group"]),
             "side": table["planned"].fillna(table["side"]),
             "reason": table["reason"],
+            **table[SAME_IMAGE],
         }
     )
 
@@ -250,16 +274,23 @@ def main(
     write_table(result.table, split_file, SPLIT_MEMORY)
     for note in result.leakage.notes:
         log.warning("%s", note)
-    log.info("%s in %.1f s", _summary(result.leakage), time.perf_counter() - started)
+    gone = int((result.table["reason"] == GONE).sum())
+    log.info("%s in %.1f s", _summary(result.leakage, gone), time.perf_counter() - started)
 
 
 def _read_previous(path: Path) -> pd.DataFrame:
-    return read_table(path, SPLIT_MEMORY) if path.exists() else pd.DataFrame(columns=SPLIT_MEMORY.names, dtype=object)
+    if not path.exists():
+        return pd.DataFrame(columns=SPLIT_MEMORY.names, dtype=object)
+    # Splits were once written without what images are known by; their sides count all the same.
+    later = set(SAME_IMAGE) - set(pq.read_schema(path).names)
+    held = pa.schema([field for field in SPLIT_MEMORY if field.name not in later])
+    return read_table(path, held).reindex(columns=SPLIT_MEMORY.names).astype(object)
 
 
-def _summary(leakage: Leakage) -> str:
+def _summary(leakage: Leakage, gone: int) -> str:
     sides = ", ".join(f"{count.images:,} {side}" for side, count in leakage.sides.items())
-    return f"split into {sides}, {sum(leakage.excluded.values()):,} excluded"
+    kept = f"; {gone:,} images are gone and keep their side" if gone else ""
+    return f"split into {sides}, {sum(leakage.excluded.values()):,} excluded{kept}"
 
 
 if __name__ == "__main__":

@@ -35,6 +35,18 @@ def looks(images: pd.DataFrame, alike: Sequence[Sequence[str]] = ()) -> pd.DataF
     return decoded
 
 
+def chained(images: pd.DataFrame, *chain: str) -> pd.DataFrame:
+    """Duplicates as check finds them where each image of `chain` looks like the next one only."""
+    duplicates = looks(images)
+    rows = [duplicates.index[duplicates["image_id"] == image_id][0] for image_id in chain]
+    digits = list(str(duplicates["hash"].loc[rows[0]]))
+    for place, row in enumerate(rows):
+        duplicates.loc[row, "hash"] = "".join(digits)
+        digits[place] = f"{int(digits[place], 16) ^ 0b111:x}"
+    duplicates.loc[rows, "cluster"] = duplicates["cluster"].loc[rows[0]]
+    return duplicates
+
+
 def divided(
     rows: Sequence[Row],
     objects: Sequence[Row] = (),

@@ -95,13 +95,25 @@ def test_a_file_that_is_not_there_is_unreadable(tmp_path: Path) -> None:
     assert measure_image(tmp_path / "gone.jpg").fault == "unreadable"
 
 
-def test_size_is_that_after_exif_orientation(tmp_path: Path) -> None:
+@pytest.mark.parametrize("limit", [10**9, 20_000], ids=["usual", "more pixels than Pillow opens"])
+def test_size_is_that_after_exif_orientation(tmp_path: Path, limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
     exif = PillowImage.Exif()
     exif[0x0112] = 6  # to be shown turned by 90 degrees
     path = tmp_path / "image.jpg"
     PillowImage.fromarray(scene(0)).save(path, exif=exif)
+    monkeypatch.setattr(PillowImage, "MAX_IMAGE_PIXELS", limit)
     measures = measure_image(path)
     assert (measures.width, measures.height) == (240, 320)
+
+
+def test_an_exif_block_that_is_damaged_turns_nothing(tmp_path: Path) -> None:
+    exif = PillowImage.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "image.jpg"
+    PillowImage.fromarray(scene(0)).save(path, exif=exif)
+    path.write_bytes(path.read_bytes().replace(b"MM\0*", b"????"))
+    measures = measure_image(path)
+    assert (measures.fault, measures.width, measures.height) == (None, 320, 240)
 
 
 def test_measures_come_in_the_order_of_the_files(tmp_path: Path) -> None:

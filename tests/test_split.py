@@ -58,6 +58,37 @@ def test_scenes_with_near_duplicates_of_each_other_stay_together() -> None:
     assert result.leakage.excluded == {}
 
 
+@pytest.mark.parametrize(
+    ("count", "length", "also_alike"),
+    [
+        (30, 20, []),
+        (12, 5, []),
+        (12, 20, [[f"s03-{n:03}", f"s07-{n:03}"] for n in range(1, 20)]),
+    ],
+    ids=["long scenes", "short scenes", "two scenes that look alike throughout"],
+)
+def test_a_chart_that_all_scenes_show_divides_no_scene(count: int, length: int, also_alike: list[list[str]]) -> None:
+    scenes = [f"s{number:02}-" for number in range(count)]
+    chart = [f"{scene}000" for scene in scenes]
+    first = divided([row for scene in scenes for row in frames(scene, length)], alike=[chart, *also_alike])
+    assert first.leakage.method == "groups"
+    assert first.leakage.after.near_duplicate == first.leakage.after.same_group == 0
+    left_out = first.table.loc[first.table["split"] == "excluded", "image_id"]
+    assert set(left_out) < set(chart)
+    assert first.leakage.sides["test"].share == pytest.approx(0.15, abs=0.08)
+
+    more = [f"t{number:02}-" for number in range(count)]
+    rows = [row for scene in scenes + more for row in frames(scene, length)]
+    second = divided(rows, alike=[chart + [f"{scene}000" for scene in more], *also_alike], previous=first.table)
+    assert second.leakage.after.near_duplicate == second.leakage.after.same_group == 0
+    assert second.leakage.sides["test"].share == pytest.approx(0.15, abs=0.08)
+
+
+def test_scenes_that_look_alike_for_most_of_their_time_are_divided_in_time() -> None:
+    stills = [[f"{scene}{n:03}" for scene in "abc" for n in range(start, start + 20)] for start in range(0, 120, 20)]
+    assert divided([row for scene in "abc" for row in frames(scene, 200)], alike=stills).leakage.method == "time"
+
+
 # One scene --------------------------------------------------------------------------------------------------------
 
 
@@ -138,6 +169,25 @@ def test_subsets_of_cvat_are_honoured_if_asked_for() -> None:
     assert placed == {"a": "train", "b": "val", "c": "test", "d": "test", "e": "train"}
     assert result.leakage.method == "subsets"
     assert divided(rows, previous=result.table, use_subsets=True).leakage.method == "subsets"
+
+
+@pytest.mark.parametrize(
+    ("subsets", "hint"),
+    [(("train", "val", "Night"), "Subsets are Night, train, val"), ((None, None, None), "split.use_subsets to false")],
+    ids=["other names", "none"],
+)
+def test_a_subset_that_does_not_exist_is_refused_with_those_that_do(subsets: tuple[str | None, ...], hint: str) -> None:
+    rows = [row for number, name in enumerate(subsets) for row in frames(f"s{number}-", 6, subset=name)]
+    with pytest.raises(PipelineError, match="no image is in a subset nihgt") as raised:
+        divided(rows, use_subsets=True, subsets={"nihgt": "test"})
+    assert raised.value.where == "params.yaml: split.subsets"
+    assert hint in raised.value.mend
+
+
+def test_sides_of_subsets_that_are_not_used_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    rows = [row for number in range(9) for row in frames(f"s{number}-", 6, subset="night")]
+    divided(rows, subsets={"night": "test"})
+    assert "split.subsets says nothing while split.use_subsets is false: night" in caplog.text
 
 
 def test_look_alikes_in_two_subsets_are_left_out_of_train() -> None:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -11,7 +12,7 @@ from tasks.contracts.errors import PipelineError
 from tasks.contracts.leakage import SIDES, Leakage
 from tasks.contracts.params import read_params
 from tasks.contracts.record import read_record, write_record
-from tasks.contracts.tables import DUPLICATES, SPLIT, read_table, write_table
+from tasks.contracts.tables import DUPLICATES, SPLIT, SPLIT_MEMORY, read_table, write_table
 from tasks.split import SplitParams, main
 from tests.split_fixture import NEAR, PARAMS, REPOSITORY, frames, looks
 from tests.tables_fixture import toy_images, toy_ledger, toy_objects, write_annotations
@@ -35,6 +36,17 @@ def test_command_writes_the_split_reads_it_again_and_changes_nothing(tmp_path: P
     first = (tmp_path / "split.parquet").read_bytes()
     run_command(tmp_path)
     assert (tmp_path / "split.parquet").read_bytes() == first
+
+
+def test_a_split_from_before_images_were_known_by_their_file_keeps_its_sides(tmp_path: Path) -> None:
+    written_inputs(tmp_path, passed=True)
+    run_command(tmp_path)
+    table = tmp_path / "split.parquet"
+    first = pq.read_table(table)
+    pq.write_table(first.select(["image_id", "split", "group", "side", "reason"]), table)
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump({"seed": 1, "split": PARAMS.model_dump()}))
+    run_command(tmp_path, tmp_path / "params.yaml")
+    assert read_table(table, SPLIT_MEMORY).equals(first.to_pandas())
 
 
 def test_leakage_file_holds_numbers_as_dvc_metrics_wants_them(tmp_path: Path) -> None:
@@ -76,11 +88,11 @@ def written_inputs(folder: Path, *, passed: bool) -> None:
     write_table(looks(images), folder / "checks" / "duplicates.parquet", DUPLICATES)
 
 
-def run_command(folder: Path) -> None:
+def run_command(folder: Path, params: Path = REPOSITORY / "params.yaml") -> None:
     main(
         annotations=folder / "annotations",
         checks=folder / "checks",
         split_file=folder / "split.parquet",
         leakage=folder / "leakage.json",
-        params=REPOSITORY / "params.yaml",
+        params=params,
     )

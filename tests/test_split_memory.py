@@ -9,7 +9,7 @@ from tasks.contracts.errors import PipelineError
 from tasks.contracts.leakage import SIDES
 from tasks.contracts.near_duplicates import hashes_to_words, near_duplicate_pairs
 from tasks.split import Split, split
-from tests.split_fixture import NEAR, NOTHING, PARAMS, divided, frames, looks, sides_of
+from tests.split_fixture import NEAR, NOTHING, PARAMS, chained, divided, frames, looks, sides_of
 from tests.tables_fixture import Row, toy_images, toy_objects
 
 
@@ -30,20 +30,22 @@ def test_a_new_image_like_images_on_two_sides_is_left_out() -> None:
     train, test = (first.table.loc[first.table["split"] == side, "image_id"].iloc[0] for side in ("train", "test"))
     link = {"image_id": "new", "group": "new", "frame": 0}
     images = toy_images([*rows, link])
-    duplicates = looks(images).set_index("image_id")
-    near_both = list(duplicates.loc[train, "hash"])
-    near_both[0] = f"{int(near_both[0], 16) ^ 0b11:x}"
-    duplicates.loc["new", "hash"] = "".join(near_both)
-    near_both[1] = f"{int(near_both[1], 16) ^ 0b111:x}"
-    duplicates.loc[test, "hash"] = "".join(near_both)
-    duplicates.loc[["new", test], "cluster"] = duplicates.loc[train, "cluster"]
-    second = split(
-        images, toy_objects([]), duplicates.reset_index(), first.table, near_duplicate_bits=NEAR, seed=7, params=PARAMS
-    )
+    second = split_again(images, chained(images, train, "new", test), first.table)
     assert sides_of(second)["new"] == "excluded"
     assert sides_of(second) | {"new": ""} == sides_of(first) | {"new": ""}
     (excluded,) = second.leakage.excluded_images
     assert (excluded.image_id, excluded.reason, excluded.twin) == ("new", "twin", test)
+
+
+def test_an_image_is_never_left_out_for_one_that_is_left_out_itself() -> None:
+    rows = [row for number in range(9) for row in frames(f"s{number}-", 4)]
+    first = divided(rows)
+    train, val, test = (first.table.loc[first.table["split"] == side, "image_id"].iloc[0] for side in SIDES)
+    images = toy_images([*rows, {"image_id": "new", "group": train[:3], "frame": 9}])
+    duplicates = chained(images, "new", val, test)
+    second = split_again(images, duplicates, first.table)
+    assert sides_of(second) == sides_of(first) | {"new": "train", val: "excluded"}
+    pd.testing.assert_frame_equal(split_again(images, duplicates, second.table).table, second.table)
 
 
 def test_a_new_image_of_a_test_scene_gives_way_to_the_old_one_in_train_that_it_looks_like() -> None:
@@ -65,7 +67,7 @@ def test_of_old_images_that_turn_out_alike_train_gives_way_and_returns_when_its_
     without = [row for row in rows if row["image_id"] != test]
     third = divided(without, previous=second.table)
     assert sides_of(third)[train] == "train"
-    assert test not in sides_of(third)
+    assert sides_of(third)[test] == "excluded"
 
 
 def test_a_divided_scene_that_grows_keeps_its_blocks_and_balances_what_is_new() -> None:
@@ -85,6 +87,33 @@ def test_an_image_that_was_unreadable_keeps_its_side() -> None:
     assert sides_of(second)["s4-001"] == "excluded"
     assert second.leakage.excluded == {"unreadable": 1}
     assert sides_of(divided(rows, previous=second.table)) == sides_of(first)
+
+
+def test_images_that_are_gone_for_a_while_return_to_their_side() -> None:
+    scenes = [frames(f"s{number:02}-", 4) for number in range(20)]
+    first = divided([row for scene in scenes for row in scene])
+    away = [row for scene in scenes[::2] for row in scene]
+    second = divided(away, previous=first.table)
+    gone = {str(row["image_id"]) for scene in scenes[1::2] for row in scene}
+    rows = second.table[second.table["image_id"].isin(gone)]
+    assert set(rows["split"]) == {"excluded"}
+    assert set(rows["reason"]) == {"gone"}
+    third = divided([row for scene in scenes for row in scene], previous=second.table)
+    assert sides_of(third) == sides_of(first)
+
+
+def test_images_that_are_gone_count_nowhere() -> None:
+    rows = [row for number in range(9) for row in frames(f"s{number}-", 4)]
+    first = divided([*rows, *frames("gone", 4)])
+    with_gone = divided(rows, previous=first.table)
+    known = first.table[~first.table["group"].eq("gone")]
+    assert with_gone.leakage == divided(rows, previous=known).leakage
+    assert with_gone.leakage.excluded == {}
+    assert sum(count.images for count in with_gone.leakage.sides.values()) == 36
+
+
+def split_again(images: pd.DataFrame, duplicates: pd.DataFrame, previous: pd.DataFrame) -> Split:
+    return split(images, toy_objects([]), duplicates, previous, near_duplicate_bits=NEAR, seed=7, params=PARAMS)
 
 
 # Any growth -------------------------------------------------------------------------------------------------------
@@ -116,7 +145,7 @@ def test_nothing_moves_and_nothing_leaks_at_length(
 def _grow(versions: list[tuple[dict[str, int], list[tuple[str, int, str]]]], *, divide: bool) -> None:
     """Split one version of the data after the other: scenes with their lengths, and images that look alike."""
     memory = NOTHING
-    history: dict[str, str] = {}
+    history: dict[str, str] = {}  # of everything that ever stood on a side, gone or not
     for scenes, links in versions:
         rows = [row for scene, count in scenes.items() for row in frames(scene, count)]
         objects = [{"image_id": row["image_id"], "label": str(row["group"])} for row in rows[::2]]
@@ -130,7 +159,6 @@ def _grow(versions: list[tuple[dict[str, int], list[tuple[str, int, str]]]], *, 
         _nothing_leaks(result, looks(toy_images(rows), alike))
         for image_id, side in sides_of(result).items():
             assert side == "excluded" or history.setdefault(image_id, side) == side
-        history = {image_id: side for image_id, side in history.items() if image_id in sides_of(result)}
         again = divided(rows[::-1], objects[::-1], alike, result.table, divide_scenes=divide)
         pd.testing.assert_frame_equal(again.table, result.table)
         memory = result.table

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -10,6 +11,23 @@ from scipy.sparse.csgraph import connected_components
 from tasks.contracts.near_duplicates import Indices, hashes_to_words, near_duplicates_within
 
 _LINKS_AT_ONCE = 200_000  # frames of a static camera have a link from each to each: they are merged as they come
+
+# Grey values of two neighbouring levels deviate by no more: what their hash says is rounding, and black is like black.
+_BLANK_CONTRAST = 0.5
+
+
+def image_clusters(measures: pd.DataFrame, max_bits: int) -> pd.Series:
+    """The cluster of each image that was decoded. Blank images, of whatever scenes, have one of their own each.
+
+    `measures` has the columns of ImageMeasures.
+    """
+    decoded = measures[measures["hash"].notna()]
+    blank = (decoded["contrast"].astype(float) <= _BLANK_CONTRAST).to_numpy()
+    clusters = near_duplicate_clusters(decoded.loc[~blank, "hash"].tolist(), max_bits)
+    numbers = np.empty(len(decoded), dtype=np.int64)
+    numbers[~blank] = clusters
+    numbers[blank] = clusters.max(initial=-1) + 1 + np.arange(blank.sum())
+    return pd.Series(numbers, index=decoded.index)
 
 
 def near_duplicate_clusters(hashes: Sequence[str], max_bits: int) -> NDArray[np.int64]:

@@ -1,7 +1,7 @@
 """One decode per image, two if it is turned: whether it is whole, sharp, bright, and what it looks like."""
 
-import io
 import os
+import struct
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -100,11 +100,16 @@ def _decode_jpeg(data: bytes) -> tuple[Grey | None, str | None]:
 
 def _is_turned(data: bytes) -> bool:
     """Whether EXIF says that the image is to be shown turned or mirrored."""
-    # Pillow takes as long as the decode of a small image, and most files of cameras on a line have no EXIF.
-    if _EXIF not in data[:_HEADER_BYTES]:
+    start = data.find(_EXIF, 0, _HEADER_BYTES)
+    if start < 0:
         return False
-    with PillowImage.open(io.BytesIO(data)) as image:
-        return bool(image.getexif().get(ExifTags.Base.Orientation, 1) != 1)
+    # Not by opening the image with Pillow: that takes as long as the decode of a small one, and refuses a large one.
+    exif = PillowImage.Exif()
+    try:
+        exif.load(data[start : start + _HEADER_BYTES])
+        return bool(exif.get(ExifTags.Base.Orientation, 1) != 1)
+    except (SyntaxError, ValueError, struct.error):
+        return False
 
 
 def _shrink(grey: Grey) -> Grey:

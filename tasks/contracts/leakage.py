@@ -49,7 +49,7 @@ class Leakage(Record):
     sides: dict[Side, SideCount]
     excluded: dict[str, int]  # images by reason: absent, unreadable, gap, twin
     divided_tracks: int  # tracks seen on more than one side
-    moved_by_twins: int  # images whose scene was joined with another's by near-duplicates
+    moved_by_twins: int  # images whose scene near-duplicates keep on one side with another
     placed_before: int  # images that kept the side of the previous split
     placed_now: int
     notes: list[str]  # sentences for people

@@ -69,7 +69,11 @@ SPLIT_MEMORY = pa.schema(
     [
         *SPLIT,
         pa.field("side", pa.string()),  # where it belongs for good, even while excluded; null: never placed
-        pa.field("reason", pa.string()),  # why it is excluded
+        pa.field("reason", pa.string()),  # why it is excluded; gone: not in the tables now, but it may return
+        # What an image is known by when its id changes. Null in splits that were written without.
+        pa.field("task", pa.string()),  # of CVAT, or else the export
+        pa.field("name", pa.string()),
+        pa.field("sha256", pa.string()),
     ]
 )
 

@@ -41,7 +41,8 @@ def account_for(split: Account, table: pd.DataFrame, *, subset_images: int) -> L
     twins = {ids[row]: ids[twin] for row, twin in split.twins.items()}
     placed_before = split.usable["was"].isin(SIDES)
     joined = joined_scenes(split.relations.scenes, split.relations.looks.clusters)
-    scenes_joined = pd.Series(split.relations.scenes).groupby(joined).transform("nunique")
+    scenes_joined = pd.Series(split.relations.scenes).groupby(joined).transform("nunique").to_numpy()
+    together = one_side(joined, split.planned) != SEVERAL
     return Leakage(
         method=method,
         before=leak(random_sides(len(split.sides), split.fractions, split.seed), split.relations),
@@ -49,7 +50,7 @@ def account_for(split: Account, table: pd.DataFrame, *, subset_images: int) -> L
         sides=sides,
         excluded=dict(sorted(Counter(excluded["reason"]).items())),
         divided_tracks=divided_tracks(split.sides, split.relations),
-        moved_by_twins=int((scenes_joined > 1).sum()),
+        moved_by_twins=int(((scenes_joined > 1) & together).sum()),
         placed_before=int(placed_before.sum()),
         placed_now=int((~placed_before & (split.sides >= 0)).sum()),
         notes=_notes(split, sides, method),

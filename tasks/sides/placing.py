@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from tasks.sides.balance import NO_SIDE, Balance, Counts, SideNumbers, place_scenes
@@ -11,6 +12,8 @@ from tasks.sides.time_blocks import Frames, divide_scene, extend_scene
 from tasks.sides.twins import Looks
 
 Numbers = NDArray[np.intp]
+
+_GIVEN_UP_SHARE = 0.25  # of the images, at most, look like those on other sides before scenes are divided instead
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ def place(board: Board, known: SideNumbers, *, divide: bool) -> SideNumbers:
 
     New images follow their scene, then the scenes that near-duplicates join with theirs. What is new altogether
     balances the sides: scene by scene, or divided in time if asked for or if there are fewer scenes than empty sides.
+    A few images that most scenes share, as of a test chart, join none if there would be too few scenes otherwise.
     """
     sides = known.copy()
     joined = joined_scenes(board.scenes, board.looks.clusters)
@@ -60,21 +64,33 @@ def _follow_twins(board: Board, sides: SideNumbers, chosen: NDArray[np.bool_]) -
     rows = np.flatnonzero(chosen & ~np.isin(board.scenes, board.scenes[sides != NO_SIDE]))
     if not len(rows):
         return
-    joined = joined_scenes(np.unique(board.scenes[rows], return_inverse=True)[1], board.looks.clusters[rows])
+    # What stands on several sides already is left out wherever its scene goes.
+    spread = one_side(board.looks.clusters, sides)[rows] == SEVERAL
+    joined = joined_scenes(board.scenes[rows], np.where(spread, NO_SIDE, board.looks.clusters[rows]))
     for number in np.unique(joined):
         members = np.isin(np.arange(len(sides)), rows[joined == number])
         seen = np.zeros((len(board.balance.fractions), len(sides)), dtype=bool)
         for side in range(len(seen)):
             seen[side, board.looks.pairs(members, sides == side)[0]] = True
         lost = [int(np.delete(seen, side, axis=0).any(axis=0).sum()) for side in range(len(seen))]
-        sides[members] = int(np.argmin(lost))
+        least = np.flatnonzero(np.array(lost) == min(lost))
+        sides[members] = least[np.argmin(_added_costs(board, sides, members)[least])]
+
+
+def _added_costs(board: Board, sides: SideNumbers, rows: Numbers | NDArray[np.bool_]) -> Counts:
+    """What it costs each side to take all these images."""
+    placed, more = _placed(board, sides), board.features[rows].sum(axis=0)
+    added = [board.balance.side_cost(side, np.stack([counts, counts + more])) for side, counts in enumerate(placed)]
+    costs: Counts = np.round(np.diff(added)[:, 0], 12)
+    return costs
 
 
 def _place_new(board: Board, sides: SideNumbers, joined: Numbers, chosen: NDArray[np.bool_], *, divide: bool) -> None:
     rows = np.flatnonzero(chosen)
-    groups, numbers = np.unique(joined[rows], return_inverse=True)
     placed = _placed(board, sides)
-    if divide or len(groups) < int((placed[:, 0] == 0).sum()):
+    empty = int((placed[:, 0] == 0).sum())
+    groups, numbers = np.unique(_groups(board, rows, joined[rows], empty), return_inverse=True)
+    if divide or len(groups) < empty:
         scenes, sizes = np.unique(board.scenes[rows], return_counts=True)
         for scene in scenes[np.argsort(-sizes, kind="stable")]:
             members = np.flatnonzero(board.scenes == scene)
@@ -88,6 +104,22 @@ def _place_new(board: Board, sides: SideNumbers, joined: Numbers, chosen: NDArra
     features = np.zeros((len(groups), board.features.shape[1]))
     np.add.at(features, numbers, board.features[rows])
     sides[rows] = place_scenes(features, placed, board.balance, board.seed)[numbers]
+
+
+def _groups(board: Board, rows: Numbers, joined: Numbers, least: int) -> Numbers:
+    """The joined scenes; if they are fewer than `least`, those that are left if what most scenes share joins none."""
+    scenes, clusters = board.scenes[rows], board.looks.clusters[rows].copy()
+    widths = pd.Series(scenes).groupby(clusters).transform("nunique").to_numpy(copy=True)
+    fewer_joined = joined
+    # A scene with nothing of its own fills no side.
+    while len(np.unique(fewer_joined[clusters != NO_SIDE])) < least:
+        widest = widths.max(initial=1)
+        clusters[widths == widest] = NO_SIDE
+        widths[widths == widest] = 1
+        if widest == 1 or (clusters == NO_SIDE).mean() > _GIVEN_UP_SHARE:
+            return joined
+        fewer_joined = joined_scenes(scenes, clusters)
+    return fewer_joined
 
 
 def _frames(board: Board, sides: SideNumbers, rows: Numbers) -> Frames:

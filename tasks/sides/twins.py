@@ -54,8 +54,10 @@ def twins_to_exclude(sides: SideNumbers, settled: NDArray[np.bool_], looks: Look
     """
     excluded: dict[int, int] = {}
     count = int(sides.max(initial=NO_SIDE)) + 1
-    # Later sides win, settled images win over new ones; who lost already takes nobody along.
-    for losers, winners in ((~settled, settled), (settled, settled), (~settled, ~settled)):
+    new = ~settled
+    # Later sides win, settled images win over new ones. Who lost takes nobody along, and in this order no winner loses
+    # later: the next split, in which all that stay are settled, is the same.
+    for losers, winners in ((settled, settled), (new, settled), (new, new)):
         for winning_side in reversed(range(count)):
             losing_sides = range(count) if losers is not winners else range(winning_side)
             for losing_side in losing_sides:
