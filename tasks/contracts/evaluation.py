@@ -109,6 +109,7 @@ class Evaluation(Record):
     test_sha256: str = ""  # of the test images, their truth, groups and the seed: equal where resamples are paired
     resampled: str = "groups"  # or "images", where groups are too few; `resampling_reason` says so
     resampling_reason: str = ""
+    fewest_groups: int = 0  # a class in fewer of what is resampled has its objects counted as fewer
     resamples: int = 0
     overall: dict[str, Interval] = {}  # map50, map50_95, precision, recall, f1
     val: dict[str, float | None] = {}  # the same on val, without intervals

@@ -120,7 +120,8 @@ def _measure(boxes: Scene, part: Part, thresholds: list[float], drawn: Resamplin
     )
 
     def interval(name: str, value: float, of: list[Counts], label: str | None = None) -> Interval:
-        low, high = bounds(value, columns[metric_name(name, label, where)], evidence(name, of), TAIL_OF_95)
+        behind = evidence(name, of, drawn.fewest_groups)
+        low, high = bounds(value, columns[metric_name(name, label, where)], behind, TAIL_OF_95)
         return Interval(value=value, low=low, high=high)
 
     groups, images = holders(matches, drawn.split_group), holders(matches, np.arange(len(boxes.images)))
