@@ -64,6 +64,13 @@ def test_perfect_ap_over_few_objects_is_no_certainty() -> None:
     assert bounds(1.0, np.ones(1000), several, TAIL)[0] == pytest.approx(0.025 ** (1 / 79.2), abs=1e-3)
 
 
+def test_bound_of_ap_lies_lower_where_resamples_lie_above_it() -> None:
+    behind = Evidence("ap", 5000, 9000, 10_000, 10_000)
+    (low, high), (plain, same_high) = (bounds(0.8, spread(middle, 0.02), behind, TAIL) for middle in (0.81, 0.8))
+    assert low == pytest.approx(plain - 0.01, abs=2e-3)  # 0.01 higher than plain, and twice that subtracted
+    assert high == pytest.approx(same_high + 0.01, abs=1e-3)
+
+
 @pytest.mark.parametrize("name", ["recall", "precision", "f1", "ap50"])
 def test_objects_of_few_groups_are_counted_as_fewer(name: str) -> None:
     trials = [evidence(name, [Counts(100, units, 100, 0, 100)], 10).trials for units in (1, 5, 9, 10)]
