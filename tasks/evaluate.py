@@ -26,13 +26,14 @@ Example:
 import hashlib
 import logging
 import time
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 import pandas as pd
 import typer
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from tasks.contracts.bundle import Bundle, NoChampion
 from tasks.contracts.errors import PipelineError
@@ -68,6 +69,21 @@ class EvaluateParams(Running):
     )
     score_bins: int = Field(ge=2, le=100, description="bands of scores whose calibration is measured")
     score_bins_from: float = Field(ge=0, lt=1, description="lower scores do not count in the calibration error")
+
+    @field_validator("slice_attributes")
+    @classmethod
+    def _every_slice_has_a_name_of_its_own(cls, attributes: list[str]) -> list[str]:
+        for name, times in Counter([*attributes, "size", "source"]).items():
+            if times > 1:
+                raise ValueError(f"{name!r} is there twice; size and source are measured anyway: take it out")
+        return attributes
+
+    @field_validator("size_edges_px")
+    @classmethod
+    def _edges_ascend(cls, edges: tuple[int, int]) -> tuple[int, int]:
+        if not 0 < edges[0] < edges[1]:
+            raise ValueError(f"{list(edges)} do not ascend from above 0; write the lower one first, as in [32, 96]")
+        return edges
 
 
 @dataclass(frozen=True)

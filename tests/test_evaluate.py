@@ -219,6 +219,27 @@ def test_no_champion_is_an_evaluation_that_says_so(workspace: Path) -> None:
     assert flat_figures(evaluation) == {}
 
 
+@pytest.mark.parametrize(
+    ("knob", "value", "said"),
+    [
+        ("slice_attributes", ["light", "size"], "'size' is there twice; size and source are measured anyway"),
+        ("slice_attributes", ["source"], "'source' is there twice"),
+        ("slice_attributes", ["light", "wet", "light"], "'light' is there twice"),
+        ("size_edges_px", [96, 32], r"\[96, 32\] do not ascend from above 0; write the lower one first"),
+        ("size_edges_px", [32, 32], "do not ascend"),
+        ("size_edges_px", [-32, 96], "do not ascend"),
+    ],
+)
+def test_slices_that_cannot_be_told_apart_are_refused_before_anything_runs(
+    knob: str, value: list[str | int], said: str, workspace: Path
+) -> None:
+    params = yaml.safe_load((workspace / "params.yaml").read_text())
+    params["evaluate"][knob] = value
+    (workspace / "params.yaml").write_text(yaml.safe_dump(params))
+    with pytest.raises(PipelineError, match=rf"evaluate\.{knob}: .*{said}"):
+        run_main(workspace)
+
+
 def test_split_without_test_images_is_refused(workspace: Path) -> None:
     split = read_table(workspace / "split.parquet", SPLIT)
     write_table(split[split["split"] == "val"], workspace / "split.parquet", SPLIT)
