@@ -188,6 +188,8 @@ def main(
     seen = images[images["image_id"].isin(paths.keys() - set(outcome.unreadable))]
     val, test = (_labelled(seen[seen["split"] == side], objects) for side in ("val", "test"))
     labels = [*exported.classes, *sorted({*val.truth["label"], *test.truth["label"]} - {*exported.classes})]
+    if exported.registry_version:
+        use_case = _points_of(labels, use_case)
     measured = evaluate(val, test, outcome.predictions, labels, use_case=use_case, params=settings, seed=seed)
     of_bundle = {
         "target": CHAMPION if exported.registry_version else exported.target,
@@ -214,6 +216,17 @@ def _val_and_test(annotations: Path, split: Path) -> tuple[pd.DataFrame, pd.Data
 
 def _labelled(images: pd.DataFrame, objects: pd.DataFrame) -> Labelled:
     return Labelled(images[["image_id", "source", "group"]], objects[objects["image_id"].isin(images["image_id"])])
+
+
+def _points_of(labels: list[str], use_case: UseCase) -> UseCase:
+    """Without operating points of classes that a champion cannot know: it was trained before they came."""
+    points = {label: point for label, point in use_case.operating_points.items() if label in labels}
+    unknown = sorted(use_case.operating_points.keys() - points.keys())
+    if unknown:
+        log.warning(
+            "use_case.operating_points: the champion does not know %s, and is measured without", ", ".join(unknown)
+        )
+    return use_case.model_copy(update={"operating_points": points})
 
 
 def _write(measured: Measured, predictions: pd.DataFrame, folder: Path) -> None:
