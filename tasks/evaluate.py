@@ -124,7 +124,9 @@ def evaluate(
     resamples = resampled_figures(matches, thresholds, drawn)
     values, val_values = headline_figures(boxes, matches, thresholds), figures(val_matches, thresholds)
     counts = count(matches, thresholds, drawn)
-    parted = parts(boxes, test.images, test.truth, edges_px=params.size_edges_px, attributes=params.slice_attributes)
+    parted, left_out = parts(
+        boxes, test.images, test.truth, edges_px=params.size_edges_px, attributes=params.slice_attributes
+    )
     slices, columns = measure_slices(boxes, parted, thresholds, drawn)
     bins = score_bins(matches, params.score_bins, params.score_bins_from)
     evaluation = Evaluation(
@@ -143,6 +145,7 @@ def evaluate(
         errors=error_kinds(boxes, matches, thresholds),
         confusion=confusion(boxes, matches, thresholds),
         slices=slices,
+        left_out=left_out,
         calibration_error=calibration_error(bins),
         score_bins=bins,
     )

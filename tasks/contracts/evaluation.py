@@ -117,6 +117,7 @@ class Evaluation(Record):
     errors: dict[str, dict[str, int]] = {}  # label -> missed, background, class, localisation, duplicate
     confusion: dict[str, dict[str, int]] = {}  # truth -> predicted -> objects; "background" on either side
     slices: list[Slice] = []
+    left_out: dict[str, int] = {}  # attribute -> how many of its values are in no slice, the most frequent 20 being so
     calibration_error: float | None = None  # expected calibration error over score_bins
     score_bins: list[ScoreBin] = []
     latency: Latency | None = None
