@@ -44,7 +44,7 @@ class _Figure:
     resamples: Floats
     counts: list[Counts]
     fewest_units: int
-    scarce: str  # empty, or which classes have all their objects in too few groups, and what to do
+    note: str  # for the end of the reason; see _note
 
 
 def judge(rule: Rule, target: Target, references: dict[str, Target]) -> list[RuleResult]:
@@ -60,7 +60,7 @@ def judge(rule: Rule, target: Target, references: dict[str, Target]) -> list[Rul
     else:
         results = [_judge_difference(rule, figure, _figure(rule, figure.label, reference)) for figure in figures]
     return [
-        result if result.value is None else result.model_copy(update={"reason": result.reason + figure.scarce})
+        result.model_copy(update={"reason": result.reason + figure.note})
         for result, figure in zip(results, figures, strict=True)
     ]
 
@@ -81,13 +81,20 @@ def _figure(rule: MetricRule, label: str | None, target: Target) -> _Figure:
         for of in classes.values()
     ]
     fewest = target.evaluation.fewest_groups
-    # Where images are resampled all classes are in few groups, and the evaluation's resampling_reason says so.
-    scarce = "" if label is None and not by_groups else _scarce(classes, fewest)
-    return _Figure(name, label, interval.value if interval else None, resamples, counts, fewest, scarce)
+    note = _note(rule, label, classes, target.evaluation)
+    return _Figure(name, label, interval.value if interval else None, resamples, counts, fewest, note)
 
 
-def _scarce(classes: Mapping[str, ClassEvaluation | ClassSlice], fewest: int) -> str:
-    """The three classes that are in the fewest groups, of those in fewer than tell how groups differ."""
+def _note(
+    rule: MetricRule, label: str | None, classes: Mapping[str, ClassEvaluation | ClassSlice], evaluation: Evaluation
+) -> str:
+    """The parts that there are, where test has none of the rule's; and the three classes that are in too few groups."""
+    if rule.where is not None and not classes:
+        parts = [sliced.part for sliced in evaluation.slices if sliced.by == rule.where[0]]
+        return f"; by {rule.where[0]} it holds {', '.join(parts) or 'none'}"
+    fewest = evaluation.fewest_groups
+    if label is None and evaluation.resampled != "groups":
+        return ""  # So it is for all classes, and the evaluation's resampling_reason says so.
     few = sorted((of.groups, label) for label, of in classes.items() if 0 < of.groups < fewest)
     return "".join(
         f'; all objects of "{label}" are in {groups} {"scene" if groups == 1 else "scenes"} of test: '
@@ -148,9 +155,8 @@ def _judge_difference(rule: MetricRule, figure: _Figure, reference: _Figure) -> 
     tail, gain, gains = 1 - rule.confidence, figure.value - reference.value, figure.resamples - reference.resamples
     low, high = bounds(gain, gains, behind, tail)
     if rule.kind == "drop" and not gain and not np.nan_to_num(gains).any():
-        low = high = (
-            0.0  # An artefact that predicts what its checkpoint predicts has lost nothing on other images, too.
-        )
+        # An artefact that predicts what its checkpoint predicts has lost nothing on other images, too.
+        low = high = 0.0
     result = partial(RuleResult, rule=rule.text, metric=figure.name, unit="")
     if rule.kind == "drop":
         result = partial(result, value=0 - gain, low=0 - high, high=0 - low, bound=rule.bound)
