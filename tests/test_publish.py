@@ -7,10 +7,10 @@ import pytest
 import typer
 from mlflow import MlflowClient
 
-from tasks.clients.registry import MOVED
+from tasks.clients.registry import MOVED, pull_champion
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.params import Tracking
-from tasks.contracts.record import read_record
+from tasks.contracts.record import read_record, write_record
 from tasks.contracts.release import Release
 from tasks.contracts.verdict import Outcome, Verdict
 from tasks.publish import main, read_candidate, upload
@@ -66,6 +66,23 @@ def test_publish_again_changes_nothing(workspace: Workspace, tracking: Tracking)
     assert workspace.release.read_bytes() == release
     assert versions(tracking) == ["1"]
     assert logged(workspace) == [("release", None, "1")]
+
+
+def test_same_bundles_for_another_target_change_the_tags_of_their_version(
+    workspace: Workspace, tracking: Tracking, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    workspace.write("first").publish(tracking)
+    judged = read_record(workspace.root / "verdict.json", Verdict)
+    other = {"target": "onnx", "reason": "onnx passes", "targets": {"onnx": judged.targets["onnx"]}}
+    write_record(judged.model_copy(update=other), workspace.root / "verdict.json")
+    caplog.set_level("INFO")
+    workspace.publish(tracking)
+    assert (read_record(workspace.release, Release).target, versions(tracking)) == ("onnx", ["1"])
+    tags = MlflowClient(tracking.uri).get_model_version(tracking.experiment, "1").tags
+    assert (tags["sightline.target"], tags["sightline.verdict"]) == ("onnx", "onnx passes")
+    assert "version 1: sightline.target was 'openvino-int8', and is 'onnx'" in caplog.text
+    pull_champion(tracking, "torchscript", tmp_path / "champion")
+    assert (tmp_path / "champion" / "model.bin").read_text() == "first as onnx"
 
 
 @pytest.mark.parametrize("killed_after", ["upload", "register", "log line", "alias"])

@@ -29,6 +29,7 @@ BUNDLES = "bundles"  # folder of a version's artefacts, one bundle per target in
 CONTENT = "sightline.content_sha256"  # of all its bundles: the same content is registered once
 TARGET = "sightline.target"  # the artefact that goes live
 TARGETS = "sightline.targets"  # every bundle that it holds, comma-separated
+VERDICT = "sightline.verdict"  # why it may go live
 # Tags of the model.
 CHANGE = "sightline.change."  # prefix of those that are the lines of the release log
 MOVED = "sightline.moved"  # the last of these lines whose move is done
@@ -62,6 +63,7 @@ class Registry:
         """The number of the version that holds this content, made of the run's artefacts if there is none yet."""
         held = self.holding(content_sha256)
         if held is not None:
+            self._judge_anew(held, tags)
             return held
         if self._model() is None:
             self._client.create_registered_model(self.name)
@@ -70,6 +72,14 @@ class Registry:
             self.name, source, run_id=run_id, tags={**tags, CONTENT: content_sha256}, description=description
         )
         return str(version.version)
+
+    def _judge_anew(self, version: str, tags: Mapping[str, str]) -> None:
+        """The same bundles may be released for another target, and for other reasons."""
+        held = self.versions()[version].tags
+        for key in (TARGET, TARGETS, VERDICT):
+            if held.get(key) != tags[key]:
+                log.info("%s version %s: %s was %r, and is %r", self.name, version, key, held.get(key), tags[key])
+                self._client.set_model_version_tag(self.name, version, key, tags[key])
 
     def location(self, version: str) -> str:
         """URI of the version's artefacts."""
