@@ -62,7 +62,9 @@ class EvaluateParams(Running):
     """Section `evaluate`: how bundles are run, and what is measured."""
 
     resamples: int = Field(ge=100, le=100_000, description="bootstrap resamples behind every interval")
-    fewest_groups: int = Field(ge=2, description="with fewer groups in test, images are resampled instead")
+    fewest_groups: int = Field(
+        ge=2, description="with fewer groups in test, images are resampled; objects of a class in fewer count as fewer"
+    )
     slice_attributes: list[str] = Field(description="attributes of objects whose values are measured apart")
     size_edges_px: tuple[int, int] = Field(
         description="small is up to the first square in area, large from the second on"
