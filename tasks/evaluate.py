@@ -26,13 +26,14 @@ Example:
 import hashlib
 import logging
 import time
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 import pandas as pd
 import typer
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from tasks.contracts.bundle import Bundle, NoChampion
 from tasks.contracts.errors import PipelineError
@@ -61,13 +62,30 @@ class EvaluateParams(Running):
     """Section `evaluate`: how bundles are run, and what is measured."""
 
     resamples: int = Field(ge=100, le=100_000, description="bootstrap resamples behind every interval")
-    fewest_groups: int = Field(ge=2, description="with fewer groups in test, images are resampled instead")
+    fewest_groups: int = Field(
+        ge=2, description="with fewer groups in test, images are resampled; objects of a class in fewer count as fewer"
+    )
     slice_attributes: list[str] = Field(description="attributes of objects whose values are measured apart")
     size_edges_px: tuple[int, int] = Field(
         description="small is up to the first square in area, large from the second on"
     )
     score_bins: int = Field(ge=2, le=100, description="bands of scores whose calibration is measured")
     score_bins_from: float = Field(ge=0, lt=1, description="lower scores do not count in the calibration error")
+
+    @field_validator("slice_attributes")
+    @classmethod
+    def _every_slice_has_a_name_of_its_own(cls, attributes: list[str]) -> list[str]:
+        for name, times in Counter([*attributes, "size", "source"]).items():
+            if times > 1:
+                raise ValueError(f"{name!r} is there twice; size and source are measured anyway: take it out")
+        return attributes
+
+    @field_validator("size_edges_px")
+    @classmethod
+    def _edges_ascend(cls, edges: tuple[int, int]) -> tuple[int, int]:
+        if not 0 < edges[0] < edges[1]:
+            raise ValueError(f"{list(edges)} do not ascend from above 0; write the lower one first, as in [32, 96]")
+        return edges
 
 
 @dataclass(frozen=True)
@@ -108,7 +126,9 @@ def evaluate(
     resamples = resampled_figures(matches, thresholds, drawn)
     values, val_values = headline_figures(boxes, matches, thresholds), figures(val_matches, thresholds)
     counts = count(matches, thresholds, drawn)
-    parted = parts(boxes, test.images, test.truth, edges_px=params.size_edges_px, attributes=params.slice_attributes)
+    parted, left_out = parts(
+        boxes, test.images, test.truth, edges_px=params.size_edges_px, attributes=params.slice_attributes
+    )
     slices, columns = measure_slices(boxes, parted, thresholds, drawn)
     bins = score_bins(matches, params.score_bins, params.score_bins_from)
     evaluation = Evaluation(
@@ -119,13 +139,15 @@ def evaluate(
         test_sha256=_test_sha256(test, params, seed),
         resampled=drawn.unit,
         resampling_reason=drawn.reason,
+        fewest_groups=params.fewest_groups,
         resamples=params.resamples,
-        overall=overall_figures(values, resamples, counts),
+        overall=overall_figures(drawn, values, resamples, counts),
         val={name: val_values[name] for name in OVERALL},
         classes=class_figures(matches, drawn, chosen, values=values, resamples=resamples, counts=counts),
         errors=error_kinds(boxes, matches, thresholds),
         confusion=confusion(boxes, matches, thresholds),
         slices=slices,
+        left_out=left_out,
         calibration_error=calibration_error(bins),
         score_bins=bins,
     )
@@ -171,6 +193,8 @@ def main(
     seen = images[images["image_id"].isin(paths.keys() - set(outcome.unreadable))]
     val, test = (_labelled(seen[seen["split"] == side], objects) for side in ("val", "test"))
     labels = [*exported.classes, *sorted({*val.truth["label"], *test.truth["label"]} - {*exported.classes})]
+    if exported.registry_version:
+        use_case = _points_of(labels, use_case)
     measured = evaluate(val, test, outcome.predictions, labels, use_case=use_case, params=settings, seed=seed)
     of_bundle = {
         "target": CHAMPION if exported.registry_version else exported.target,
@@ -197,6 +221,17 @@ def _val_and_test(annotations: Path, split: Path) -> tuple[pd.DataFrame, pd.Data
 
 def _labelled(images: pd.DataFrame, objects: pd.DataFrame) -> Labelled:
     return Labelled(images[["image_id", "source", "group"]], objects[objects["image_id"].isin(images["image_id"])])
+
+
+def _points_of(labels: list[str], use_case: UseCase) -> UseCase:
+    """Without operating points of classes that a champion cannot know: it was trained before they came."""
+    points = {label: point for label, point in use_case.operating_points.items() if label in labels}
+    unknown = sorted(use_case.operating_points.keys() - points.keys())
+    if unknown:
+        log.warning(
+            "use_case.operating_points: the champion does not know %s, and is measured without", ", ".join(unknown)
+        )
+    return use_case.model_copy(update={"operating_points": points})
 
 
 def _write(measured: Measured, predictions: pd.DataFrame, folder: Path) -> None:

@@ -30,8 +30,9 @@ Example:
 
 import json
 import logging
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -48,8 +49,11 @@ from tasks.contracts.verdict import Outcome, TargetVerdict, Verdict
 from tasks.metrics.figures import flat_figures
 from tasks.metrics.judgement import CHAMPION, CHECKPOINT, Target, judge
 from tasks.metrics.rules import MetricRule, Rule, parse_rules
+from tasks.metrics.slices import MOST_PARTS, SIZES
 
 log = logging.getLogger(__name__)
+
+_FEWEST_IN_TAIL = 5  # resamples beyond a bound; fewer, and it is a matter of luck where they lie
 
 
 class GateParams(Params):
@@ -60,16 +64,18 @@ class GateParams(Params):
 
 
 def gate(use_case: UseCase, params: GateParams, targets: dict[str, Target], champion: Target | None) -> Verdict:
-    """Judge every target by every rule; the champion is only compared with.
+    """Judge every target by every rule; the champion is only compared with: None if it is no target of this run.
 
-    Raises PipelineError if a rule is not understood, names a class or a slice that does not exist or needs a checkpoint
-    that was not evaluated, if use_case.target was not, or if targets were evaluated on different test splits.
+    Raises PipelineError if a rule is not understood, names a class or a slice that does not exist, is too sure for the
+    resamples, or needs a checkpoint or champion that was not evaluated, if use_case.target was not, or if targets were
+    evaluated on different test splits.
     """
     rules = parse_rules(params.rules, params.confidence / 100)
     references = {CHECKPOINT: targets[CHECKPOINT]} if CHECKPOINT in targets else {}
-    if champion is not None:
+    if champion is not None and champion.evaluation.absent is None:
         references[CHAMPION] = champion
-    _check(use_case, rules, targets, references)
+    _check(use_case, targets, references)
+    _check_rules(rules, targets, set(targets) if champion is None else {*targets, CHAMPION})
     verdicts = {name: _judge_all(rules, target, references) for name, target in targets.items()}
     deciding = verdicts[use_case.target]
     accepted = deciding.outcome == "accepted"
@@ -84,17 +90,12 @@ def gate(use_case: UseCase, params: GateParams, targets: dict[str, Target], cham
     )
 
 
-def _check(use_case: UseCase, rules: list[Rule], targets: dict[str, Target], references: dict[str, Target]) -> None:
+def _check(use_case: UseCase, targets: dict[str, Target], references: dict[str, Target]) -> None:
     if use_case.target not in targets:
         raise PipelineError(
             f"target {use_case.target!r} was not evaluated",
             "params.yaml: use_case.target",
             f"Evaluated are {', '.join(targets) or 'none'}; choose one of them, or add it to export.targets",
-        )
-    faults = [fault for rule in rules if isinstance(rule, MetricRule) for fault in _faults(rule, targets, references)]
-    if faults:
-        raise PipelineError(
-            "rules cannot be applied", f"params.yaml: gate.rules\n{first_of(faults)}\n", "Mend the rules"
         )
     everyone = targets | references
     if len({target.evaluation.test_sha256 for target in everyone.values()}) > 1:
@@ -105,18 +106,49 @@ def _check(use_case: UseCase, rules: list[Rule], targets: dict[str, Target], ref
         )
 
 
-def _faults(rule: MetricRule, targets: dict[str, Target], references: dict[str, Target]) -> list[str]:
+def _check_rules(rules: list[Rule], targets: dict[str, Target], evaluated: set[str]) -> None:
     evaluations = [target.evaluation for target in targets.values()]
+    resamples = min(len(target.resamples) for target in targets.values())
     faults = []
+    for rule in rules:
+        if isinstance(rule, MetricRule):
+            found = [*_faults_of_subject(rule, evaluations), *_faults_of_means(rule, resamples, evaluated)]
+            faults += [f"{rule.text}: {fault}" for fault in found]
+    if faults:
+        raise PipelineError(
+            "rules cannot be applied", f"params.yaml: gate.rules\n{first_of(faults)}\n", "Mend the rules"
+        )
+
+
+def _faults_of_subject(rule: MetricRule, evaluations: list[Evaluation]) -> Iterator[str]:
+    """What a rule asks about: is there such a class, and such a slice?"""
     if rule.label is not None and not any(rule.label in evaluation.classes for evaluation in evaluations):
-        faults.append(f"{rule.text}: no class {rule.label!r}; classes are {', '.join(evaluations[0].classes)}")
-    slices = {sliced.by for evaluation in evaluations for sliced in evaluation.slices} | {"size"}
-    if rule.where is not None and rule.where[0] not in slices:
-        known = ", ".join(sorted(slices))
-        faults.append(f"{rule.text}: no slices by {rule.where[0]!r}; there are {known}; see evaluate.slice_attributes")
-    if rule.kind == "drop" and CHECKPOINT not in references:
-        faults.append(f"{rule.text}: the checkpoint was not evaluated; add pytorch to export.targets")
-    return faults
+        yield f"no class {rule.label!r}; classes are {', '.join(evaluations[0].classes)}"
+    if rule.where is None:
+        return
+    by, part = rule.where
+    slices = {(sliced.by, sliced.part) for evaluation in evaluations for sliced in evaluation.slices}
+    known = sorted({name for name, _ in slices} | {"size"})
+    left_out = max(evaluation.left_out.get(by, 0) for evaluation in evaluations)
+    if by not in known:
+        yield f"no slices by {by!r}; there are {', '.join(known)}; see evaluate.slice_attributes"
+    elif by == "size" and part not in SIZES:
+        yield f"no size {part!r}; sizes are {', '.join(SIZES)}"
+    elif left_out and (by, part) not in slices:
+        measured = f"of {by!r} only the {MOST_PARTS} most frequent values are, and {left_out} more are left out"
+        yield f"{part!r} is not measured; {measured}: name one that is, or give {by!r} fewer values in CVAT"
+
+
+def _faults_of_means(rule: MetricRule, resamples: int, evaluated: set[str]) -> Iterator[str]:
+    """What a rule takes to be judged: resamples in its tail, and somebody to compare with."""
+    tail = 1 - rule.confidence
+    if tail * resamples < _FEWEST_IN_TAIL - 1e-6:
+        enough = math.ceil(_FEWEST_IN_TAIL / tail - 1e-6)
+        yield f"{resamples:,} resamples cannot be that sure; set evaluate.resamples to {enough:,} or more"
+    if rule.kind == "drop" and CHECKPOINT not in evaluated:
+        yield "the checkpoint was not evaluated; add pytorch to export.targets"
+    if rule.kind == "champion" and CHAMPION not in evaluated:
+        yield "the champion was not evaluated; add champion to export.targets"
 
 
 def _judge_all(rules: list[Rule], target: Target, references: dict[str, Target]) -> TargetVerdict:
@@ -143,7 +175,8 @@ def main(
     start = time.perf_counter()
     use_case, settings = read_params(params, "use_case", UseCase), read_params(params, "gate", GateParams)
     found = _read_targets(evaluations, read_targets(params))
-    figures = {name: flat_figures(target.evaluation) for name, target in found.items()}
+    present = {name: target.evaluation for name, target in found.items() if target.evaluation.absent is None}
+    figures = {name: flat_figures(evaluation) for name, evaluation in present.items()}
     champion = found.pop(CHAMPION, None)
     log.info("judging %s by %d rules", ", ".join(found), len(settings.rules))
     judged = gate(use_case, settings, found, champion)
@@ -156,13 +189,14 @@ def main(
 
 
 def _read_targets(folder: Path, names: Sequence[str]) -> dict[str, Target]:
-    """What was evaluated of these targets; a champion that does not exist yet is not there."""
-    targets = {}
-    for name in names:
-        evaluation = read_record(folder / name / "evaluation.json", Evaluation)
-        if evaluation.absent is None:
-            targets[name] = Target(evaluation, pd.read_parquet(folder / name / "resamples.parquet"))
-    return targets
+    """What was evaluated of these targets; a champion that does not exist yet is absent in its evaluation."""
+    return {
+        name: Target(
+            read_record(folder / name / "evaluation.json", Evaluation),
+            pd.read_parquet(folder / name / "resamples.parquet"),
+        )
+        for name in names
+    }
 
 
 def _table(verdict: Verdict) -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tasks.contracts.evaluation import Latency
+from tasks.contracts.evaluation import Evaluation, Latency
 from tasks.contracts.params import UseCase, read_params
 from tasks.contracts.tables import BOX
 from tasks.contracts.verdict import RuleResult, Verdict
@@ -47,7 +47,11 @@ def target(name: str, found: float = 1.0, images: int = 200, seed: int = 0, of_v
     return Target(evaluation, measured.resamples)
 
 
-def judged(rules: list[str], *targets: Target, champion: Target | None = None) -> Verdict:
+NO_CHAMPION = Target(Evaluation(target="champion", absent="the registry is empty"), pd.DataFrame())
+
+
+def judged(rules: list[str], *targets: Target, champion: Target | None = NO_CHAMPION) -> Verdict:
+    """champion: None if it is no target of the run."""
     params = GateParams(confidence=95, rules=rules)
     return gate(USE_CASE, params, {one.evaluation.target: one for one in targets}, champion)
 

@@ -3,11 +3,15 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
 from tasks.contracts.bundle import Bundle, Output, Preprocessing
 from tasks.contracts.card import Card, Lineage
 from tasks.contracts.evaluation import Evaluation, Interval
 from tasks.contracts.params import Tracking
 from tasks.contracts.record import write_record
+from tasks.contracts.release import Change
 from tasks.contracts.verdict import Outcome, RuleResult, TargetVerdict, Verdict
 from tasks.contracts.work import content_sha256
 from tasks.publish import main
@@ -70,7 +74,7 @@ class Workspace:
         )
         return path
 
-    def publish(self, tracking: Tracking, copy_to: str = "null") -> None:
+    def publish(self, tracking: Tracking, copy_to: str = "null") -> "Workspace":
         main(
             verdict=self.root / "verdict.json",
             evaluations=self.root / "evaluation",
@@ -80,6 +84,7 @@ class Workspace:
             release=self.release,
             params=self.params(tracking, copy_to),
         )
+        return self
 
 
 def _card(weights: Path) -> Card:
@@ -138,3 +143,28 @@ def _verdict(model: str, champion: str | None, outcome: Outcome) -> Verdict:
         released=[*TARGETS, "champion"] if accepted else [],
         champion_version=champion,
     )
+
+
+def live(tracking: Tracking) -> str | None:
+    """The version that the alias stands on, asked of MLflow itself."""
+    try:
+        return str(MlflowClient(tracking.uri).get_model_version_by_alias(tracking.experiment, "champion").version)
+    except MlflowException:
+        return None
+
+
+def versions(tracking: Tracking) -> list[str]:
+    return sorted(
+        str(version.version)
+        for version in MlflowClient(tracking.uri).search_model_versions(f"name = '{tracking.experiment}'")
+    )
+
+
+def logged(workspace: Workspace) -> list[tuple[str, str | None, str]]:
+    lines = (workspace.root / "releases.jsonl").read_text().splitlines()
+    changes = [Change.model_validate_json(line) for line in lines]
+    return [(change.action, change.before, change.version) for change in changes]
+
+
+def roll_back(workspace: Workspace, tracking: Tracking, version: str, why: str = "misses cracks") -> None:
+    main(rollback=version, why=why, params=workspace.params(tracking))

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from tasks.contracts.errors import PipelineError, first_of
 from tasks.contracts.images import image_path, read_image
-from tasks.contracts.params import Params, UseCase, read_params, read_seed
+from tasks.contracts.params import Params, Tracking, UseCase, read_params, read_seed
 from tasks.contracts.record import Record, read_record, write_record
 from tasks.contracts.tables import PREDICTIONS, SPLIT, read_table, write_table
 from tasks.contracts.work import work_folder
@@ -51,6 +51,19 @@ def test_missing_section_gives_the_defaults(tmp_path: Path) -> None:
 def test_unknown_use_case_metric_is_refused_with_the_valid_ones() -> None:
     with pytest.raises(ValueError, match="map50_95"):
         UseCase(target="onnx", metric="accuracy")
+
+
+@pytest.mark.parametrize(
+    "name", ["Bob's parts", "line1/belt", "a:b", "", " belt", "belt ", ".", "../belt", "a#b", "belt/"]
+)
+def test_experiment_that_cannot_name_a_model_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="cannot name a model; begin with a letter or digit"):
+        Tracking(uri="sqlite:///mlflow.db", experiment=name)
+
+
+@pytest.mark.parametrize("name", ["sightline", "b", "Bobs parts (new)", "Förderband-1.2_x", "belt@line=1,2"])
+def test_experiment_that_can_name_a_model_stays(name: str) -> None:
+    assert Tracking(uri="sqlite:///mlflow.db", experiment=name).experiment == name
 
 
 def test_tables_keep_values_and_refuse_missing_columns(tmp_path: Path) -> None:

@@ -219,6 +219,40 @@ def test_no_champion_is_an_evaluation_that_says_so(workspace: Path) -> None:
     assert flat_figures(evaluation) == {}
 
 
+@pytest.mark.parametrize(
+    ("knob", "value", "said"),
+    [
+        ("slice_attributes", ["light", "size"], "'size' is there twice; size and source are measured anyway"),
+        ("slice_attributes", ["source"], "'source' is there twice"),
+        ("slice_attributes", ["light", "wet", "light"], "'light' is there twice"),
+        ("size_edges_px", [96, 32], r"\[96, 32\] do not ascend from above 0; write the lower one first"),
+        ("size_edges_px", [32, 32], "do not ascend"),
+        ("size_edges_px", [-32, 96], "do not ascend"),
+    ],
+)
+def test_slices_that_cannot_be_told_apart_are_refused_before_anything_runs(
+    knob: str, value: list[str | int], said: str, workspace: Path
+) -> None:
+    params = yaml.safe_load((workspace / "params.yaml").read_text())
+    params["evaluate"][knob] = value
+    (workspace / "params.yaml").write_text(yaml.safe_dump(params))
+    with pytest.raises(PipelineError, match=rf"evaluate\.{knob}: .*{said}"):
+        run_main(workspace)
+
+
+def test_champion_is_measured_without_operating_points_of_classes_that_came_after_it(
+    workspace: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    params = yaml.safe_load((workspace / "params.yaml").read_text())
+    params["use_case"]["operating_points"] = {"dent": "recall >= 0.9", "crack": "precision >= 0.1"}
+    (workspace / "params.yaml").write_text(yaml.safe_dump(params))
+    with pytest.raises(PipelineError, match="no class is named 'dent'"):
+        run_main(workspace)
+    write_bundle(workspace / "bundle", registry_version="3")
+    assert run_main(workspace).classes["crack"].operating_point == "precision >= 0.1"
+    assert "use_case.operating_points: the champion does not know dent, and is measured without" in caplog.text
+
+
 def test_split_without_test_images_is_refused(workspace: Path) -> None:
     split = read_table(workspace / "split.parquet", SPLIT)
     write_table(split[split["split"] == "val"], workspace / "split.parquet", SPLIT)

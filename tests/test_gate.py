@@ -4,19 +4,14 @@ import json
 import math
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
 import yaml
-from numpy.typing import NDArray
 
 from tasks.contracts.errors import PipelineError
-from tasks.contracts.evaluation import ClassEvaluation, Evaluation, Interval
 from tasks.contracts.record import read_record, write_record
 from tasks.contracts.verdict import Outcome, Verdict
 from tasks.evaluate import evaluate
 from tasks.gate import GateParams, gate, main
-from tasks.metrics.bootstrap import draw
 from tasks.metrics.judgement import Target
 from tests.gate_fixture import LABELS, PARAMS, REPOSITORY, USE_CASE, detected, judged, labelled, only_result, target
 
@@ -30,7 +25,7 @@ def perfect() -> Target:
     ("found", "images", "rule", "outcome", "reason"),
     [
         (1.0, 200, 'recall of "crack" >= 0.95', "accepted", "at 95 % confidence at least 0.970, and 0.95 is asked for"),
-        (1.0, 200, 'recall of "crack" >= 0.95 at 99.9 % confidence', "undecided", "only at least 0.933"),
+        (1.0, 200, 'recall of "crack" >= 0.97 at 98 % confidence', "undecided", "only at least 0.962"),
         (1.0, 40, 'recall of "crack" >= 0.95', "undecided", 'about 39 more test objects of "crack" could decide it'),
         (0.9, 200, 'recall of "crack" >= 0.95', "rejected", 'recall of "crack" is 0.930, 0.020 short of 0.95'),
         (0.9, 200, 'recall of "crack" >= 0.9', "undecided", "more test objects"),
@@ -42,7 +37,7 @@ def perfect() -> Target:
             200,
             'recall of "bolt" where size = large >= 0.95',
             "undecided",
-            "no such object, and it takes at least 59",
+            "no such object, and it takes at least 59; by size it holds small, medium",
         ),
         (1.0, 200, "latency p95 <= 20 ms", "accepted", "latency p95 is 12 ms, and 20 ms is allowed"),
         (1.0, 200, "latency p95 <= 10 ms", "rejected", "2 ms over the 10 ms that is allowed"),
@@ -98,76 +93,6 @@ def test_nothing_predicted_is_a_rejection() -> None:
 
 
 @pytest.mark.parametrize(
-    ("checkpoint", "artefact", "rule", "outcome"),
-    [
-        (0.95, 0.95, "drop of map50 <= 0", "accepted"),
-        (0.95, 0.8, "drop of map50 <= 0.05", "rejected"),
-        (0.95, 0.8, "drop of map50 <= 0.4", "accepted"),
-        (0.8, 0.95, "drop of ap50 of each class <= 0.02", "accepted"),
-        (0.95, 0.8, 'drop of recall of "crack" <= 0.18', "undecided"),
-    ],
-)
-def test_drop_is_measured_in_pairs_against_the_checkpoint(
-    checkpoint: float, artefact: float, rule: str, outcome: Outcome
-) -> None:
-    verdict = judged([rule], target("pytorch", checkpoint), target("onnx", artefact))
-    assert verdict.outcome == outcome
-    assert verdict.targets["pytorch"].outcome == "accepted"  # the checkpoint is equal to itself
-
-
-def test_paired_bound_is_narrower_than_two_bounds_apart() -> None:
-    """Both miss the same objects: what they share does not blur their difference."""
-    champion = target("champion", 0.8, of_version="4")
-    result = only_result(judged(["recall not worse than champion by 0.01"], target("onnx", 0.8), champion=champion))
-    assert (result.value, result.low, result.high, result.outcome) == (0, 0, 0, "accepted")
-
-
-@pytest.mark.parametrize(
-    ("challenger", "rule", "outcome"),
-    [
-        (0.95, "map50 not worse than champion by 0.01", "accepted"),
-        (0.95, "map50 not worse than champion", "accepted"),
-        (0.7, "map50 not worse than champion by 0.01", "rejected"),
-        (0.82, "map50 not worse than champion", "undecided"),
-    ],
-)
-def test_challenger_is_compared_with_the_champion(challenger: float, rule: str, outcome: Outcome) -> None:
-    champion = target("champion", 0.8, seed=3, of_version="4")
-    verdict = judged([rule], target("onnx", challenger, seed=4), champion=champion)
-    assert verdict.outcome == outcome
-    assert verdict.champion_version == "4"
-    assert "champion" not in verdict.targets
-
-
-def test_drop_of_just_the_bound_is_no_more_than_the_bound() -> None:
-    """Every group loses the same one object of fifty: 0.98 less 0.96 is 0.020000000000000018."""
-    checkpoint = recall_of_groups("pytorch", np.full(40, 49), 50)
-    artefact = recall_of_groups("onnx", np.full(40, 48), 50)
-    assert judged(["drop of recall <= 0.02"], checkpoint, artefact).accepted
-
-
-def test_champion_that_found_nothing_holds_nobody_back() -> None:
-    champion = target("champion", 0.0, of_version="4")
-    rule = 'precision of "crack" not worse than champion'
-    assert "has none: it finds nothing at all" in only_result(judged([rule], target("onnx"), champion=champion)).reason
-    assert only_result(judged([rule], target("onnx", 0.0), champion=champion)).outcome == "rejected"
-
-
-def test_class_that_the_champion_never_heard_of_holds_nobody_back(perfect: Target) -> None:
-    champion = target("champion", 0.5, of_version="4")
-    known = {label: of for label, of in champion.evaluation.classes.items() if label != "crack"}
-    older = Target(champion.evaluation.model_copy(update={"classes": known}), champion.resamples)
-    (verdict,) = judged(["ap50 of each class not worse than champion"], perfect, champion=older).targets.values()
-    assert [result.outcome for result in verdict.rules] == ["accepted", "accepted"]
-
-
-def test_without_a_champion_its_rules_pass_and_say_so(perfect: Target) -> None:
-    result = only_result(judged(["map50 not worse than champion by 0.01"], perfect))
-    assert (result.outcome, result.value) == ("accepted", None)
-    assert result.reason == "there is no champion yet to compare with"
-
-
-@pytest.mark.parametrize(
     ("found", "accepted", "released"),
     [
         ({"onnx": 1.0, "pytorch": 1.0, "torchscript": 0.5}, True, ["onnx", "pytorch"]),
@@ -188,14 +113,20 @@ def test_release_follows_the_live_target(found: dict[str, float], accepted: bool
         ('recall of "carck" >= 0.9', "no class 'carck'; classes are bolt, crack"),
         (
             "recall where lighting = dark >= 0.9",
-            "no slices by 'lighting'; there are size; see evaluate.slice_attributes",
+            "no slices by 'lighting'; there are lot, size; see evaluate.slice_attributes",
         ),
+        ("recall where size = smal >= 0.8", "no size 'smal'; sizes are small, medium, large"),
+        ("recall where lot = 21 >= 0.8", "'21' is not measured; of 'lot' only the 20 most frequent values are, and 5"),
+        ("map50 >= 0.8 at 99.5 % confidence", "300 resamples cannot be that sure; set evaluate.resamples to 1,000 or"),
         ("drop of map50 <= 0.1", "the checkpoint was not evaluated; add pytorch to export.targets"),
+        ("map50 not worse than champion", "the champion was not evaluated; add champion to export.targets"),
     ],
 )
 def test_rule_that_cannot_be_applied_is_refused_with_what_there_is(rule: str, what: str, perfect: Target) -> None:
+    lots = [perfect.evaluation.slices[0].model_copy(update={"by": "lot", "part": str(lot)}) for lot in range(20)]
+    more = {"slices": [*perfect.evaluation.slices, *lots], "left_out": {"lot": 5}}
     with pytest.raises(PipelineError) as caught:
-        judged([rule], perfect)
+        judged([rule], Target(perfect.evaluation.model_copy(update=more), perfect.resamples), champion=None)
     assert what in caught.value.where
 
 
@@ -207,39 +138,6 @@ def test_live_target_that_was_not_evaluated_is_refused(perfect: Target) -> None:
 def test_targets_of_different_test_splits_are_not_compared(perfect: Target) -> None:
     with pytest.raises(PipelineError, match="Run evaluate again for all of them"):
         judged(["map50 >= 0.1"], perfect, champion=target("champion", images=100))
-
-
-def recall_of_groups(name: str, found: NDArray[np.int64], objects: int) -> Target:
-    """A target of which nothing is known but how many of each group's objects it found."""
-    groups = len(found)
-    drawn = draw([f"i{n:03}" for n in range(groups)], [f"g{n:03}" for n in range(groups)], 300, 10, seed=7)
-    value, nothing = float(found.sum() / (objects * groups)), Interval(value=None, low=None, high=None)
-    of_class = ClassEvaluation(
-        objects=objects * groups,
-        groups=groups,
-        threshold=0.5,
-        true_positives=int(found.sum()),
-        false_positives=0,
-        **dict.fromkeys(("ap50", "ap50_95", "precision", "recall", "f1"), nothing),
-    )
-    overall = {"recall": Interval(value=value, low=None, high=None)}
-    evaluation = Evaluation(target=name, overall=overall, classes={"bolt": of_class})
-    return Target(evaluation, pd.DataFrame({"recall": found @ drawn.weights / (objects * groups)}))
-
-
-@pytest.mark.parametrize(("margin", "worse_by"), [(0.0, 0.0), (0.05, 0.05)], ids=["A/A", "worse by the margin"])
-def test_a_model_that_should_not_pass_the_champion_seldom_does(margin: float, worse_by: float) -> None:
-    """At the edge of the rule, chance alone may promote a challenger one time in twenty."""
-    promoted, trials = 0, 300
-    rng = np.random.default_rng(5)
-    for _ in range(trials):
-        ease = rng.normal(0, 0.05, 40)  # groups that are easy for one are easy for the other
-        champion = recall_of_groups("champion", rng.binomial(5, np.clip(0.8 + ease, 0, 1)), 5)
-        challenger = recall_of_groups("onnx", rng.binomial(5, np.clip(0.8 - worse_by + ease, 0, 1)), 5)
-        rule = f"recall not worse than champion by {margin}"
-        promoted += judged([rule], challenger, champion=champion).accepted
-    assert promoted / trials <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / trials)
-    assert promoted  # or the rule would never promote anything
 
 
 def test_command_reads_evaluations_and_writes_the_verdict(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

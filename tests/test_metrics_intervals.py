@@ -14,7 +14,7 @@ TAIL = 0.025
 
 
 def rate(right: int, objects: int, units: int = 50) -> Evidence:
-    return evidence("recall", [Counts(objects, units, right, 0, right)])
+    return evidence("recall", [Counts(objects, units, right, 0, right)], 0)
 
 
 def spread(value: float, deviation: float) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
@@ -58,14 +58,41 @@ def test_few_groups_widen_the_interval() -> None:
 
 def test_perfect_ap_over_few_objects_is_no_certainty() -> None:
     counts = Counts(objects=20, units=20, right=20, wrong=0, found=20)
-    low, high = bounds(1.0, np.ones(1000), evidence("ap50", [counts]), TAIL)
+    low, high = bounds(1.0, np.ones(1000), evidence("ap50", [counts], 10), TAIL)
     assert (low, high) == pytest.approx((0.8316, 1.0), abs=1e-3)
-    several = evidence("map50", [counts, Counts(2000, 90, 2000, 0, 2000)])
+    several = evidence("map50", [counts, Counts(2000, 90, 2000, 0, 2000)], 10)
     assert bounds(1.0, np.ones(1000), several, TAIL)[0] == pytest.approx(0.025 ** (1 / 79.2), abs=1e-3)
 
 
+def test_bound_of_ap_lies_lower_where_resamples_lie_above_it() -> None:
+    behind = Evidence("ap", 5000, 9000, 10_000, 10_000)
+    (low, high), (plain, same_high) = (bounds(0.8, spread(middle, 0.02), behind, TAIL) for middle in (0.81, 0.8))
+    assert low == pytest.approx(plain - 0.01, abs=2e-3)  # 0.01 higher than plain, and twice that subtracted
+    assert high == pytest.approx(same_high + 0.01, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", ["recall", "precision", "f1", "ap50"])
+def test_objects_of_few_groups_are_counted_as_fewer(name: str) -> None:
+    trials = [evidence(name, [Counts(100, units, 100, 0, 100)], 10).trials for units in (1, 5, 9, 10)]
+    assert trials == pytest.approx([100 / 10.9, 100 / 2.9, 100 / (1 + 0.1 * (100 / 9 - 1)), 100])
+
+
+def test_a_bar_is_seldom_passed_by_chance_where_all_objects_are_in_few_scenes() -> None:
+    """60 objects in 1 to 5 scenes that differ; on average 0.9 is found, and at least 0.9 asked for."""
+    rng = np.random.default_rng(1)
+    for units in (1, 2, 3, 5):
+        chance = np.repeat(rng.beta(8.1, 0.9, (400, units)), 60 // units, axis=1)
+        found = (rng.random(chance.shape) < chance).reshape(400, units, -1).sum(axis=2)
+        weights = np.array([np.bincount(rng.integers(units, size=units), minlength=units) for _ in range(200)])
+        lows = [
+            bounds(of.sum() / 60, weights @ of / 60, evidence("recall", [Counts(60, units, of.sum(), 0, 60)], 10), 0.05)
+            for of in found
+        ]
+        assert np.mean([low >= 0.9 for low, _ in lows]) <= 0.05
+
+
 def test_perfect_f1_over_few_objects_is_no_certainty() -> None:
-    behind = evidence("f1", [Counts(objects=20, units=20, right=20, wrong=0, found=20)])
+    behind = evidence("f1", [Counts(objects=20, units=20, right=20, wrong=0, found=20)], 10)
     assert bounds(1.0, np.ones(1000), behind, TAIL)[0] == pytest.approx(2 * 0.8316 / 1.8316, abs=1e-3)
 
 

@@ -66,6 +66,7 @@ def test_budget_is_read_in_ms_and_mb(text: str, figure: str, bound: float, unit:
         ('map50 of "crack" >= 0.8', "write ap50 for one class or a slice"),
         ("ap50 >= 0.8", "write map50, or ap50 of "),
         ("f1 where size = small >= 0.8", "slices are measured in recall and ap50"),
+        ("recall where size = small >= 0.8 >= 0.9", "not of any form"),
         ("latency p95 <= 50 MB", "latency p95 is in ms"),
         ("size <= 50 ms", "size is in KB or MB or GB"),
         ("latency mean <= 50 ms", "not of any form"),

@@ -1,5 +1,6 @@
 """Slices and curves over the score."""
 
+import json
 import logging
 
 import numpy as np
@@ -46,7 +47,7 @@ def measured(
 ) -> tuple[dict[tuple[str, str], tuple[int, float | None, float | None]], pd.DataFrame]:
     truth, predictions, images = lit_and_dark()
     boxes = scene(truth, predictions, ["a", "b"], ["crack", "dent"])
-    found = parts(boxes, images, truth, edges_px=(32, 96), attributes=attributes)
+    found, _ = parts(boxes, images, truth, edges_px=(32, 96), attributes=attributes)
     slices, resamples = measure_slices(boxes, found, [0.5, 0.5], draw(["a", "b"], ["g", "h"], 100, 2, 0))
     return {(one.by, one.part): (one.objects, one.recall.value, one.ap50.value) for one in slices}, resamples
 
@@ -77,6 +78,17 @@ def test_attribute_that_no_object_has_is_said(caplog: pytest.LogCaptureFixture) 
         slices, _ = measured(["colour"])
     assert "no object of test has the attribute 'colour'" in caplog.text
     assert not [by for by, _ in slices if by == "colour"]
+
+
+def test_values_beyond_the_most_frequent_are_counted_and_said(caplog: pytest.LogCaptureFixture) -> None:
+    rows = [["a", "crack", 60 * n, 0, 60 * n + 50, 50, json.dumps({"lot": n})] for n in range(25)]
+    truth = pd.DataFrame(rows, columns=["image_id", "label", *BOX, "attributes"])
+    _, nothing, images = lit_and_dark()
+    boxes = scene(truth, nothing.iloc[:0], ["a"], ["crack"])
+    found, left_out = parts(boxes, images, truth, edges_px=(32, 96), attributes=["lot"])
+    assert len([part for part in found if part.by == "lot"]) == 20
+    assert left_out == {"lot": 5}
+    assert "'lot' has 5 more values than the 20 that are measured" in caplog.text
 
 
 def test_curve_falls_in_threshold_and_ends_at_the_recall_of_all_detections() -> None:

@@ -6,17 +6,15 @@ from pathlib import Path
 import pytest
 import typer
 from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
 
-from tasks.clients.registry import pull_champion
-from tasks.contracts.bundle import Bundle
+from tasks.clients.registry import MOVED, pull_champion
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.params import Tracking
-from tasks.contracts.record import read_record
-from tasks.contracts.release import Change, Release
+from tasks.contracts.record import read_record, write_record
+from tasks.contracts.release import Release
 from tasks.contracts.verdict import Outcome, Verdict
 from tasks.publish import main, read_candidate, upload
-from tests.release_fixture import TARGETS, Workspace
+from tests.release_fixture import TARGETS, Workspace, live, logged, versions
 
 pytest_plugins = ["mlflow_fixture"]
 
@@ -24,31 +22,6 @@ pytest_plugins = ["mlflow_fixture"]
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
     return Workspace(tmp_path / "workspace")
-
-
-def live(tracking: Tracking) -> str | None:
-    """The version that the alias stands on, asked of MLflow itself."""
-    try:
-        return str(MlflowClient(tracking.uri).get_model_version_by_alias(tracking.experiment, "champion").version)
-    except MlflowException:
-        return None
-
-
-def versions(tracking: Tracking) -> list[str]:
-    return sorted(
-        str(version.version)
-        for version in MlflowClient(tracking.uri).search_model_versions(f"name = '{tracking.experiment}'")
-    )
-
-
-def logged(workspace: Workspace) -> list[tuple[str, str | None, str]]:
-    lines = (workspace.root / "releases.jsonl").read_text().splitlines()
-    changes = [Change.model_validate_json(line) for line in lines]
-    return [(change.action, change.before, change.version) for change in changes]
-
-
-def roll_back(workspace: Workspace, tracking: Tracking, version: str, why: str = "misses cracks") -> None:
-    main(rollback=version, why=why, params=workspace.params(tracking))
 
 
 def test_accepted_model_is_registered_with_its_lineage_and_goes_live(workspace: Workspace, tracking: Tracking) -> None:
@@ -95,6 +68,23 @@ def test_publish_again_changes_nothing(workspace: Workspace, tracking: Tracking)
     assert logged(workspace) == [("release", None, "1")]
 
 
+def test_same_bundles_for_another_target_change_the_tags_of_their_version(
+    workspace: Workspace, tracking: Tracking, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    workspace.write("first").publish(tracking)
+    judged = read_record(workspace.root / "verdict.json", Verdict)
+    other = {"target": "onnx", "reason": "onnx passes", "targets": {"onnx": judged.targets["onnx"]}}
+    write_record(judged.model_copy(update=other), workspace.root / "verdict.json")
+    caplog.set_level("INFO")
+    workspace.publish(tracking)
+    assert (read_record(workspace.release, Release).target, versions(tracking)) == ("onnx", ["1"])
+    tags = MlflowClient(tracking.uri).get_model_version(tracking.experiment, "1").tags
+    assert (tags["sightline.target"], tags["sightline.verdict"]) == ("onnx", "onnx passes")
+    assert "version 1: sightline.target was 'openvino-int8', and is 'onnx'" in caplog.text
+    pull_champion(tracking, "torchscript", tmp_path / "champion")
+    assert (tmp_path / "champion" / "model.bin").read_text() == "first as onnx"
+
+
 @pytest.mark.parametrize("killed_after", ["upload", "register", "log line", "alias"])
 def test_killed_publish_goes_on(killed_after: str, workspace: Workspace, tracking: Tracking) -> None:
     workspace.write("first")
@@ -110,9 +100,9 @@ def test_killed_publish_goes_on(killed_after: str, workspace: Workspace, trackin
     client = MlflowClient(tracking.uri)
     if killed_after in ("register", "log line"):
         client.delete_registered_model_alias(tracking.experiment, "champion")
-    if killed_after == "register":
         for key in client.get_registered_model(tracking.experiment).tags:
-            client.delete_registered_model_tag(tracking.experiment, key)
+            if killed_after == "register" or key == MOVED:
+                client.delete_registered_model_tag(tracking.experiment, key)
     workspace.publish(tracking)
     assert live(tracking) == "1"
     assert versions(tracking) == ["1"]
@@ -139,53 +129,6 @@ def test_champion_that_moved_since_the_comparison_is_not_replaced(
     assert versions(tracking) == ["1"]
 
 
-def test_rollback_moves_back_and_says_so_in_the_log(workspace: Workspace, tracking: Tracking) -> None:
-    workspace.write("first").publish(tracking)
-    workspace.write("second", champion="1").publish(tracking)
-    roll_back(workspace, tracking, "1")
-    assert live(tracking) == "1"
-    assert logged(workspace)[-1] == ("rollback", "2", "1")
-    assert json.loads((workspace.root / "releases.jsonl").read_text().splitlines()[-1])["why"] == "misses cracks"
-
-
-def test_version_that_was_rolled_back_from_does_not_come_back_by_itself(
-    workspace: Workspace, tracking: Tracking
-) -> None:
-    workspace.write("first").publish(tracking)
-    workspace.write("second", champion="1").publish(tracking)
-    roll_back(workspace, tracking, "1")
-    with pytest.raises(PipelineError, match=r"misses cracks\. Train another model, or .* --rollback 2"):
-        workspace.publish(tracking)
-    assert live(tracking) == "1"
-    roll_back(workspace, tracking, "2", "the lamp was to blame")
-    workspace.publish(tracking)
-    assert live(tracking) == "2"
-
-
-@pytest.mark.parametrize(
-    ("version", "why", "said"),
-    [
-        pytest.param("9", "reason", "Valid are: 1, 2", id="unknown"),
-        pytest.param("2", "reason", "live already", id="live"),
-        pytest.param("1", "", "Add --why REASON", id="without reason"),
-    ],
-)
-def test_rollback_is_refused(version: str, why: str, said: str, workspace: Workspace, tracking: Tracking) -> None:
-    workspace.write("first").publish(tracking)
-    workspace.write("second", champion="1").publish(tracking)
-    with pytest.raises(PipelineError, match=said):
-        roll_back(workspace, tracking, version, why)
-    assert live(tracking) == "2"
-
-
-def test_alias_that_was_moved_by_hand_gets_its_line_in_the_log(workspace: Workspace, tracking: Tracking) -> None:
-    workspace.write("first").publish(tracking)
-    workspace.write("second", champion="1").publish(tracking)
-    MlflowClient(tracking.uri).set_registered_model_alias(tracking.experiment, "champion", "1")
-    workspace.write("first", champion="2").publish(tracking)
-    assert logged(workspace)[-1] == ("release", "2", "1")
-
-
 def test_log_comes_back_whole_in_a_fresh_workspace(tmp_path: Path, tracking: Tracking) -> None:
     Workspace(tmp_path / "one").write("first").publish(tracking)
     fresh = Workspace(tmp_path / "two").write("second", champion="1")
@@ -206,37 +149,3 @@ def test_bundle_that_was_changed_after_export_is_not_published(workspace: Worksp
 def test_missing_option_is_named() -> None:
     with pytest.raises(typer.BadParameter, match="--rollback"):
         main(verdict=Path("verdict.json"))
-
-
-def test_no_champion_is_pulled_from_a_registry_without_one(tmp_path: Path, tracking: Tracking) -> None:
-    assert pull_champion(tracking, "onnx", tmp_path / "champion") is None
-    assert not (tmp_path / "champion").exists()
-
-
-def test_champion_is_pulled_as_it_was_released(tmp_path: Path, workspace: Workspace, tracking: Tracking) -> None:
-    workspace.write("first").publish(tracking)
-    assert pull_champion(tracking, "onnx", tmp_path / "champion") == "1"
-    assert read_record(tmp_path / "champion" / "bundle.json", Bundle).target == "onnx"
-    assert (tmp_path / "champion" / "model.bin").read_text() == "first as onnx"
-
-
-def test_champion_of_another_target_is_pulled_as_what_is_live(
-    tmp_path: Path, workspace: Workspace, tracking: Tracking, caplog: pytest.LogCaptureFixture
-) -> None:
-    workspace.write("first").publish(tracking)
-    pull_champion(tracking, "torchscript", tmp_path / "champion")
-    assert (tmp_path / "champion" / "model.bin").read_text() == "first as openvino-int8"
-    assert "champion 1 was not released as torchscript; taking its openvino-int8" in caplog.text
-
-
-def test_champion_whose_files_were_damaged_is_not_pulled(
-    tmp_path: Path, workspace: Workspace, tracking: Tracking
-) -> None:
-    workspace.write("first").publish(tracking)
-    stored = Path(read_record(workspace.release, Release).locations["artifacts"])
-    (stored / "bundles" / "onnx" / "model.bin").write_text("damaged")
-    with pytest.raises(
-        PipelineError, match=r"model\.bin is not the file that was exported(.|\n)*Restore the artefact store"
-    ):
-        pull_champion(tracking, "onnx", tmp_path / "champion")
-    assert not (tmp_path / "champion").exists()

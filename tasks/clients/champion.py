@@ -56,8 +56,7 @@ def promote(registry: Registry, version: str, verdict: Verdict, by: By) -> Chang
         change = Change(
             time=by.time, who=by.who, action="release", version=version, before=before, why=by.why or verdict.reason
         )
-        registry.move(change)
-        return change
+        return registry.move(change)
 
 
 def check_champion(registry: Registry, version: str | None, verdict: Verdict) -> None:
@@ -69,7 +68,7 @@ def check_champion(registry: Registry, version: str | None, verdict: Verdict) ->
     if live is not None and live == version:
         return
     earlier = [change for change in registry.changes() if version in (change.version, change.before)]
-    if version is not None and earlier and earlier[-1].action == "rollback":
+    if version is not None and earlier and earlier[-1].action == "rollback" and earlier[-1].before == version:
         raise PipelineError(
             f"version {version} holds these bundles, and it was rolled back from",
             f"by {earlier[-1].who} at {earlier[-1].time}: {earlier[-1].why}",
@@ -86,22 +85,23 @@ def check_champion(registry: Registry, version: str | None, verdict: Verdict) ->
 def roll_back(registry: Registry, version: str, by: By) -> Change:
     """Make an earlier (or later) version live, and say so in the log.
 
-    Raises PipelineError if there is no such version, if it is live already, or without a reason.
+    Raises PipelineError if there is no such version, if its bundles do not come back from the registry, if it is live
+    already, or without a reason.
     """
+    versions = registry.versions()
+    if version not in versions:
+        valid = ", ".join(versions) or "none"
+        raise PipelineError("no such version", f"{registry.name} has no version {version!r}", f"Valid are: {valid}")
+    if not by.why:
+        raise PipelineError("a rollback has a reason", f"--rollback {version}", "Add --why REASON; the log keeps it")
+    registry.check(version)
     with registry.one_at_a_time():
-        before, versions = registry.champion(), registry.versions()
-        if version not in versions:
-            valid = ", ".join(versions) or "none"
-            raise PipelineError("no such version", f"{registry.name} has no version {version!r}", f"Valid are: {valid}")
+        before = registry.champion()
         if before == version:
             raise PipelineError("version is live already", f"{registry.name} version {version}", "Name another version")
-        if not by.why:
-            raise PipelineError(
-                "a rollback has a reason", f"--rollback {version}", "Add --why REASON; the log keeps it"
-            )
-        change = Change(time=by.time, who=by.who, action="rollback", version=version, before=before, why=by.why)
-        registry.move(change)
-        return change
+        return registry.move(
+            Change(time=by.time, who=by.who, action="rollback", version=version, before=before, why=by.why)
+        )
 
 
 def write_log(path: Path, changes: list[Change]) -> None:

@@ -109,6 +109,7 @@ class Evaluation(Record):
     test_sha256: str = ""  # of the test images, their truth, groups and the seed: equal where resamples are paired
     resampled: str = "groups"  # or "images", where groups are too few; `resampling_reason` says so
     resampling_reason: str = ""
+    fewest_groups: int = 0  # a class in fewer of what is resampled has its objects counted as fewer
     resamples: int = 0
     overall: dict[str, Interval] = {}  # map50, map50_95, precision, recall, f1
     val: dict[str, float | None] = {}  # the same on val, without intervals
@@ -116,6 +117,7 @@ class Evaluation(Record):
     errors: dict[str, dict[str, int]] = {}  # label -> missed, background, class, localisation, duplicate
     confusion: dict[str, dict[str, int]] = {}  # truth -> predicted -> objects; "background" on either side
     slices: list[Slice] = []
+    left_out: dict[str, int] = {}  # attribute -> how many of its values are in no slice, the most frequent 20 being so
     calibration_error: float | None = None  # expected calibration error over score_bins
     score_bins: list[ScoreBin] = []
     latency: Latency | None = None

@@ -58,6 +58,15 @@ class Tracking(Params):
         default="mlartifacts", description="where an embedded store keeps artefacts: a folder or s3://"
     )
 
+    @field_validator("experiment")
+    @classmethod
+    def _experiment_can_name_a_model(cls, name: str) -> str:
+        # The registry's names stand in its URIs and, quoted, in its filters.
+        if not re.fullmatch(r"\w([\w .,()@&=+-]*[\w.,()@&=+-])?", name):
+            allowed = "begin with a letter or digit, go on with these, spaces and . , _ - + = @ & ( )"
+            raise ValueError(f"{name!r} cannot name a model; {allowed}")
+        return name
+
 
 Target = Literal[
     "pytorch", "torchscript", "onnx", "openvino-fp32", "openvino-fp16", "openvino-int8", "tensorrt-fp16", "champion"

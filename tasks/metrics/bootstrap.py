@@ -26,6 +26,7 @@ class Resampling:
     group: Ints  # (images,) row of `weights`
     split_group: Ints  # (images,) number of the split's group, whatever is drawn
     weights: NDArray[np.float32]  # (groups, resamples)
+    fewest_groups: int  # that it takes to show how alike the objects of a group are
 
     @property
     def groups(self) -> int:
@@ -53,7 +54,7 @@ def draw(images: list[str], groups: list[str], resamples: int, fewest_groups: in
     weights = np.empty((len(names), resamples), dtype=np.float32)
     for index in range(resamples):
         weights[:, index] = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))
-    return Resampling(unit, reason, group, split_group, weights)
+    return Resampling(unit, reason, group, split_group, weights, fewest_groups)
 
 
 def resampled_figures(matches: Matches, thresholds: list[float], drawn: Resampling) -> pd.DataFrame:

@@ -29,10 +29,12 @@ def _equal(one: float | None, other: float | None) -> bool:
 
 
 def overall_figures(
-    values: dict[str, float | None], resamples: pd.DataFrame, counts: list[Counts]
+    drawn: Resampling, values: dict[str, float | None], resamples: pd.DataFrame, counts: list[Counts]
 ) -> dict[str, Interval]:
     """map50, map50_95, precision, recall and F1 over all classes."""
-    return {name: _interval(name, None, values, resamples, counts) for name in OVERALL}
+    return {
+        name: _interval(name, None, values, resamples, counts, fewest_units=drawn.fewest_groups) for name in OVERALL
+    }
 
 
 def class_figures(
@@ -49,7 +51,8 @@ def class_figures(
     result = {}
     for index, (label, threshold, of) in enumerate(zip(matches.labels, chosen, counts, strict=True)):
         ap50, ap50_95, precision, recall, f1 = (
-            _interval(name, label, values, resamples, [of]) for name in (*AP_NAMES, *RATE_NAMES)
+            _interval(name, label, values, resamples, [of], fewest_units=drawn.fewest_groups)
+            for name in (*AP_NAMES, *RATE_NAMES)
         )
         result[label] = ClassEvaluation(
             objects=of.objects,
@@ -83,11 +86,18 @@ def flat_figures(evaluation: Evaluation) -> dict[str, float | None]:
 
 
 def _interval(
-    name: str, label: str | None, values: dict[str, float | None], resamples: pd.DataFrame, counts: list[Counts]
+    name: str,
+    label: str | None,
+    values: dict[str, float | None],
+    resamples: pd.DataFrame,
+    counts: list[Counts],
+    *,
+    fewest_units: int,
 ) -> Interval:
     full_name = metric_name(name, label)
     value = values[full_name]
     if value is None:
         return Interval(value=None, low=None, high=None)
-    low, high = bounds(value, resamples[full_name].to_numpy(), evidence(name, counts), TAIL_OF_95)
+    behind = evidence(name, counts, fewest_units)
+    low, high = bounds(value, resamples[full_name].to_numpy(), behind, TAIL_OF_95)
     return Interval(value=value, low=low, high=high)

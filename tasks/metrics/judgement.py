@@ -3,10 +3,12 @@
 A bar is cleared when the one-sided bound at the rule's confidence clears it. The measured value itself falling short
 is a rejection, even where the interval still reaches over the bar: the best estimate is that the target is not good
 enough. A value that clears the bar while the bound does not is undecided, and says how many objects more could tell.
-Differences from the checkpoint and the champion are taken resample by resample, which cancels what both share.
+Differences from the checkpoint and the champion are taken resample by resample, which cancels what both share; that
+two targets did equally well on a few objects does not show that they are equal.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,7 +17,7 @@ import pandas as pd
 
 from tasks.contracts.evaluation import ClassEvaluation, ClassSlice, Evaluation, Interval
 from tasks.contracts.verdict import RuleResult
-from tasks.metrics.intervals import Counts, Evidence, bounds, evidence, objects_to_decide
+from tasks.metrics.intervals import Counts, bounds, difference, evidence, objects_to_decide
 from tasks.metrics.matching import Floats
 from tasks.metrics.rules import BudgetRule, MetricRule, Rule
 from tasks.metrics.use_case import metric_name
@@ -41,6 +43,8 @@ class _Figure:
     value: float | None
     resamples: Floats
     counts: list[Counts]
+    fewest_units: int
+    note: str  # for the end of the reason; see _note
 
 
 def judge(rule: Rule, target: Target, references: dict[str, Target]) -> list[RuleResult]:
@@ -48,13 +52,17 @@ def judge(rule: Rule, target: Target, references: dict[str, Target]) -> list[Rul
     if isinstance(rule, BudgetRule):
         return [_judge_budget(rule, target.evaluation)]
     labels = list(target.evaluation.classes) if rule.each_class else [rule.label]
+    figures = [_figure(rule, label, target) for label in labels]
     if rule.kind == "floor":
-        return [_judge_floor(rule, _figure(rule, label, target)) for label in labels]
-    reference = references.get(CHECKPOINT if rule.kind == "drop" else CHAMPION)
-    if reference is None:
-        nothing = "there is no champion yet to compare with"
-        return [_unmatched(rule, _figure(rule, label, target), nothing) for label in labels]
-    return [_judge_difference(rule, _figure(rule, label, target), _figure(rule, label, reference)) for label in labels]
+        results = [_judge_floor(rule, figure) for figure in figures]
+    elif (reference := references.get(CHECKPOINT if rule.kind == "drop" else CHAMPION)) is None:
+        return [_unmatched(rule, figure, "there is no champion yet to compare with") for figure in figures]
+    else:
+        results = [_judge_difference(rule, figure, _figure(rule, figure.label, reference)) for figure in figures]
+    return [
+        result.model_copy(update={"reason": result.reason + figure.note})
+        for result, figure in zip(results, figures, strict=True)
+    ]
 
 
 def _figure(rule: MetricRule, label: str | None, target: Target) -> _Figure:
@@ -70,34 +78,54 @@ def _figure(rule: MetricRule, label: str | None, target: Target) -> _Figure:
             wrong=of.false_positives if isinstance(of, ClassEvaluation) else 0,
             found=of.found,
         )
-        for of in classes
+        for of in classes.values()
     ]
-    return _Figure(name, label, interval.value if interval else None, resamples, counts)
+    fewest = target.evaluation.fewest_groups
+    note = _note(rule, label, classes, target.evaluation)
+    return _Figure(name, label, interval.value if interval else None, resamples, counts, fewest, note)
+
+
+def _note(
+    rule: MetricRule, label: str | None, classes: Mapping[str, ClassEvaluation | ClassSlice], evaluation: Evaluation
+) -> str:
+    """The parts that there are, where test has none of the rule's; and the three classes that are in too few groups."""
+    if rule.where is not None and not classes:
+        parts = [sliced.part for sliced in evaluation.slices if sliced.by == rule.where[0]]
+        return f"; by {rule.where[0]} it holds {', '.join(parts) or 'none'}"
+    fewest = evaluation.fewest_groups
+    if label is None and evaluation.resampled != "groups":
+        return ""  # So it is for all classes, and the evaluation's resampling_reason says so.
+    few = sorted((of.groups, label) for label, of in classes.items() if 0 < of.groups < fewest)
+    return "".join(
+        f'; all objects of "{label}" are in {groups} {"scene" if groups == 1 else "scenes"} of test: '
+        f"label {fewest - groups} more scenes with it"
+        for groups, label in few[:3]
+    )
 
 
 def _measured(
     rule: MetricRule, label: str | None, evaluation: Evaluation
-) -> tuple[Interval | None, list[ClassEvaluation] | list[ClassSlice]]:
-    """The metric's interval and the classes that it is over; None and none where test has no such objects."""
+) -> tuple[Interval | None, Mapping[str, ClassEvaluation | ClassSlice]]:
+    """The metric's interval and the classes that it is over, by label; None and none where test has no such objects."""
     if rule.where is None:
         if label is None:
-            return evaluation.overall[rule.name], list(evaluation.classes.values())
+            return evaluation.overall[rule.name], evaluation.classes
         of_class = evaluation.classes.get(label)
-        return (getattr(of_class, rule.name), [of_class]) if of_class else (None, [])
+        return (getattr(of_class, rule.name), {label: of_class}) if of_class else (None, {})
     for sliced in evaluation.slices:
         if (sliced.by, sliced.part) == rule.where:
             if label is None:
-                return getattr(sliced, rule.name), list(sliced.classes.values())
+                return getattr(sliced, rule.name), sliced.classes
             if label in sliced.classes:
-                return getattr(sliced.classes[label], rule.name), [sliced.classes[label]]
-    return None, []
+                return getattr(sliced.classes[label], rule.name), {label: sliced.classes[label]}
+    return None, {}
 
 
 def _judge_floor(rule: MetricRule, figure: _Figure) -> RuleResult:
     value, bar, tail = figure.value, rule.bound, 1 - rule.confidence
     if value is None:
         return _unmeasured(rule, figure)
-    behind = evidence(rule.name, figure.counts)
+    behind = evidence(rule.name, figure.counts, figure.fewest_units)
     low, high = bounds(value, figure.resamples, behind, tail)
     result = partial(
         RuleResult, rule=rule.text, metric=figure.name, value=value, low=low, high=high, bound=bar, unit=""
@@ -123,10 +151,12 @@ def _judge_difference(rule: MetricRule, figure: _Figure, reference: _Figure) -> 
         return _unmatched(
             rule, figure, f"{figure.name} is {figure.value:.3f}, and {than} has none: it finds nothing at all"
         )
-    behind = evidence(rule.name, figure.counts)
-    behind = Evidence("difference", behind.units, objects=behind.objects)
+    behind = difference(*(evidence(rule.name, of.counts, of.fewest_units) for of in (figure, reference)))
     tail, gain, gains = 1 - rule.confidence, figure.value - reference.value, figure.resamples - reference.resamples
     low, high = bounds(gain, gains, behind, tail)
+    if rule.kind == "drop" and not gain and not np.nan_to_num(gains).any():
+        # An artefact that predicts what its checkpoint predicts has lost nothing on other images, too.
+        low = high = 0.0
     result = partial(RuleResult, rule=rule.text, metric=figure.name, unit="")
     if rule.kind == "drop":
         result = partial(result, value=0 - gain, low=0 - high, high=0 - low, bound=rule.bound)

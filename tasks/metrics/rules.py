@@ -24,7 +24,7 @@ _CONFIDENCE = r"(?: at (?P<confidence>\d+(?:\.\d+)?) ?% confidence)?"
 _METRIC = (
     r"(?P<name>map50|map50_95|ap50|ap50_95|precision|recall|f1)"
     r'(?: of (?:"(?P<label>[^"]+)"|(?P<each>each class)))?'
-    r"(?: where (?P<by>[^=<>]+?) = (?P<part>.+?))?"
+    r"(?: where (?P<by>[^=<>]+?) = (?P<part>[^<>]+?))?"
 )
 _METRIC_FORMS = {
     "floor": re.compile(rf"{_METRIC} ?>= ?{_NUMBER}{_CONFIDENCE}"),

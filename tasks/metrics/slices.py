@@ -21,7 +21,7 @@ from tasks.metrics.use_case import metric_name, rates
 log = logging.getLogger(__name__)
 
 SIZES = ("small", "medium", "large")
-_MOST_PARTS = 20  # of one attribute; one with more is free text
+MOST_PARTS = 20  # of one attribute; one with more is free text
 
 
 @dataclass(frozen=True)
@@ -36,22 +36,30 @@ class Part:
 
 def parts(
     boxes: Scene, images: pd.DataFrame, truth: pd.DataFrame, *, edges_px: tuple[int, int], attributes: list[str]
-) -> list[Part]:
+) -> tuple[list[Part], dict[str, int]]:
     """All parts that there are: sizes, sources where there are several, and values of the attributes named.
 
+    And how many values of an attribute are left out, where it has more than 20.
     images: columns image_id and source; truth: column attributes (JSON), one row per object of `boxes`.
     """
     sources = images.set_index("image_id")["source"][boxes.images].to_list()
     found = size_parts(boxes, edges_px)
     if len(set(sources)) > 1:
         found += source_parts(boxes, sources)
+    left_out = {}
     described = [json.loads(text) for text in truth["attributes"]] if attributes else []
     for name in attributes:
         values = [None if name not in of else str(of[name]) for of in described]
         if not any(values):
             log.warning("evaluate.slice_attributes: no object of test has the attribute %r", name)
         found += attribute_parts(boxes, name, values)
-    return found
+        more = len({*values} - {None}) - MOST_PARTS
+        if more > 0:
+            log.warning(
+                "evaluate.slice_attributes: %r has %d more values than the %d that are measured", name, more, MOST_PARTS
+            )
+            left_out[name] = more
+    return found, left_out
 
 
 def size_parts(boxes: Scene, edges_px: tuple[int, int]) -> list[Part]:
@@ -84,7 +92,7 @@ def attribute_parts(boxes: Scene, name: str, values: list[str | None]) -> list[P
     """
     value = np.array(values, dtype=object)
     parts = []
-    for part in pd.Series(values).value_counts().index[:_MOST_PARTS]:
+    for part in pd.Series(values).value_counts().index[:MOST_PARTS]:
         inside = value == part
         image = np.zeros(len(boxes.images), dtype=bool)
         image[boxes.truth.image[inside]] = True
@@ -120,7 +128,8 @@ def _measure(boxes: Scene, part: Part, thresholds: list[float], drawn: Resamplin
     )
 
     def interval(name: str, value: float, of: list[Counts], label: str | None = None) -> Interval:
-        low, high = bounds(value, columns[metric_name(name, label, where)], evidence(name, of), TAIL_OF_95)
+        behind = evidence(name, of, drawn.fewest_groups)
+        low, high = bounds(value, columns[metric_name(name, label, where)], behind, TAIL_OF_95)
         return Interval(value=value, low=low, high=high)
 
     groups, images = holders(matches, drawn.split_group), holders(matches, np.arange(len(boxes.images)))
