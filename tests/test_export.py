@@ -103,6 +103,13 @@ def test_every_kind_of_head_gives_the_boxes_of_its_checkpoint(
     np.testing.assert_allclose(ours.boxes_xyxy, reference.boxes_xyxy, atol=1e-2)
 
 
+@pytest.mark.parametrize("target", ALL_QUICK)
+def test_no_number_of_threads_leaves_it_to_the_library(
+    target: str, bundles: dict[str, Path], projects: dict[str, Project]
+) -> None:
+    assert len(open_runtime(bundles[target], 0, "cpu").predict(read_image(projects["yolo"].raw / "9.png")).scores)
+
+
 @pytest.mark.parametrize("target", ["torchscript", "onnx", "openvino-fp32"])
 def test_exported_twice_it_is_the_same_to_the_byte(target: str, bundles: dict[str, Path], export: Export) -> None:
     first, second = (read_record(folder / "bundle.json", Bundle) for folder in (bundles[target], export(target)))
