@@ -44,7 +44,7 @@ def dataset_of(path: Path, width: int, height: int, boxes: list[list[float]]) ->
     images = pd.DataFrame({"image_id": ["a"], "path": [str(path)], "width": [width], "height": [height]})
     objects = pd.DataFrame([["a", "nut", *box] for box in boxes], columns=["image_id", "label", *BOX])
     settings = ultralytics.utils.IterableSimpleNamespace(**vars(ultralytics.cfg.get_cfg()))
-    return TableDataset(images, objects, ["bolt", "nut"], imgsz=SIDE, augment=False, hyp=settings)
+    return TableDataset(images, objects, ["bolt", "nut"], stretch=False, imgsz=SIDE, augment=False, hyp=settings)
 
 
 @pytest.mark.parametrize(

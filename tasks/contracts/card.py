@@ -21,7 +21,7 @@ class Card(Record):
     code_licence: str  # SPDX
     weights_licence: str  # SPDX, of the pretrained weights it started from; "none" from scratch
     classes: list[str]  # index is the class number of the weights
-    image_size: int  # pixels; the square that images are letterboxed into
+    image_size: int  # pixels; the square that images are fitted into
     weights: str  # file name beside the card
     weights_sha256: str
     metric: str  # use_case.metric

@@ -62,7 +62,10 @@ def labels_of(images: pd.DataFrame, objects: pd.DataFrame, classes: Sequence[str
 class TableDataset(YOLODataset):  # type: ignore[misc]
     """The library's data set over rows of tables."""
 
-    def __init__(self, images: pd.DataFrame, objects: pd.DataFrame, classes: Sequence[str], **settings: Any) -> None:
+    def __init__(
+        self, images: pd.DataFrame, objects: pd.DataFrame, classes: Sequence[str], stretch: bool, **settings: Any
+    ) -> None:
+        self.stretch = stretch  # to the square of the image size, in place of keeping the aspect ratio
         self.ims: Any  # a list, or the library's one block of memory
         self.im_hw0: list[Any]
         self.im_hw: list[Any]
@@ -91,18 +94,23 @@ class TableDataset(YOLODataset):  # type: ignore[misc]
         rect_mode: bool = True,  # noqa: ARG002
         resize_short: bool = False,  # noqa: ARG002
     ) -> tuple[NDArray[np.uint8], tuple[int, int], tuple[int, int]]:
-        """An image (BGR) with its long side at the image size, its (height, width) before and after."""
+        """An image (BGR) with its long side, or both, at the image size, its (height, width) before and after."""
         if self.ims[i] is not None:
             return self.ims[i], self.im_hw0[i], self.im_hw[i]
         image = _read(Path(self.im_files[i]))
         height, width = image.shape[:2]
-        ratio = self.imgsz / max(height, width)
-        if ratio != 1:
-            size_wh = tuple(min(int(np.ceil(side * ratio)), self.imgsz) for side in (width, height))
+        size_wh = self._resized_wh(width, height)
+        if size_wh != (width, height):
             image = cv2.resize(image, size_wh, interpolation=cv2.INTER_LINEAR)
         if self.augment and self.cache != "ram":
             self._remember(i, image, (height, width))
         return np.asarray(image, dtype=np.uint8), (height, width), image.shape[:2]
+
+    def _resized_wh(self, width: int, height: int) -> tuple[int, int]:
+        if self.stretch:
+            return self.imgsz, self.imgsz
+        ratio = self.imgsz / max(height, width)
+        return min(int(np.ceil(width * ratio)), self.imgsz), min(int(np.ceil(height * ratio)), self.imgsz)
 
     def _remember(self, i: int, image: NDArray[np.uint8], hw: tuple[int, int]) -> None:
         """Keep the image for the mosaics to come; the oldest one goes."""

@@ -3,7 +3,7 @@
 What differs from the library's own:
 - each epoch's randomness is a function of the seed and the epoch's number, and no gradient crosses epochs;
 - the whole state is written after each epoch (ultralytics_state);
-- validation runs on the square letterbox that bundles use, and our metrics judge its predictions;
+- images are fitted into the square as bundles fit them, and our metrics judge the predictions on val;
 - running out of memory and a loss that is not a number are handled at any epoch, from the last state.
 """
 
@@ -116,7 +116,7 @@ class YoloTraining(DetectionTrainer):  # type: ignore[misc]
         self.model = self.get_model(cfg=deepcopy(self.job.architecture), weights=weights, verbose=False)
 
     def build_dataset(self, img_path: str, mode: str = "train", batch: int | None = None) -> TableDataset:  # noqa: ARG002
-        """Train or val as square letterboxed images."""
+        """Train or val, fitted into a square as the head expects it."""
         data = self.job.data
         settings = copy(self.args)
         settings.deterministic = False  # only silences a warning: our cache does not change what is drawn
@@ -125,6 +125,8 @@ class YoloTraining(DetectionTrainer):  # type: ignore[misc]
             data.train if mode == "train" else data.val,
             data.objects,
             data.classes,
+            # The pretrained weights have learnt from stretched images, and bundles stretch.
+            stretch=isinstance(self, RTDETRTrainer),
             imgsz=self.args.imgsz,
             batch_size=batch,
             augment=mode == "train",
