@@ -12,7 +12,7 @@ from tasks.contracts.errors import PipelineError
 from tasks.detectors.recipe import Recipe
 from tasks.detectors.ultralytics_library import (
     GITHUB_ASSETS_NAMES,
-    attempt_download_asset,
+    fetch_weights,
     load_checkpoint,
     yaml_model_load,
 )
@@ -40,7 +40,8 @@ def find_start(recipe: Recipe) -> Start:
     Raises PipelineError if they are not there, cannot be fetched, or detect no boxes.
     """
     if recipe.model.endswith(".pt"):
-        weights = _find_weights(recipe)
+        # The library deletes an unreadable file that it is given by a bare name.
+        weights = _find_weights(recipe).absolute()
         return Start(weights.stem, _architecture_of(weights), weights)
     architecture = _find_architecture(recipe.model)
     _check_head(architecture, recipe.model)
@@ -72,7 +73,7 @@ def _find_weights(recipe: Recipe) -> Path:
 def _fetch(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        attempt_download_asset(path)
+        fetch_weights(path)
     except Exception as error:
         raise PipelineError(
             f"weights {path.name!r} could not be fetched", str(error), f"Try again, or put the file into {path.parent}"
@@ -89,7 +90,9 @@ def _architecture_of(weights: Path) -> dict[str, Any]:
         model, _ = load_checkpoint(weights)
     except Exception as error:
         raise PipelineError(
-            "weights cannot be read", f"{weights}: {error}", "Give weights that ultralytics has written"
+            "weights cannot be read",
+            f"{weights}: {error}",
+            "Give weights that ultralytics has written, whole: for a pointer of Git LFS, run git lfs pull",
         ) from error
     architecture = dict(model.yaml)
     _check_head(architecture, str(weights))
