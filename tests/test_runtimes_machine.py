@@ -34,7 +34,10 @@ def test_machine_is_named_with_its_processors() -> None:
             id="version 1",
         ),
         pytest.param(
-            "7:cpu,cpuacct:/", {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "1"}, None, id="none in version 1"
+            "7:cpu,cpuacct:/",
+            {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "1"},
+            None,
+            id="none in version 1",
         ),
         pytest.param(None, {}, None, id="no control groups"),
     ],

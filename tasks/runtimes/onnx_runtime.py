@@ -52,7 +52,9 @@ def _providers(device: str) -> list[str | tuple[str, dict[str, str]]]:
     if device == "cpu" or (device == "auto" and cuda not in onnxruntime.get_available_providers()):
         return [cpu]
     if device != "auto" and not device.isdigit():
-        raise PipelineError("ONNX Runtime has no such device here", f"device {device}", "Choose auto, cpu or a GPU's number")
+        raise PipelineError(
+            "ONNX Runtime has no such device here", f"device {device}", "Choose auto, cpu or a GPU's number"
+        )
     if cuda not in onnxruntime.get_available_providers():
         raise PipelineError(
             "ONNX Runtime has no CUDA here",
