@@ -37,7 +37,7 @@ from tasks.contracts.bundle import Bundle, Calibration, NoChampion
 from tasks.contracts.card import Card
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.garbage import no_garbage_collection
-from tasks.contracts.images import read_image
+from tasks.contracts.images import read_held_image
 from tasks.contracts.params import Params, Target, Tracking, UseCase, read_params, read_seed
 from tasks.contracts.record import read_record, write_record
 from tasks.contracts.stage import run, whole_output
@@ -180,7 +180,7 @@ def _compare_with_checkpoint(
     bundle = read_bundle(folder)
     reference = Runtime(bundle, open_network(bundle, checkpoint.weights, None, "cpu"))
     artefact = open_runtime(folder, device="auto" if bundle.target.startswith("tensorrt-") else "cpu")
-    images = [read_image(path) for path in golden.paths]
+    images = [read_held_image(path) for path in golden.paths]
     return compare(reference, artefact, images, params.golden_score)
 
 

@@ -125,9 +125,7 @@ def test_bundle_finds_on_images_of_any_shape_what_validation_within_training_fou
     recipe = tiny_recipe(tmp_path, model=str(weights), image_size=IMAGE_SIZE, epochs=1, lr0=1e-5)
     shutil.copyfile(train_tiny(tmp_path, tmp_path / "work", recipe, measure=keep).weights, weights)
     card = read_record(project.trained / "card.json", Card)
-    write_record(
-        card.model_copy(update={"weights_sha256": content_sha256(weights)}), project.trained / "card.json"
-    )
+    write_record(card.model_copy(update={"weights_sha256": content_sha256(weights)}), project.trained / "card.json")
     runtime = open_runtime(export("pytorch", "retrained", nms_free=False), 1, "cpu")
     wide, high = "image-10", "image-11"
     for image_id in (wide, high):
@@ -223,6 +221,23 @@ def test_other_weights_than_the_card_names_are_refused(
     projects["changed"] = project
     with pytest.raises(PipelineError, match=r"not those of card.json.*Run train again"):
         export("pytorch", "changed")
+
+
+@pytest.mark.parametrize("content", [None, b"no image"], ids=["missing", "undecodable"])
+@pytest.mark.parametrize(
+    ("target", "numbers"),
+    [pytest.param("onnx", range(8, 12), id="of val"), pytest.param("openvino-int8", range(8), id="to calibrate on")],
+)
+def test_an_image_that_is_lost_since_parse_is_named(
+    target: str, numbers: range, content: bytes | None, *, tmp_path: Path, export: Export, projects: dict[str, Project]
+) -> None:
+    project = projects["lost"] = make_project(tmp_path, "yolo")
+    for number in numbers:
+        (project.raw / f"{number}.png").unlink()
+        if content is not None:
+            (project.raw / f"{number}.png").write_bytes(content)
+    with pytest.raises(PipelineError, match=r"image .* any more: .*\.png\. Bring it back, or run ingest and parse"):
+        export(target, "lost")
 
 
 def test_unknown_target_is_answered_with_the_known_ones(export: Export) -> None:
