@@ -26,7 +26,6 @@ import hashlib
 import logging
 import time
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
@@ -43,7 +42,7 @@ from tasks.contracts.record import read_record, write_record
 from tasks.contracts.stage import run, whole_output
 from tasks.contracts.tables import IMAGES, OBJECTS, SPLIT, read_table
 from tasks.contracts.work import content_sha256
-from tasks.runtimes.kinds import KINDS
+from tasks.runtimes.kinds import KINDS, library_version
 from tasks.runtimes.parity import ImageParity, compare, side_by_side, summarise
 from tasks.runtimes.protocol import Runtime, open_runtime, read_bundle
 from tasks.runtimes.sampling import Labelled, Sample, draw_sample
@@ -143,18 +142,11 @@ def _describe(target: str, checkpoint: Checkpoint, params: ExportParams) -> Bund
         preprocessing=preprocessing,
         output=output.model_copy(update={"nms_iou": params.nms_iou, "max_detections": params.max_detections}),
         hints=hints,
-        versions={name: _version(name) for name in kind.libraries},
+        versions={name: library_version(name) for name in kind.libraries},
         files_sha256={},
         size_bytes=0,
         trained_sha256=card.weights_sha256,
     )
-
-
-def _version(distribution: str) -> str:
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return "not installed"
 
 
 def _calibration(images: Sample) -> Calibration:

@@ -3,13 +3,16 @@
 import importlib
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from tasks.contracts.bundle import Bundle, Output, Preprocessing
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.record import read_record, write_record
 from tasks.contracts.work import content_sha256
+from tasks.runtimes.kinds import library_version
 from tasks.runtimes.protocol import open_runtime, read_bundle
 
 
@@ -122,6 +125,13 @@ def test_a_missing_library_is_answered_with_the_extra_to_install(
 def test_a_device_that_is_not_here_is_named(tmp_path: Path, target: str, device: str) -> None:
     with pytest.raises(PipelineError, match=rf"here: device {device}\b.*Choose.*auto"):
         open_runtime(write_bundle(tmp_path / "bundle", target=target), device=device)
+
+
+def test_a_library_is_known_by_its_version_whatever_its_distribution_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert library_version("numpy") == np.__version__
+    assert library_version("tensorrt") == "not installed"
+    monkeypatch.setitem(sys.modules, "tensorrt", SimpleNamespace(__version__="10.13.3"))  # as of tensorrt-cu13
+    assert library_version("tensorrt") == "10.13.3"
 
 
 def test_openvino_is_imported_without_its_telemetry() -> None:
