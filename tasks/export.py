@@ -55,7 +55,11 @@ class Tolerance(Params):
 
     max_box_px: float | None = Field(default=None, gt=0, description="largest shift of a box side; null: any")
     max_score: float | None = Field(default=None, gt=0, le=1, description="largest change of a score; null: any")
-    min_matched: float = Field(ge=0, le=1, description="share of the checkpoint's boxes that must be found again")
+    min_matched: float = Field(
+        ge=0,
+        le=1,
+        description="share of the checkpoint's boxes that must be found again; as many as may be lacking may be extra",
+    )
 
 
 class Tolerances(Params):
@@ -115,7 +119,7 @@ def export(
     if target != "pytorch":
         compared = _compare_with_checkpoint(checkpoint, golden, params, to)
         bundle = bundle.model_copy(update={"parity": summarise(compared)})
-        _refuse_beyond_tolerance(bundle, compared, golden, getattr(params.tolerance, bundle.precision))
+        refuse_beyond_tolerance(bundle, compared, golden, getattr(params.tolerance, bundle.precision))
         write_record(bundle, to / "bundle.json")
     return bundle
 
@@ -176,14 +180,20 @@ def _compare_with_checkpoint(
     return compare(reference, artefact, images, params.golden_score)
 
 
-def _refuse_beyond_tolerance(bundle: Bundle, compared: list[ImageParity], golden: Sample, tolerance: Tolerance) -> None:
+def refuse_beyond_tolerance(bundle: Bundle, compared: list[ImageParity], golden: Sample, tolerance: Tolerance) -> None:
+    """Raises PipelineError with the worst image if the artefact lacks, moves or adds more than is tolerated."""
     parity = summarise(compared)
-    if not parity.boxes:
+    if not (parity.boxes or parity.extra):
         log.warning("the checkpoint finds nothing on %d golden images: parity shows nothing", parity.images)
         return
     faults = []
     if parity.matched < tolerance.min_matched * parity.boxes:
         faults.append(f"{parity.matched} of {parity.boxes} boxes found again, {tolerance.min_matched:.0%} wanted")
+    if parity.extra and parity.boxes - parity.extra < tolerance.min_matched * parity.boxes:
+        allowed = int((1 - tolerance.min_matched) * parity.boxes)
+        faults.append(
+            f"{parity.extra} boxes that the checkpoint does not have, beside its {parity.boxes}, {allowed} allowed"
+        )
     if tolerance.max_box_px is not None and (parity.max_box_px or 0) > tolerance.max_box_px:
         faults.append(f"boxes up to {parity.max_box_px:.3g} px off, {tolerance.max_box_px:g} allowed")
     if tolerance.max_score is not None and (parity.max_score or 0) > tolerance.max_score:
