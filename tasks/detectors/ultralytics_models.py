@@ -17,6 +17,7 @@ from tasks.detectors.ultralytics_library import (
     yaml_model_load,
 )
 
+_YOLO_LOSS = ("box_gain", "cls_gain", "class_balance")
 ARCHITECTURES = Path(str(files("tasks.detectors"))) / "architectures"
 
 
@@ -37,8 +38,16 @@ class Start:
 def find_start(recipe: Recipe) -> Start:
     """Weights or architecture of a recipe.
 
-    Raises PipelineError if they are not there, cannot be fetched, or detect no boxes.
+    Raises PipelineError if they are not there, cannot be fetched, detect no boxes, or do not take the recipe.
     """
+    start = _start(recipe)
+    _check_freeze(recipe, start)
+    if start.is_detr:
+        _check_loss(recipe)
+    return start
+
+
+def _start(recipe: Recipe) -> Start:
     if recipe.model.endswith(".pt"):
         # The library deletes an unreadable file that it is given by a bare name.
         weights = _find_weights(recipe).absolute()
@@ -46,6 +55,27 @@ def find_start(recipe: Recipe) -> Start:
     architecture = _find_architecture(recipe.model)
     _check_head(architecture, recipe.model)
     return Start(Path(recipe.model).stem, architecture, None)
+
+
+def _check_freeze(recipe: Recipe, start: Start) -> None:
+    layers = len(start.architecture["backbone"]) + len(start.architecture["head"])
+    if recipe.freeze >= layers:
+        raise PipelineError(
+            "nothing would be left to train",
+            f"train.freeze is {recipe.freeze}, and {start.name} has {layers} layers, the last of which detects",
+            f"Set train.freeze to {layers - 1} or less",
+        )
+
+
+def _check_loss(recipe: Recipe) -> None:
+    """RT-DETR's loss is matched and weighted in itself: the library has no knobs for it."""
+    changed = [name for name in _YOLO_LOSS if getattr(recipe, name) != Recipe.model_fields[name].default]
+    if changed:
+        raise PipelineError(
+            f"RT-DETR has no {' or '.join(changed)}",
+            f"train.{', train.'.join(changed)}",
+            "Leave it out of train and tune.space, or take a YOLO as train.model",
+        )
 
 
 def _find_weights(recipe: Recipe) -> Path:
@@ -107,6 +137,8 @@ def _find_architecture(name: str) -> dict[str, Any]:
                 architecture = yaml.safe_load(path.read_text(encoding="utf-8"))
             except yaml.YAMLError as error:
                 raise PipelineError("architecture is not YAML", f"{path}: {error}", "Mend the line it names") from error
+            if not isinstance(architecture, dict):
+                architecture = {}
             return {**architecture, "scale": _scale(path.stem, architecture), "yaml_file": path.name}
     ours = ", ".join(sorted(path.name for path in ARCHITECTURES.glob("*.yaml")))
     try:
@@ -128,7 +160,11 @@ def _scale(stem: str, architecture: dict[str, Any]) -> str:
 
 
 def _check_head(architecture: dict[str, Any], where: str) -> None:
-    head = str((architecture.get("head") or [[None, None, "nothing"]])[-1][2])
+    if not (architecture.get("backbone") and architecture.get("head")):
+        raise PipelineError(
+            "architecture has no layers", where, "Give it a backbone and a head, as in tasks/detectors/architectures"
+        )
+    head = str(architecture["head"][-1][2])
     if head not in {"Detect", "v10Detect", "RTDETRDecoder"}:
         raise PipelineError(
             f"model ends in {head}, which detects no boxes",

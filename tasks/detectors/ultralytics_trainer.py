@@ -32,6 +32,7 @@ from tasks.detectors.ultralytics_library import (
     ultralytics,
     unwrap_model,
 )
+from tasks.detectors.ultralytics_memory import is_out_of_memory
 from tasks.detectors.ultralytics_state import STATE, Progress, best_weights, restore_state, save_state
 from tasks.detectors.ultralytics_validator import DetrValidator, YoloValidator
 
@@ -113,7 +114,16 @@ class YoloTraining(DetectionTrainer):  # type: ignore[misc]
         # The loader takes the rank off again, so that all processes shuffle alike and share out the images.
         torch.manual_seed(self.job.seed + self.rank + 1)
         weights = load_checkpoint(self.job.weights)[0] if self.job.weights else None
-        self.model = self.get_model(cfg=deepcopy(self.job.architecture), weights=weights, verbose=False)
+        try:
+            self.model = self.get_model(cfg=deepcopy(self.job.architecture), weights=weights, verbose=False)
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            raise PipelineError(
+                "the library cannot build the architecture",
+                f"{self.job.architecture['yaml_file']}: {type(error).__name__}: {error}",
+                "Mend the layer that it names: layers are the classes of ultralytics.nn.modules",
+            ) from error
 
     def build_dataset(self, img_path: str, mode: str = "train", batch: int | None = None) -> TableDataset:  # noqa: ARG002
         """Train or val, fitted into a square as the head expects it."""
@@ -145,7 +155,16 @@ class YoloTraining(DetectionTrainer):  # type: ignore[misc]
         return kind(self.job.data, self.job.measure, self.test_loader, **arguments)
 
     def _build_train_pipeline(self) -> None:
-        super()._build_train_pipeline()
+        try:
+            super()._build_train_pipeline()
+        except ValueError as error:
+            if "final batch" not in str(error):
+                raise
+            raise PipelineError(
+                "a batch of a single image is too little at this size",
+                f"the last of an epoch: train.batch {self.batch_size}, train.image_size {self.args.imgsz}",
+                "Set train.image_size: 64 or more, or another train.batch",
+            ) from error
         # The loop is told to step at every batch; `optimizer_step` decides.
         self.full_accumulation = self.accumulate
         self.accumulate = 1
