@@ -9,6 +9,7 @@ class Lineage(Record):
     commit: str | None  # Git commit of the pipeline; null outside a repository
     dirty: bool  # uncommitted changes beside it
     data_sha256: dict[str, str]  # of the input tables, by file name
+    start_sha256: str | None = None  # of the weights file or the architecture it started from
     params: dict[str, str | int | float | bool | None]  # flat, e.g. train.epochs
     versions: dict[str, str]  # distribution name to version
 

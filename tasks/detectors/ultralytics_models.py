@@ -1,5 +1,7 @@
 """What a recipe's `model` names: weights or an architecture, found or fetched before anything else is done."""
 
+import hashlib
+import json
 import re
 from dataclasses import dataclass
 from importlib.resources import files
@@ -9,6 +11,7 @@ from typing import Any
 import yaml
 
 from tasks.contracts.errors import PipelineError
+from tasks.contracts.work import content_sha256
 from tasks.detectors.recipe import Recipe
 from tasks.detectors.ultralytics_library import (
     GITHUB_ASSETS_NAMES,
@@ -28,6 +31,13 @@ class Start:
     name: str  # e.g. yolo26n, yolo-micro
     architecture: dict[str, Any]  # in the library's grammar
     weights: Path | None  # None: from scratch
+
+    @property
+    def sha256(self) -> str:
+        """Of the weights file, or of the architecture without one."""
+        if self.weights:
+            return content_sha256(self.weights)
+        return hashlib.sha256(json.dumps(self.architecture, sort_keys=True).encode()).hexdigest()
 
     @property
     def is_detr(self) -> bool:

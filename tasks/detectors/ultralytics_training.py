@@ -24,6 +24,10 @@ class UltralyticsDetector:
 
     code_licence = "AGPL-3.0"
 
+    def start_sha256(self, recipe: Recipe) -> str:
+        """sha256 of the weights file, or of the architecture as the library gets it."""
+        return find_start(recipe).sha256
+
     def train(
         self,
         *,
