@@ -26,7 +26,6 @@ import hashlib
 import logging
 import time
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
@@ -37,13 +36,13 @@ from tasks.contracts.bundle import Bundle, Calibration, NoChampion
 from tasks.contracts.card import Card
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.garbage import no_garbage_collection
-from tasks.contracts.images import read_image
+from tasks.contracts.images import read_held_image
 from tasks.contracts.params import Params, Target, Tracking, UseCase, read_params, read_seed
 from tasks.contracts.record import read_record, write_record
 from tasks.contracts.stage import run, whole_output
 from tasks.contracts.tables import IMAGES, OBJECTS, SPLIT, read_table
 from tasks.contracts.work import content_sha256
-from tasks.runtimes.kinds import KINDS
+from tasks.runtimes.kinds import KINDS, library_version
 from tasks.runtimes.parity import ImageParity, compare, side_by_side, summarise
 from tasks.runtimes.protocol import Runtime, open_runtime, read_bundle
 from tasks.runtimes.sampling import Labelled, Sample, draw_sample
@@ -56,7 +55,11 @@ class Tolerance(Params):
 
     max_box_px: float | None = Field(default=None, gt=0, description="largest shift of a box side; null: any")
     max_score: float | None = Field(default=None, gt=0, le=1, description="largest change of a score; null: any")
-    min_matched: float = Field(ge=0, le=1, description="share of the checkpoint's boxes that must be found again")
+    min_matched: float = Field(
+        ge=0,
+        le=1,
+        description="share of the checkpoint's boxes that must be found again; as many as may be lacking may be extra",
+    )
 
 
 class Tolerances(Params):
@@ -116,7 +119,7 @@ def export(
     if target != "pytorch":
         compared = _compare_with_checkpoint(checkpoint, golden, params, to)
         bundle = bundle.model_copy(update={"parity": summarise(compared)})
-        _refuse_beyond_tolerance(bundle, compared, golden, getattr(params.tolerance, bundle.precision))
+        refuse_beyond_tolerance(bundle, compared, golden, getattr(params.tolerance, bundle.precision))
         write_record(bundle, to / "bundle.json")
     return bundle
 
@@ -143,18 +146,11 @@ def _describe(target: str, checkpoint: Checkpoint, params: ExportParams) -> Bund
         preprocessing=preprocessing,
         output=output.model_copy(update={"nms_iou": params.nms_iou, "max_detections": params.max_detections}),
         hints=hints,
-        versions={name: _version(name) for name in kind.libraries},
+        versions={name: library_version(name) for name in kind.libraries},
         files_sha256={},
         size_bytes=0,
         trained_sha256=card.weights_sha256,
     )
-
-
-def _version(distribution: str) -> str:
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return "not installed"
 
 
 def _calibration(images: Sample) -> Calibration:
@@ -180,18 +176,24 @@ def _compare_with_checkpoint(
     bundle = read_bundle(folder)
     reference = Runtime(bundle, open_network(bundle, checkpoint.weights, None, "cpu"))
     artefact = open_runtime(folder, device="auto" if bundle.target.startswith("tensorrt-") else "cpu")
-    images = [read_image(path) for path in golden.paths]
+    images = [read_held_image(path) for path in golden.paths]
     return compare(reference, artefact, images, params.golden_score)
 
 
-def _refuse_beyond_tolerance(bundle: Bundle, compared: list[ImageParity], golden: Sample, tolerance: Tolerance) -> None:
+def refuse_beyond_tolerance(bundle: Bundle, compared: list[ImageParity], golden: Sample, tolerance: Tolerance) -> None:
+    """Raises PipelineError with the worst image if the artefact lacks, moves or adds more than is tolerated."""
     parity = summarise(compared)
-    if not parity.boxes:
+    if not (parity.boxes or parity.extra):
         log.warning("the checkpoint finds nothing on %d golden images: parity shows nothing", parity.images)
         return
     faults = []
     if parity.matched < tolerance.min_matched * parity.boxes:
         faults.append(f"{parity.matched} of {parity.boxes} boxes found again, {tolerance.min_matched:.0%} wanted")
+    if parity.extra and parity.boxes - parity.extra < tolerance.min_matched * parity.boxes:
+        allowed = int((1 - tolerance.min_matched) * parity.boxes)
+        faults.append(
+            f"{parity.extra} boxes that the checkpoint does not have, beside its {parity.boxes}, {allowed} allowed"
+        )
     if tolerance.max_box_px is not None and (parity.max_box_px or 0) > tolerance.max_box_px:
         faults.append(f"boxes up to {parity.max_box_px:.3g} px off, {tolerance.max_box_px:g} allowed")
     if tolerance.max_score is not None and (parity.max_score or 0) > tolerance.max_score:

@@ -97,16 +97,18 @@ def main(
         read_table(tables[0], IMAGES), read_table(tables[1], OBJECTS), read_table(split, SPLIT), raw, annotations
     )
     log.info("train: %s, %d epochs, %d images, %d in val", recipe.model, recipe.epochs, len(data.train), len(data.val))
-    progress = work_folder(work, "train", tables, recipe, use_case, seed)
+    detector = load_family(recipe.family)
+    start_sha256 = detector.start_sha256(recipe)
+    progress = work_folder(work, "train", tables, recipe, use_case, seed, start_sha256)
     with only_one(progress):
-        lineage = _lineage(tables, {"seed": seed, **flat("use_case", use_case), **flat("train", recipe)})
+        params_used = {"seed": seed, **flat("use_case", use_case), **flat("train", recipe)}
+        lineage = _lineage(tables, start_sha256, params_used)
         with _run(tracking, progress, lineage) as run_log, _bar(recipe.epochs, use_case.metric) as show:
 
             def on_epoch(epoch: Epoch) -> None:
                 run_log.log_metrics(epoch.measured(), step=epoch.number)
                 show(epoch)
 
-            detector = load_family(recipe.family)
             outcome = train(data, recipe, use_case, seed=seed, detector=detector, work=progress, on_epoch=on_epoch)
             card = _card(outcome, data, recipe, use_case=use_case, detector=detector, run_log=run_log, lineage=lineage)
             _write(outcome, card, trained)
@@ -124,12 +126,13 @@ def main(
     )
 
 
-def _lineage(tables: list[Path], params: dict[str, Scalar]) -> Lineage:
+def _lineage(tables: list[Path], start_sha256: str, params: dict[str, Scalar]) -> Lineage:
     commit, dirty = _commit()
     return Lineage(
         commit=commit,
         dirty=dirty,
         data_sha256={table.name: content_sha256(table) for table in tables},
+        start_sha256=start_sha256,
         params=params,
         versions={name: version(name) for name in ("torch", "ultralytics", "numpy", "opencv-python-headless")},
     )

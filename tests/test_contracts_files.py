@@ -48,6 +48,22 @@ def test_missing_section_gives_the_defaults(tmp_path: Path) -> None:
     assert read_seed(path) == 7
 
 
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("-1", "seed -1 cannot be used.*from 0 to 4294967295"),
+        ("4294967296", "from 0 to 4294967295"),
+        ("true", "seed is missing"),
+        ("soon", "seed is missing"),
+    ],
+)
+def test_a_seed_that_no_generator_takes_is_refused(written: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(f"seed: {written}")
+    with pytest.raises(PipelineError, match=message):
+        read_seed(path)
+
+
 def test_unknown_use_case_metric_is_refused_with_the_valid_ones() -> None:
     with pytest.raises(ValueError, match="map50_95"):
         UseCase(target="onnx", metric="accuracy")
@@ -113,7 +129,9 @@ def test_image_is_rgb_and_upright_whatever_its_name(tmp_path: Path) -> None:
     assert image[35, 10, 0] < 50
 
 
-@pytest.mark.parametrize("content", [b"no image", b""], ids=["text", "empty"])
+@pytest.mark.parametrize(
+    "content", [b"no image", b"", b"P6 40000 40000 255 "], ids=["text", "empty", "beyond what OpenCV decodes"]
+)
 def test_bytes_that_are_no_image_are_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "broken.jpg"
     path.write_bytes(content)

@@ -16,7 +16,7 @@ from tasks.contracts.tables import BOX
 from tasks.contracts.work import content_sha256
 from tasks.detectors.protocol import METRIC, Figures
 from tasks.detectors.ultralytics_data import TableDataset, labels_of
-from tasks.detectors.ultralytics_library import YOLO, ultralytics
+from tasks.detectors.ultralytics_library import YOLO, YOLODataset, ultralytics
 from tests.training_fixture import draw_data, read_data, tiny_recipe, train_tiny
 
 SIDE = 64
@@ -44,7 +44,7 @@ def dataset_of(path: Path, width: int, height: int, boxes: list[list[float]]) ->
     images = pd.DataFrame({"image_id": ["a"], "path": [str(path)], "width": [width], "height": [height]})
     objects = pd.DataFrame([["a", "nut", *box] for box in boxes], columns=["image_id", "label", *BOX])
     settings = ultralytics.utils.IterableSimpleNamespace(**vars(ultralytics.cfg.get_cfg()))
-    return TableDataset(images, objects, ["bolt", "nut"], imgsz=SIDE, augment=False, hyp=settings)
+    return TableDataset(images, objects, ["bolt", "nut"], stretch=False, imgsz=SIDE, augment=False, hyp=settings)
 
 
 @pytest.mark.parametrize(
@@ -86,10 +86,29 @@ def test_one_file_under_two_ids_keeps_the_labels_of_each() -> None:
     assert [(label["im_file"], len(label["cls"])) for label in labels] == [("a", 0), ("b", 1)]
 
 
-def test_an_image_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:
-    (tmp_path / "cut.jpg").write_bytes(b"\xff\xd8\xff")
-    with pytest.raises(PipelineError, match=r"cut\.jpg\. Run check and split again"):
+@pytest.mark.parametrize(
+    ("content", "what"), [(b"\xff\xd8\xff", "cannot be decoded any more"), (None, "is not there any more")]
+)
+def test_an_image_that_is_lost_since_the_tables_were_written_is_named(
+    content: bytes | None, what: str, tmp_path: Path
+) -> None:
+    if content is not None:
+        (tmp_path / "cut.jpg").write_bytes(content)
+    with pytest.raises(PipelineError, match=rf"image {what}: .*cut\.jpg\. Bring it back, or run ingest and parse"):
         dataset_of(tmp_path / "cut.jpg", 10, 10, [])[0]
+
+
+def test_images_that_do_not_fit_into_memory_are_answered_with_the_knob_that_keeps_them_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = draw_data(tmp_path / "data")
+
+    def no_memory(_images: list[Image]) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(YOLODataset, "_ImageCache", staticmethod(no_memory))
+    with pytest.raises(PipelineError, match=r"do not fit into memory: .*Set train\.cache: none"):
+        train_tiny(drawn, tmp_path / "work", tiny_recipe(drawn, cache="ram"))
 
 
 def test_training_leaves_its_input_alone_even_a_jpeg_that_the_library_would_mend(tmp_path: Path) -> None:

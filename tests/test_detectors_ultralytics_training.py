@@ -1,5 +1,6 @@
 """The library's training behind the Detector protocol: exact, resumable, honest about memory and labels."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,11 @@ from tasks.detectors.protocol import METRIC, Epoch, Figures, Trained
 from tasks.detectors.recipe import Recipe
 from tasks.detectors.training_data import measure_of
 from tasks.detectors.ultralytics_library import YOLO
-from tasks.detectors.ultralytics_state import read_progress
-from tests.training_fixture import USE_CASE, draw_data, read_data, tiny_recipe, train_tiny
+from tasks.detectors.ultralytics_models import find_start
+from tasks.detectors.ultralytics_processes import train_in_processes
+from tasks.detectors.ultralytics_state import read_progress, restore_state
+from tasks.detectors.ultralytics_trainer import Job, YoloTraining
+from tests.training_fixture import TINY, USE_CASE, draw_data, read_data, tiny_recipe, train_tiny
 
 MODELS = ["tiny.yaml", pytest.param("yolo26n.yaml", marks=pytest.mark.slow), "tiny-detr.yaml"]
 
@@ -186,6 +190,88 @@ def test_what_cannot_be_trained_is_said_with_its_mending(
     with pytest.raises(PipelineError) as caught:
         train_tiny(drawn, tmp_path / "work", recipe)
     assert what in caught.value.mend
+
+
+BROKEN = {
+    "empty.yaml": ("", "backbone and a head"),
+    "list.yaml": ("- [-1, 1, Conv, [8, 3, 2]]", "backbone and a head"),
+    "misspelt.yaml": (TINY.replace("Conv, [8", "Convv, [8"), "Mend the layer that it names"),
+    "unfitting.yaml": (TINY.replace("[[2], 1, Detect", "[[7], 1, Detect"), "Mend the layer that it names"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_an_architecture_that_cannot_be_built_says_what_to_mend(name: str, drawn: Path, tmp_path: Path) -> None:
+    text, mend = BROKEN[name]
+    (tmp_path / name).write_text(text)
+    with pytest.raises(PipelineError, match=name) as caught:
+        train_tiny(drawn, tmp_path / "work", tiny_recipe(drawn, model=str(tmp_path / name)))
+    assert mend in caught.value.mend
+
+
+@pytest.mark.parametrize(
+    ("model", "changes", "mend"),
+    [
+        pytest.param("tiny.yaml", {"freeze": 100}, "Set train.freeze to 3 or less", id="nothing left to train"),
+        pytest.param(
+            "tiny.yaml",
+            {"image_size": 32, "batch": 8, "effective_batch": 8},
+            "train.image_size: 64",
+            id="one image left over",
+        ),
+        pytest.param("tiny-detr.yaml", {"box_gain": 5}, "Leave it out of train and tune.space", id="gain of boxes"),
+        pytest.param("tiny-detr.yaml", {"class_balance": 0.5}, "or take a YOLO", id="balance of classes"),
+        pytest.param(
+            "tiny.yaml", {"device": "0,1", "batch": 1}, "train.batch to a multiple of 2", id="batch of no one"
+        ),
+        pytest.param("tiny.yaml", {"device": "0,1", "batch": 5}, "train.batch to a multiple of 2", id="uneven batch"),
+    ],
+)
+def test_a_recipe_that_a_model_or_machine_cannot_take_is_refused_before_an_epoch(
+    model: str, changes: dict[str, object], mend: str, *, drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(PipelineError) as caught:
+        train_tiny(drawn, tmp_path / "work", recipe_for(model, drawn, **changes))
+    assert mend in caught.value.mend
+
+
+def job_of(drawn: Path, work: Path, recipe: Recipe) -> Job:
+    start, data = find_start(recipe), read_data(drawn)
+    work.mkdir(exist_ok=True)
+    return Job(
+        data=data,
+        recipe=recipe,
+        seed=7,
+        measure=measure_of(USE_CASE, data),
+        work=work,
+        architecture=start.architecture,
+        weights=start.weights,
+        device=recipe.device,
+        batch=recipe.batch,
+        effective_batch=recipe.effective_batch,
+        resumed=0,
+    )
+
+
+def test_a_training_begun_on_a_cpu_goes_on_with_mixed_precision(drawn: Path, tmp_path: Path) -> None:
+    recipe = tiny_recipe(drawn, epochs=1)
+    train_tiny(drawn, tmp_path / "work", recipe)
+    trainer = YoloTraining(job_of(drawn, tmp_path / "work", recipe), lambda _epoch: None)
+    trainer._setup_train()
+    trainer.scaler = torch.amp.GradScaler("cpu", init_scale=2.0)  # as on a GPU, with amp
+    assert restore_state(trainer, tmp_path / "work").finished == 1
+    assert trainer.scaler.get_scale() == 2.0
+
+
+@pytest.mark.slow
+def test_a_fault_met_by_one_of_several_processes_is_told_as_if_there_were_one(drawn: Path, tmp_path: Path) -> None:
+    recipe = tiny_recipe(drawn, cache="ram")
+    job = job_of(drawn, tmp_path / "work", recipe)
+    lost = str(tmp_path / "lost.png")
+    broken = replace(job, data=replace(job.data, train=job.data.train.assign(path=lost)))
+    with pytest.raises(PipelineError, match=rf"is not there any more: {lost}\. Bring it back"):
+        train_in_processes(broken, detr=False, on_epoch=lambda _epoch: None)
 
 
 def test_weights_of_an_earlier_training_are_a_start_for_the_next(drawn: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """From a checkpoint to bundles that find the same boxes without the training library."""
 
 import logging
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,18 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
 from tasks.contracts.bundle import Bundle, NoChampion
+from tasks.contracts.card import Card
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.images import read_image
 from tasks.contracts.params import Tracking
-from tasks.contracts.record import read_record
+from tasks.contracts.record import read_record, write_record
+from tasks.contracts.tables import BOX
+from tasks.contracts.work import content_sha256
+from tasks.detectors.protocol import METRIC, Figures
 from tasks.export import main
 from tasks.runtimes.protocol import open_runtime, read_bundle
-from tests.checkpoint_fixture import CLASSES, HEADS, Project, make_project
+from tests.checkpoint_fixture import CLASSES, HEADS, IMAGE_SIZE, Project, make_project
 from tests.release_fixture import TARGETS, Workspace
+from tests.training_fixture import tiny_recipe, train_tiny
 
 pytest_plugins = ["tests.mlflow_fixture"]
 
@@ -103,6 +110,38 @@ def test_every_kind_of_head_gives_the_boxes_of_its_checkpoint(
     np.testing.assert_allclose(ours.boxes_xyxy, reference.boxes_xyxy, atol=1e-2)
 
 
+@pytest.mark.parametrize("head", HEADS)
+def test_bundle_finds_on_images_of_any_shape_what_validation_within_training_found(
+    head: str, tmp_path: Path, export: Export, projects: dict[str, Project]
+) -> None:
+    project = projects["retrained"] = make_project(tmp_path, head)
+    weights, seen = project.trained / "weights.pt", pd.DataFrame()
+
+    def keep(predictions: pd.DataFrame) -> Figures:
+        nonlocal seen
+        seen = predictions
+        return {METRIC: 1.0}
+
+    recipe = tiny_recipe(tmp_path, model=str(weights), image_size=IMAGE_SIZE, epochs=1, lr0=1e-5)
+    shutil.copyfile(train_tiny(tmp_path, tmp_path / "work", recipe, measure=keep).weights, weights)
+    card = read_record(project.trained / "card.json", Card)
+    write_record(card.model_copy(update={"weights_sha256": content_sha256(weights)}), project.trained / "card.json")
+    runtime = open_runtime(export("pytorch", "retrained", nms_free=False), 1, "cpu")
+    wide, high = "image-10", "image-11"
+    for image_id in (wide, high):
+        ours = runtime.predict(read_image(project.raw / f"{int(image_id[-2:])}.png"))
+        theirs = seen[seen["image_id"] == image_id].nlargest(20, "score")
+        np.testing.assert_allclose(ours.scores[:20], theirs["score"], atol=1e-4)
+        np.testing.assert_allclose(ours.boxes_xyxy[:20], theirs[BOX], atol=0.05)
+
+
+@pytest.mark.parametrize("target", ALL_QUICK)
+def test_no_number_of_threads_leaves_it_to_the_library(
+    target: str, bundles: dict[str, Path], projects: dict[str, Project]
+) -> None:
+    assert len(open_runtime(bundles[target], 0, "cpu").predict(read_image(projects["yolo"].raw / "9.png")).scores)
+
+
 @pytest.mark.parametrize("target", ["torchscript", "onnx", "openvino-fp32"])
 def test_exported_twice_it_is_the_same_to_the_byte(target: str, bundles: dict[str, Path], export: Export) -> None:
     first, second = (read_record(folder / "bundle.json", Bundle) for folder in (bundles[target], export(target)))
@@ -182,6 +221,23 @@ def test_other_weights_than_the_card_names_are_refused(
     projects["changed"] = project
     with pytest.raises(PipelineError, match=r"not those of card.json.*Run train again"):
         export("pytorch", "changed")
+
+
+@pytest.mark.parametrize("content", [None, b"no image"], ids=["missing", "undecodable"])
+@pytest.mark.parametrize(
+    ("target", "numbers"),
+    [pytest.param("onnx", range(8, 12), id="of val"), pytest.param("openvino-int8", range(8), id="to calibrate on")],
+)
+def test_an_image_that_is_lost_since_parse_is_named(
+    target: str, numbers: range, content: bytes | None, *, tmp_path: Path, export: Export, projects: dict[str, Project]
+) -> None:
+    project = projects["lost"] = make_project(tmp_path, "yolo")
+    for number in numbers:
+        (project.raw / f"{number}.png").unlink()
+        if content is not None:
+            (project.raw / f"{number}.png").write_bytes(content)
+    with pytest.raises(PipelineError, match=r"image .* any more: .*\.png\. Bring it back, or run ingest and parse"):
+        export(target, "lost")
 
 
 def test_unknown_target_is_answered_with_the_known_ones(export: Export) -> None:

@@ -1,15 +1,20 @@
 """How far an artefact is from the checkpoint, on made-up networks whose difference is known."""
 
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from tasks.contracts.bundle import Bundle, Output, Preprocessing
+from tasks.contracts.errors import PipelineError
+from tasks.export import Tolerance, refuse_beyond_tolerance
 from tasks.runtimes.parity import compare, side_by_side, summarise
 from tasks.runtimes.protocol import Runtime
+from tasks.runtimes.sampling import Sample
 
+Layout = Literal["yolo", "end2end", "detr"]
 Columns = NDArray[np.float64]
 IMAGE = np.zeros((160, 160, 3), dtype=np.uint8)
 # centre x, centre y, width, height, score of bolt, score of nut; an object and a doubtful one
@@ -21,14 +26,15 @@ class FixedNetwork:
 
     device = "cpu"
 
-    def __init__(self, rows: list[list[float]]) -> None:
-        self.output = np.array(rows, dtype=np.float32).reshape(-1, 6).T[None]
+    def __init__(self, rows: list[list[float]], layout: Layout) -> None:
+        boxes = np.array(rows, dtype=np.float32).reshape(-1, 6)
+        self.output = (boxes.T if layout == "yolo" else boxes)[None]
 
     def __call__(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:  # noqa: ARG002
         return self.output
 
 
-def runtime(rows: list[list[float]]) -> Runtime:
+def runtime(rows: list[list[float]], layout: Layout = "yolo") -> Runtime:
     bundle = Bundle(
         target="onnx",
         artefact="",
@@ -39,13 +45,13 @@ def runtime(rows: list[list[float]]) -> Runtime:
         classes=["bolt", "nut"],
         precision="fp32",
         preprocessing=Preprocessing(input_wh=(160, 160)),
-        output=Output(layout="yolo"),
+        output=Output(layout=layout),
         versions={},
         files_sha256={},
         size_bytes=0,
         trained_sha256="",
     )
-    return Runtime(bundle, FixedNetwork(rows))
+    return Runtime(bundle, FixedNetwork(rows, layout))
 
 
 def changed(change: Callable[[Columns], object]) -> list[list[float]]:
@@ -71,21 +77,26 @@ def _tear_apart(rows: Columns) -> None:
     rows[0, 0] += 15
 
 
+def _trust_the_doubtful(rows: Columns) -> None:
+    rows[2, 4] = 0.99
+
+
 @pytest.mark.parametrize(
-    ("change", "matched", "box_px", "score"),
+    ("change", "matched", "extra", "box_px", "score"),
     [
-        pytest.param(lambda _: None, 2, 0.0, 0.0, id="equal"),
-        pytest.param(_shift, 2, 2.0, 0.0, id="a box moved"),
-        pytest.param(_fade, 2, 0.0, 0.25, id="a score fell"),
-        pytest.param(_swap_classes, 1, 0.0, 0.0, id="another class is another object"),
-        pytest.param(_tear_apart, 1, 0.0, 0.0, id="overlap below a half is another object"),
+        pytest.param(lambda _: None, 2, 0, 0.0, 0.0, id="equal"),
+        pytest.param(_shift, 2, 0, 2.0, 0.0, id="a box moved"),
+        pytest.param(_fade, 2, 0, 0.0, 0.25, id="a score fell"),
+        pytest.param(_swap_classes, 1, 1, 0.0, 0.0, id="another class is another object"),
+        pytest.param(_tear_apart, 1, 1, 0.0, 0.0, id="overlap below a half is another object"),
+        pytest.param(_trust_the_doubtful, 2, 1, 0.0, 0.0, id="sure of what the checkpoint doubts"),
     ],
 )
 def test_difference_is_measured_box_by_box(
-    change: Callable[[Columns], object], matched: int, box_px: float, score: float
+    change: Callable[[Columns], object], matched: int, extra: int, box_px: float, score: float
 ) -> None:
     parity = summarise(compare(runtime(TWO_OBJECTS), runtime(changed(change)), [IMAGE, IMAGE], 0.25))
-    assert (parity.images, parity.boxes, parity.matched) == (2, 4, 2 * matched)
+    assert (parity.images, parity.boxes, parity.matched, parity.extra) == (2, 4, 2 * matched, 2 * extra)
     assert parity.max_box_px == pytest.approx(box_px, abs=1e-4)
     assert parity.max_score == pytest.approx(score, abs=1e-6)
 
@@ -108,11 +119,39 @@ def test_without_any_box_there_is_no_figure() -> None:
     assert (parity.boxes, parity.max_box_px, parity.mean_score) == (0, None, None)
 
 
+def test_a_box_that_rounding_lifts_over_the_score_is_no_ghost() -> None:
+    checkpoint, artefact = ([*TWO_OBJECTS[:2], [20.0, 120, 10, 10, score, 0]] for score in (0.249, 0.251))
+    assert summarise(compare(runtime(checkpoint), runtime(artefact), [IMAGE], 0.25)).extra == 0
+
+
+@pytest.mark.parametrize("layout", ["detr", "end2end"])
+def test_a_second_box_on_an_object_is_one_too_many_where_nothing_is_suppressed(layout: Layout) -> None:
+    # Centre and size in halves of the input, or corners in pixels: one box in the middle.
+    box = [0.5, 0.5, 0.5, 0.5] if layout == "detr" else [40.0, 40, 120, 120]
+    once, twice = ([[*box, 0.9, 0]], [[*box, 0.9, 0], [*box, 0.8, 0]])
+    parity = summarise(compare(runtime(once, layout), runtime(twice, layout), [IMAGE], 0.25))
+    assert (parity.matched, parity.extra) == (1, 1)
+
+
+@pytest.mark.parametrize("objects", [2, 0], ids=["beside its objects", "where it finds nothing"])
+def test_an_artefact_full_of_ghosts_is_refused(objects: int) -> None:
+    checkpoint = TWO_OBJECTS[:objects] or [[0.0] * 6]
+    ghosts = [[8.0 + 16 * column, 8.0 + 16 * row, 4, 4, 0.99, 0] for column in range(10) for row in range(10)]
+    artefact = runtime([*checkpoint, *ghosts])
+    compared = compare(runtime(checkpoint), artefact, [IMAGE], 0.25)
+    with pytest.raises(PipelineError, match=r"100 boxes that the checkpoint does not have, .* 0 allowed"):
+        refuse_beyond_tolerance(artefact.bundle, compared, Sample(["a"], [], [], {}), Tolerance(min_matched=0.7))
+
+
 def test_both_outputs_are_shown_side_by_side() -> None:
-    lost = changed(lambda rows: rows[1, 4:].fill(0))
-    (compared,) = compare(runtime(TWO_OBJECTS), runtime(lost), [IMAGE], 0.25)
+    def lose_and_imagine(rows: Columns) -> None:
+        rows[1, 4:] = 0
+        rows[2, 4] = 0.75
+
+    (compared,) = compare(runtime(TWO_OBJECTS), runtime(changed(lose_and_imagine)), [IMAGE], 0.25)
     assert side_by_side(compared, ["bolt", "nut"]).splitlines() == [
         "  class  checkpoint                                artefact",
-        "  bolt   0.900 [   40.0    40.0    60.0    60.0]   0.900 [   40.0    40.0    60.0    60.0]",
         "  nut    0.500 [   85.0    85.0   115.0   115.0]   not found",
+        "  bolt   not found                                 0.750 [   15.0   115.0    25.0   125.0]",
+        "  bolt   0.900 [   40.0    40.0    60.0    60.0]   0.900 [   40.0    40.0    60.0    60.0]",
     ]

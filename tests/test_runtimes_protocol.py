@@ -3,13 +3,16 @@
 import importlib
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from tasks.contracts.bundle import Bundle, Output, Preprocessing
 from tasks.contracts.errors import PipelineError
-from tasks.contracts.record import write_record
+from tasks.contracts.record import read_record, write_record
 from tasks.contracts.work import content_sha256
+from tasks.runtimes.kinds import library_version
 from tasks.runtimes.protocol import open_runtime, read_bundle
 
 
@@ -79,10 +82,16 @@ def test_bundle_of_an_unknown_kind_is_refused(tmp_path: Path, changes: dict[str,
         open_runtime(write_bundle(tmp_path / "bundle", **changes))
 
 
+@pytest.mark.parametrize("content", ["no network", ""], ids=["junk", "empty"])
 @pytest.mark.parametrize("target", ["onnx", "openvino-fp32"])
-def test_artefact_that_cannot_be_loaded_is_named(tmp_path: Path, target: str) -> None:
+def test_artefact_that_cannot_be_loaded_is_named(tmp_path: Path, target: str, content: str) -> None:
+    folder = write_bundle(tmp_path / "bundle", target=target)
+    (folder / "detector.xml").write_text(content, encoding="utf-8")
+    bundle = read_record(folder / "bundle.json", Bundle)
+    sha256 = bundle.files_sha256 | {"detector.xml": content_sha256(folder / "detector.xml")}
+    write_record(bundle.model_copy(update={"files_sha256": sha256}), folder / "bundle.json")
     with pytest.raises(PipelineError, match=r"(?s)cannot load it: .*detector.xml.*Export it again"):
-        open_runtime(write_bundle(tmp_path / "bundle", target=target))
+        open_runtime(folder)
 
 
 @pytest.mark.parametrize(
@@ -102,10 +111,27 @@ def test_a_missing_library_is_answered_with_the_extra_to_install(
         open_runtime(write_bundle(tmp_path / "bundle", target=target))
 
 
-@pytest.mark.parametrize("target", ["onnx", "openvino-fp32"])
-def test_a_device_that_is_not_here_is_named(tmp_path: Path, target: str) -> None:
-    with pytest.raises(PipelineError, match=r"here: device (7|npu9)\. Choose"):
-        open_runtime(write_bundle(tmp_path / "bundle", target=target), device="7" if target == "onnx" else "npu9")
+@pytest.mark.parametrize(
+    ("target", "device"),
+    [
+        ("onnx", "7"),
+        ("onnx", "gpu7x"),
+        ("openvino-fp32", "7"),
+        ("openvino-fp32", "npu9"),
+        ("torchscript", "7"),
+        ("torchscript", "gpu7x"),
+    ],
+)
+def test_a_device_that_is_not_here_is_named(tmp_path: Path, target: str, device: str) -> None:
+    with pytest.raises(PipelineError, match=rf"here: device {device}\b.*Choose.*auto"):
+        open_runtime(write_bundle(tmp_path / "bundle", target=target), device=device)
+
+
+def test_a_library_is_known_by_its_version_whatever_its_distribution_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert library_version("numpy") == np.__version__
+    assert library_version("tensorrt") == "not installed"
+    monkeypatch.setitem(sys.modules, "tensorrt", SimpleNamespace(__version__="10.13.3"))  # as of tensorrt-cu13
+    assert library_version("tensorrt") == "10.13.3"
 
 
 def test_openvino_is_imported_without_its_telemetry() -> None:

@@ -22,6 +22,7 @@ from tasks.contracts.tables import SPLIT, write_table
 from tasks.contracts.tuned import Tuned
 from tasks.contracts.work import content_sha256
 from tasks.detectors.training_data import check_use_case
+from tasks.detectors.ultralytics_state import read_progress
 from tasks.train import TrainParams, main
 from tests.training_fixture import LABELS, command, prepare, read_data, tiny_recipe, write_params
 
@@ -103,6 +104,20 @@ def test_outputs_are_the_best_weights_the_history_and_a_card_with_lineage(
     assert list((drawn / "work/train").iterdir()) == []
     # What is seen of a training where there is no terminal.
     assert re.findall(r"epoch \d of 2: map50 \d", caplog.text) == ["epoch 1 of 2: map50 0", "epoch 2 of 2: map50 0"]
+
+
+def test_an_architecture_changed_under_its_name_is_trained_from_the_start(drawn: Path) -> None:
+    write_params(drawn, epochs=1)
+    (drawn / "blocked").write_text("no folder")
+    with pytest.raises(OSError, match="blocked"):
+        run_train(drawn, "blocked/trained")  # leaves its progress
+    (drawn / "tiny.yaml").write_text((drawn / "tiny.yaml").read_text().replace("[16, 3, 2]", "[24, 3, 2]"))
+    changed = read_record(run_train(drawn) / "card.json", Card)
+    (left,) = drawn.glob("work/train/*")
+    first = read_progress(left)
+    assert first is not None
+    assert changed.parameters > first.parameters
+    assert changed.lineage.start_sha256 is not None
 
 
 @pytest.mark.slow

@@ -49,6 +49,7 @@ class Parity(Record):
     images: int
     boxes: int  # of the checkpoint, at the score that counts
     matched: int  # found again with IoU at least 0.5 and the same class
+    extra: int | None = None  # of the artefact, at that score, where the checkpoint has none; null: not counted
     max_box_px: float | None  # over matched boxes, in pixels of the image
     max_score: float | None
     mean_box_px: float | None

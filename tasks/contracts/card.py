@@ -9,6 +9,7 @@ class Lineage(Record):
     commit: str | None  # Git commit of the pipeline; null outside a repository
     dirty: bool  # uncommitted changes beside it
     data_sha256: dict[str, str]  # of the input tables, by file name
+    start_sha256: str | None = None  # of the weights file or the architecture it started from
     params: dict[str, str | int | float | bool | None]  # flat, e.g. train.epochs
     versions: dict[str, str]  # distribution name to version
 
@@ -21,7 +22,7 @@ class Card(Record):
     code_licence: str  # SPDX
     weights_licence: str  # SPDX, of the pretrained weights it started from; "none" from scratch
     classes: list[str]  # index is the class number of the weights
-    image_size: int  # pixels; the square that images are letterboxed into
+    image_size: int  # pixels; the square that images are fitted into
     weights: str  # file name beside the card
     weights_sha256: str
     metric: str  # use_case.metric

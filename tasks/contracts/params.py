@@ -12,6 +12,7 @@ from tasks.contracts.errors import PipelineError
 
 P = TypeVar("P", bound="Params")
 Scalar = str | int | float | bool | None
+HIGHEST_SEED = 2**32 - 1  # of numpy
 
 
 class Params(BaseModel):
@@ -89,8 +90,10 @@ def read_params(path: Path, section: str, model: type[P]) -> P:
 def read_seed(path: Path) -> int:
     """The seed that all randomness of a run comes from."""
     seed = _sections(path).get("seed")
-    if not isinstance(seed, int):
+    if type(seed) is not int:
         raise PipelineError("seed is missing", str(path), "Add a line such as `seed: 7` at its top")
+    if not 0 <= seed <= HIGHEST_SEED:
+        raise PipelineError(f"seed {seed} cannot be used", str(path), f"Give one from 0 to {HIGHEST_SEED}")
     return seed
 
 

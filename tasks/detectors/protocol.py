@@ -75,6 +75,13 @@ class Detector(Protocol):
 
     code_licence: str  # SPDX
 
+    def start_sha256(self, recipe: Recipe) -> str:
+        """What a training starts from: part of the key of its progress, since a file may change under its name.
+
+        Raises PipelineError if it is not there or does not suit the recipe.
+        """
+        ...
+
     def train(
         self,
         *,

@@ -1,11 +1,11 @@
 """How a detector is trained: every knob with its meaning and bounds, shared by the stages that train."""
 
-import os
 from typing import Literal
 
 from pydantic import Field, field_validator
 
 from tasks.contracts.params import Params
+from tasks.runtimes.machine import Device, processors
 
 Value = int | float | str | bool
 
@@ -26,8 +26,8 @@ class Recipe(Params):
     weights_licence: str = Field(
         default="AGPL-3.0", description="SPDX licence of the weights to start from; from scratch there are none"
     )
-    device: str = Field(
-        default="auto", pattern=r"auto|cpu|mps|\d+(,\d+)*", description="auto, cpu, mps, a GPU (0) or several (0,1)"
+    device: Device = Field(
+        default="auto", pattern=r"^(auto|cpu|mps|\d+(,\d+)*)$", description="auto, cpu, mps, a GPU (0) or several (0,1)"
     )
     threads: int = Field(default=0, ge=0, description="CPU threads of the network; 0: as many as there are cores")
     workers: int = Field(default=4, ge=0, le=64, description="processes that load images, on a GPU only")
@@ -83,7 +83,7 @@ class Recipe(Params):
     @property
     def cpu_threads(self) -> int:
         """Threads of the network on a CPU."""
-        return self.threads or len(os.sched_getaffinity(0))
+        return self.threads or processors()
 
     def with_changes(self, changes: dict[str, Value]) -> "Recipe":
         """The same recipe with some values replaced, held to the bounds again."""

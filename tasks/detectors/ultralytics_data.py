@@ -4,7 +4,6 @@ The library's own reader scans folders, writes caches beside the images and mend
 the tables name, decodes as every stage does, and writes nothing.
 """
 
-import os
 import random
 from collections.abc import Sequence
 from multiprocessing.pool import ThreadPool
@@ -17,9 +16,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tasks.contracts.errors import PipelineError
-from tasks.contracts.images import read_image
+from tasks.contracts.images import read_held_image
 from tasks.contracts.tables import BOX
 from tasks.detectors.ultralytics_library import YOLODataset
+from tasks.detectors.ultralytics_memory import is_out_of_memory
+from tasks.runtimes.machine import processors
 
 Label = dict[str, Any]  # the library's form
 
@@ -62,7 +63,10 @@ def labels_of(images: pd.DataFrame, objects: pd.DataFrame, classes: Sequence[str
 class TableDataset(YOLODataset):  # type: ignore[misc]
     """The library's data set over rows of tables."""
 
-    def __init__(self, images: pd.DataFrame, objects: pd.DataFrame, classes: Sequence[str], **settings: Any) -> None:
+    def __init__(
+        self, images: pd.DataFrame, objects: pd.DataFrame, classes: Sequence[str], stretch: bool, **settings: Any
+    ) -> None:
+        self.stretch = stretch  # to the square of the image size, in place of keeping the aspect ratio
         self.ims: Any  # a list, or the library's one block of memory
         self.im_hw0: list[Any]
         self.im_hw: list[Any]
@@ -80,10 +84,17 @@ class TableDataset(YOLODataset):  # type: ignore[misc]
 
     def cache_images(self) -> None:
         """Read all images into memory; the library's own way draws a bar whoever looks."""
-        with ThreadPool(len(os.sched_getaffinity(0))) as pool:
-            read = pool.map(self.load_image, range(self.ni))
-        images, self.im_hw0, self.im_hw = (list(column) for column in zip(*read, strict=True))
-        self.ims = self._ImageCache(images)
+        try:
+            with ThreadPool(processors()) as pool:
+                read = pool.map(self.load_image, range(self.ni))
+            images, self.im_hw0, self.im_hw = (list(column) for column in zip(*read, strict=True))
+            self.ims = self._ImageCache(images)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise PipelineError(
+                "images do not fit into memory", f"train.cache: ram, {self.ni} images", "Set train.cache: none"
+            ) from error
 
     def load_image(
         self,
@@ -91,18 +102,23 @@ class TableDataset(YOLODataset):  # type: ignore[misc]
         rect_mode: bool = True,  # noqa: ARG002
         resize_short: bool = False,  # noqa: ARG002
     ) -> tuple[NDArray[np.uint8], tuple[int, int], tuple[int, int]]:
-        """An image (BGR) with its long side at the image size, its (height, width) before and after."""
+        """An image (BGR) with its long side, or both, at the image size, its (height, width) before and after."""
         if self.ims[i] is not None:
             return self.ims[i], self.im_hw0[i], self.im_hw[i]
-        image = _read(Path(self.im_files[i]))
+        image = cv2.cvtColor(read_held_image(Path(self.im_files[i])), cv2.COLOR_RGB2BGR)
         height, width = image.shape[:2]
-        ratio = self.imgsz / max(height, width)
-        if ratio != 1:
-            size_wh = tuple(min(int(np.ceil(side * ratio)), self.imgsz) for side in (width, height))
+        size_wh = self._resized_wh(width, height)
+        if size_wh != (width, height):
             image = cv2.resize(image, size_wh, interpolation=cv2.INTER_LINEAR)
         if self.augment and self.cache != "ram":
             self._remember(i, image, (height, width))
         return np.asarray(image, dtype=np.uint8), (height, width), image.shape[:2]
+
+    def _resized_wh(self, width: int, height: int) -> tuple[int, int]:
+        if self.stretch:
+            return self.imgsz, self.imgsz
+        ratio = self.imgsz / max(height, width)
+        return min(int(np.ceil(width * ratio)), self.imgsz), min(int(np.ceil(height * ratio)), self.imgsz)
 
     def _remember(self, i: int, image: NDArray[np.uint8], hw: tuple[int, int]) -> None:
         """Keep the image for the mosaics to come; the oldest one goes."""
@@ -122,14 +138,3 @@ class TableDataset(YOLODataset):  # type: ignore[misc]
             return
         self.ims, self.im_hw0, self.im_hw = [None] * self.ni, [None] * self.ni, [None] * self.ni
         self.buffer = random.sample(range(self.ni), k=max(1, self.max_buffer_length))
-
-
-def _read(path: Path) -> NDArray[np.uint8]:
-    """An image in the library's order of colours, BGR."""
-    try:
-        image = read_image(path)
-    except ValueError as error:
-        raise PipelineError(
-            "image cannot be decoded", str(path), "Run check and split again: they leave it out"
-        ) from error
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), dtype=np.uint8)

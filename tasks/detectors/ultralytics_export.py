@@ -13,7 +13,7 @@ import onnx
 import torch
 
 from tasks.contracts.bundle import Bundle, Output, Preprocessing
-from tasks.contracts.images import read_image
+from tasks.contracts.images import read_held_image
 from tasks.detectors.ultralytics_library import YOLO, ultralytics
 from tasks.runtimes.openvino_build import onnx_to_openvino, onnx_to_openvino_int8
 from tasks.runtimes.processing import preprocess
@@ -87,7 +87,7 @@ def _convert_onnx(onnx_file: Path, bundle: Bundle, calibration: Sequence[Path], 
             onnx_file,
             to,
             images=calibration,
-            network_input=lambda path: preprocess(read_image(path), bundle.preprocessing)[0],
+            network_input=lambda path: preprocess(read_held_image(path), bundle.preprocessing)[0],
             in_float=_decoding,
             is_transformer=bundle.output.layout == "detr",
         )

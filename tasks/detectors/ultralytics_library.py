@@ -1,4 +1,4 @@
-"""The training library, imported in one place: quiet and offline.
+"""The training library, imported in one place: quiet, offline, and without a trace.
 
 Modules of this folder take the library's names from here and never import it themselves, because what silences it
 must stand before its first import. The library (AGPL-3.0) otherwise looks up its home page, reports usage, installs
@@ -11,6 +11,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from PIL import Image as PillowImage
@@ -28,6 +29,7 @@ _TALKATIVE = [
     "wandb",
 ]
 _FONTS = ("Arial.ttf", "Arial.Unicode.ttf")
+_FOLDER = "sightline-yolo-"
 
 
 def _isolate() -> None:
@@ -35,7 +37,10 @@ def _isolate() -> None:
     os.environ["YOLO_OFFLINE"] = "1"
     os.environ["YOLO_AUTOINSTALL"] = "false"
     os.environ["YOLO_VERBOSE"] = "false"
-    folder = Path(tempfile.mkdtemp(prefix="sightline-yolo-"))
+    # Within the folder of the process that started this one, if it has one: whatever ends this one, that goes away.
+    outer = Path(os.environ.get("YOLO_CONFIG_DIR", ""))
+    within = outer if outer.name.startswith(_FOLDER) and outer.is_dir() else None
+    folder = Path(tempfile.mkdtemp(prefix=_FOLDER, dir=within))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     os.environ["YOLO_CONFIG_DIR"] = str(folder)
     # It draws with Arial and fetches it when it is not there; a free font under that name is as good.
@@ -50,8 +55,40 @@ _threads = os.environ.get("OMP_NUM_THREADS")
 _open_image = PillowImage.open
 
 import ultralytics  # noqa: E402
+from ultralytics.utils import downloads as _downloads  # noqa: E402
 
 ultralytics.settings.update(dict.fromkeys(_TALKATIVE, False))
+
+_fetch_asset, _download = _downloads.attempt_download_asset, _downloads.safe_download
+
+
+def _held(file: str | Path, *_: object, **__: object) -> str:
+    if not Path(file).is_file():
+        raise FileNotFoundError(f"{file} is not there, and the library may fetch nothing")
+    return str(file)
+
+
+def _refuse(url: str, *_: object, **__: object) -> None:
+    raise ConnectionError(f"the library may fetch nothing, and wanted {url}")
+
+
+# It fetches weights that it does not find or cannot read, even over the user's own. Its other modules, imported below,
+# take these names from there.
+_downloads.attempt_download_asset, _downloads.safe_download = _held, _refuse
+
+
+def fetch_weights(path: Path) -> None:
+    """Fetch weights that the library has released under the name of `path`: the one thing that it may fetch."""
+
+    def download(url: str, file: str | Path, **settings: Any) -> None:  # noqa: ARG001
+        _download(url=url, file=path, **settings)  # it takes some characters out of paths
+
+    _downloads.safe_download = download
+    try:
+        _fetch_asset(path)
+    finally:
+        _downloads.safe_download = _refuse
+
 
 from ultralytics import RTDETR, YOLO  # noqa: E402
 from ultralytics.data.build import build_dataloader  # noqa: E402
@@ -61,7 +98,7 @@ from ultralytics.models.rtdetr.train import RTDETRTrainer  # noqa: E402
 from ultralytics.models.rtdetr.val import RTDETRValidator  # noqa: E402
 from ultralytics.models.yolo.detect import DetectionTrainer, DetectionValidator  # noqa: E402
 from ultralytics.nn.tasks import load_checkpoint, yaml_model_load  # noqa: E402
-from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES, attempt_download_asset  # noqa: E402
+from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES  # noqa: E402
 from ultralytics.utils.nms import non_max_suppression  # noqa: E402
 from ultralytics.utils.torch_utils import ModelEMA, unwrap_model  # noqa: E402
 
@@ -91,8 +128,8 @@ __all__ = [
     "RTDETRTrainer",
     "RTDETRValidator",
     "YOLODataset",
-    "attempt_download_asset",
     "build_dataloader",
+    "fetch_weights",
     "load_checkpoint",
     "non_max_suppression",
     "ultralytics",

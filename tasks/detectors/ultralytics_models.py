@@ -1,5 +1,7 @@
 """What a recipe's `model` names: weights or an architecture, found or fetched before anything else is done."""
 
+import hashlib
+import json
 import re
 from dataclasses import dataclass
 from importlib.resources import files
@@ -9,14 +11,16 @@ from typing import Any
 import yaml
 
 from tasks.contracts.errors import PipelineError
+from tasks.contracts.work import content_sha256
 from tasks.detectors.recipe import Recipe
 from tasks.detectors.ultralytics_library import (
     GITHUB_ASSETS_NAMES,
-    attempt_download_asset,
+    fetch_weights,
     load_checkpoint,
     yaml_model_load,
 )
 
+_YOLO_LOSS = ("box_gain", "cls_gain", "class_balance")
 ARCHITECTURES = Path(str(files("tasks.detectors"))) / "architectures"
 
 
@@ -29,6 +33,13 @@ class Start:
     weights: Path | None  # None: from scratch
 
     @property
+    def sha256(self) -> str:
+        """Of the weights file, or of the architecture without one."""
+        if self.weights:
+            return content_sha256(self.weights)
+        return hashlib.sha256(json.dumps(self.architecture, sort_keys=True).encode()).hexdigest()
+
+    @property
     def is_detr(self) -> bool:
         """Whether the head is RT-DETR's."""
         return bool(self.architecture["head"][-1][2] == "RTDETRDecoder")
@@ -37,14 +48,44 @@ class Start:
 def find_start(recipe: Recipe) -> Start:
     """Weights or architecture of a recipe.
 
-    Raises PipelineError if they are not there, cannot be fetched, or detect no boxes.
+    Raises PipelineError if they are not there, cannot be fetched, detect no boxes, or do not take the recipe.
     """
+    start = _start(recipe)
+    _check_freeze(recipe, start)
+    if start.is_detr:
+        _check_loss(recipe)
+    return start
+
+
+def _start(recipe: Recipe) -> Start:
     if recipe.model.endswith(".pt"):
-        weights = _find_weights(recipe)
+        # The library deletes an unreadable file that it is given by a bare name.
+        weights = _find_weights(recipe).absolute()
         return Start(weights.stem, _architecture_of(weights), weights)
     architecture = _find_architecture(recipe.model)
     _check_head(architecture, recipe.model)
     return Start(Path(recipe.model).stem, architecture, None)
+
+
+def _check_freeze(recipe: Recipe, start: Start) -> None:
+    layers = len(start.architecture["backbone"]) + len(start.architecture["head"])
+    if recipe.freeze >= layers:
+        raise PipelineError(
+            "nothing would be left to train",
+            f"train.freeze is {recipe.freeze}, and {start.name} has {layers} layers, the last of which detects",
+            f"Set train.freeze to {layers - 1} or less",
+        )
+
+
+def _check_loss(recipe: Recipe) -> None:
+    """RT-DETR's loss is matched and weighted in itself: the library has no knobs for it."""
+    changed = [name for name in _YOLO_LOSS if getattr(recipe, name) != Recipe.model_fields[name].default]
+    if changed:
+        raise PipelineError(
+            f"RT-DETR has no {' or '.join(changed)}",
+            f"train.{', train.'.join(changed)}",
+            "Leave it out of train and tune.space, or take a YOLO as train.model",
+        )
 
 
 def _find_weights(recipe: Recipe) -> Path:
@@ -72,7 +113,7 @@ def _find_weights(recipe: Recipe) -> Path:
 def _fetch(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        attempt_download_asset(path)
+        fetch_weights(path)
     except Exception as error:
         raise PipelineError(
             f"weights {path.name!r} could not be fetched", str(error), f"Try again, or put the file into {path.parent}"
@@ -89,7 +130,9 @@ def _architecture_of(weights: Path) -> dict[str, Any]:
         model, _ = load_checkpoint(weights)
     except Exception as error:
         raise PipelineError(
-            "weights cannot be read", f"{weights}: {error}", "Give weights that ultralytics has written"
+            "weights cannot be read",
+            f"{weights}: {error}",
+            "Give weights that ultralytics has written, whole: for a pointer of Git LFS, run git lfs pull",
         ) from error
     architecture = dict(model.yaml)
     _check_head(architecture, str(weights))
@@ -104,6 +147,8 @@ def _find_architecture(name: str) -> dict[str, Any]:
                 architecture = yaml.safe_load(path.read_text(encoding="utf-8"))
             except yaml.YAMLError as error:
                 raise PipelineError("architecture is not YAML", f"{path}: {error}", "Mend the line it names") from error
+            if not isinstance(architecture, dict):
+                architecture = {}
             return {**architecture, "scale": _scale(path.stem, architecture), "yaml_file": path.name}
     ours = ", ".join(sorted(path.name for path in ARCHITECTURES.glob("*.yaml")))
     try:
@@ -125,7 +170,11 @@ def _scale(stem: str, architecture: dict[str, Any]) -> str:
 
 
 def _check_head(architecture: dict[str, Any], where: str) -> None:
-    head = str((architecture.get("head") or [[None, None, "nothing"]])[-1][2])
+    if not (architecture.get("backbone") and architecture.get("head")):
+        raise PipelineError(
+            "architecture has no layers", where, "Give it a backbone and a head, as in tasks/detectors/architectures"
+        )
+    head = str(architecture["head"][-1][2])
     if head not in {"Detect", "v10Detect", "RTDETRDecoder"}:
         raise PipelineError(
             f"model ends in {head}, which detects no boxes",

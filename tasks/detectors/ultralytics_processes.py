@@ -3,6 +3,7 @@
 python -m tasks.detectors.ultralytics_processes JOB_FILE STAGE_PID   (what the launcher starts)
 """
 
+import json
 import logging
 import os
 import pickle
@@ -16,21 +17,29 @@ from pathlib import Path
 
 import psutil
 
+from tasks.contracts.errors import PipelineError
+from tasks.contracts.stage import whole_output
 from tasks.contracts.work import only_one
 from tasks.detectors.protocol import Epoch
+from tasks.detectors.ultralytics_memory import is_out_of_memory
 from tasks.detectors.ultralytics_state import read_progress
 from tasks.detectors.ultralytics_trainer import Job
 
 JOB = "job.pickle"
 LOG = "processes.log"
 OUT_OF_MEMORY = "out-of-memory"
+FAULT = "fault-of-*.json"  # what, where and how to mend, by each process that met it
 POLL_SECONDS = 0.5
 STOP_SECONDS = 10
 
 
 def train_in_processes(job: Job, detr: bool, on_epoch: Callable[[Epoch], None]) -> None:
-    """Train with one process per GPU of `job.device`; their output becomes a RuntimeError if they fail."""
-    (job.work / OUT_OF_MEMORY).unlink(missing_ok=True)
+    """Train with one process per GPU of `job.device`.
+
+    Raises the PipelineError that a process raised; what else ends one becomes a RuntimeError with their output.
+    """
+    for stale in [job.work / OUT_OF_MEMORY, *job.work.glob(FAULT)]:
+        stale.unlink(missing_ok=True)
     (job.work / JOB).write_bytes(pickle.dumps((job, detr)))
     told = _finished(job.work)
     count = job.device.count(",") + 1
@@ -45,6 +54,8 @@ def train_in_processes(job: Job, detr: bool, on_epoch: Callable[[Epoch], None]) 
         finally:
             _stop(process)
     if process.returncode:
+        for fault in sorted(job.work.glob(FAULT)):
+            raise PipelineError(*json.loads(fault.read_text()))
         reason = job.work / OUT_OF_MEMORY
         raise RuntimeError(reason.read_text() if reason.exists() else (job.work / LOG).read_text())
     _tell(job.work, told, on_epoch)
@@ -77,7 +88,7 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
 
 def _work(job_file: Path, stage_pid: int) -> None:
     """One of the processes."""
-    from tasks.detectors.ultralytics_training import is_out_of_memory, train_here  # noqa: PLC0415
+    from tasks.detectors.ultralytics_training import train_here  # noqa: PLC0415
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     threading.Thread(target=_end_with, args=(stage_pid,), daemon=True).start()
@@ -88,6 +99,10 @@ def _work(job_file: Path, stage_pid: int) -> None:
         # Processes of a stage that was killed may not be gone yet: whoever writes waits for them.
         with only_one(writer, wait=True) if os.environ["RANK"] == "0" else nullcontext():
             train_here(job, detr, lambda _epoch: None)
+    except PipelineError as error:
+        with whole_output(job.work / FAULT.replace("*", os.environ["RANK"])) as partial:
+            partial.write_text(json.dumps(error.args))
+        raise
     except (RuntimeError, MemoryError) as error:
         if is_out_of_memory(error):
             job_file.with_name(OUT_OF_MEMORY).write_text(str(error))

@@ -86,7 +86,9 @@ def restore_state(trainer: Any, work: Path) -> Progress:
     trainer.ema.ema.load_state_dict(state["average"])
     trainer.ema.updates = state["average_updates"]
     trainer.optimizer.load_state_dict(state["optimizer"])
-    trainer.scaler.load_state_dict(state["scaler"])
+    if state["scaler"]:
+        # A training that was begun on a CPU has none, and an enabled scaler refuses that.
+        trainer.scaler.load_state_dict(state["scaler"])
     vars(trainer.stopper).update(state["stopper"])
     trainer.best_fitness = state["best_fitness"]
     trainer.scheduler.last_epoch = progress.finished - 1

@@ -3,7 +3,7 @@
 What differs from the library's own:
 - each epoch's randomness is a function of the seed and the epoch's number, and no gradient crosses epochs;
 - the whole state is written after each epoch (ultralytics_state);
-- validation runs on the square letterbox that bundles use, and our metrics judge its predictions;
+- images are fitted into the square as bundles fit them, and our metrics judge the predictions on val;
 - running out of memory and a loss that is not a number are handled at any epoch, from the last state.
 """
 
@@ -32,6 +32,7 @@ from tasks.detectors.ultralytics_library import (
     ultralytics,
     unwrap_model,
 )
+from tasks.detectors.ultralytics_memory import is_out_of_memory
 from tasks.detectors.ultralytics_state import STATE, Progress, best_weights, restore_state, save_state
 from tasks.detectors.ultralytics_validator import DetrValidator, YoloValidator
 
@@ -113,10 +114,19 @@ class YoloTraining(DetectionTrainer):  # type: ignore[misc]
         # The loader takes the rank off again, so that all processes shuffle alike and share out the images.
         torch.manual_seed(self.job.seed + self.rank + 1)
         weights = load_checkpoint(self.job.weights)[0] if self.job.weights else None
-        self.model = self.get_model(cfg=deepcopy(self.job.architecture), weights=weights, verbose=False)
+        try:
+            self.model = self.get_model(cfg=deepcopy(self.job.architecture), weights=weights, verbose=False)
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            raise PipelineError(
+                "the library cannot build the architecture",
+                f"{self.job.architecture['yaml_file']}: {type(error).__name__}: {error}",
+                "Mend the layer that it names: layers are the classes of ultralytics.nn.modules",
+            ) from error
 
     def build_dataset(self, img_path: str, mode: str = "train", batch: int | None = None) -> TableDataset:  # noqa: ARG002
-        """Train or val as square letterboxed images."""
+        """Train or val, fitted into a square as the head expects it."""
         data = self.job.data
         settings = copy(self.args)
         settings.deterministic = False  # only silences a warning: our cache does not change what is drawn
@@ -125,6 +135,8 @@ class YoloTraining(DetectionTrainer):  # type: ignore[misc]
             data.train if mode == "train" else data.val,
             data.objects,
             data.classes,
+            # The pretrained weights have learnt from stretched images, and bundles stretch.
+            stretch=isinstance(self, RTDETRTrainer),
             imgsz=self.args.imgsz,
             batch_size=batch,
             augment=mode == "train",
@@ -143,7 +155,16 @@ class YoloTraining(DetectionTrainer):  # type: ignore[misc]
         return kind(self.job.data, self.job.measure, self.test_loader, **arguments)
 
     def _build_train_pipeline(self) -> None:
-        super()._build_train_pipeline()
+        try:
+            super()._build_train_pipeline()
+        except ValueError as error:
+            if "final batch" not in str(error):
+                raise
+            raise PipelineError(
+                "a batch of a single image is too little at this size",
+                f"the last of an epoch: train.batch {self.batch_size}, train.image_size {self.args.imgsz}",
+                "Set train.image_size: 64 or more, or another train.batch",
+            ) from error
         # The loop is told to step at every batch; `optimizer_step` decides.
         self.full_accumulation = self.accumulate
         self.accumulate = 1

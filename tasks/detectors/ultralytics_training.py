@@ -1,6 +1,5 @@
 """The family `ultralytics`: YOLO11, YOLO26, RT-DETR and architecture files, trained by the library's loop."""
 
-import gc
 import logging
 from collections.abc import Callable
 from importlib.metadata import version
@@ -11,6 +10,7 @@ import torch
 from tasks.contracts.errors import PipelineError
 from tasks.detectors.protocol import Epoch, Measure, Trained, TrainingData
 from tasks.detectors.recipe import Recipe
+from tasks.detectors.ultralytics_memory import is_out_of_memory, smaller_batch
 from tasks.detectors.ultralytics_models import Start, find_start
 from tasks.detectors.ultralytics_processes import train_in_processes
 from tasks.detectors.ultralytics_state import Progress, best_weights, read_progress
@@ -18,20 +18,15 @@ from tasks.detectors.ultralytics_trainer import DetrTraining, Job, YoloTraining
 
 log = logging.getLogger(__name__)
 
-OUT_OF_MEMORY = (
-    "out of memory",
-    "can't allocate memory",
-    "not enough memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_INTERNAL_ERROR",
-    "unable to find an engine",
-)
-
 
 class UltralyticsDetector:
     """`protocol.Detector` for this family."""
 
     code_licence = "AGPL-3.0"
+
+    def start_sha256(self, recipe: Recipe) -> str:
+        """sha256 of the weights file, or of the architecture as the library gets it."""
+        return find_start(recipe).sha256
 
     def train(
         self,
@@ -46,6 +41,7 @@ class UltralyticsDetector:
         """Train to the end, with smaller batches if memory runs out."""
         start = find_start(recipe)
         device = _device(recipe.device)
+        _check_shares(recipe, device)
         progress = read_progress(work)
         if progress and progress.epochs:
             log.info("goes on after epoch %d of %d", progress.finished, recipe.epochs)
@@ -70,7 +66,7 @@ class UltralyticsDetector:
             reason = _out_of_memory(job, start, on_epoch)
             progress = read_progress(work)
             if reason:
-                batch = _smaller_batch(job, reason, processes=device.count(",") + 1)
+                batch = smaller_batch(batch, effective_batch, reason, processes=_count(device))
         return _trained(progress, start, recipe, device, work)
 
 
@@ -87,6 +83,21 @@ def _device(asked: str) -> str:
             "Set train.device: auto",
         )
     return asked
+
+
+def _count(device: str) -> int:
+    return device.count(",") + 1
+
+
+def _check_shares(recipe: Recipe, device: str) -> None:
+    """Raises PipelineError if a batch cannot be shared out evenly among the GPUs."""
+    gpus = _count(device)
+    if recipe.batch % gpus:
+        raise PipelineError(
+            f"a batch of {recipe.batch} cannot be shared among {gpus} GPUs",
+            f"train.batch, train.device: {device}",
+            f"Set train.batch to a multiple of {gpus}",
+        )
 
 
 def _out_of_memory(job: Job, start: Start, on_epoch: Callable[[Epoch], None]) -> str | None:
@@ -106,35 +117,6 @@ def _out_of_memory(job: Job, start: Start, on_epoch: Callable[[Epoch], None]) ->
 def train_here(job: Job, detr: bool, on_epoch: Callable[[Epoch], None]) -> None:
     """Train in this process, alone or as one of several."""
     (DetrTraining if detr else YoloTraining)(job, on_epoch).train()
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an allocation failed, on a GPU or in main memory."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(text in str(error) for text in OUT_OF_MEMORY)
-
-
-def _smaller_batch(job: Job, reason: str, processes: int) -> int:
-    """At most half the batch, of which the same effective batch is still a multiple."""
-    smaller = job.batch // 2
-    while smaller > 1 and (job.effective_batch % smaller or smaller % processes):
-        smaller -= 1
-    if smaller < processes:
-        raise PipelineError(
-            "memory is too small for a single image",
-            f"train.batch came down to {job.batch}: {reason}",
-            "Lower train.image_size, or take a smaller train.model",
-        )
-    log.warning(
-        "out of memory with batches of %d (%s): goes on from the last epoch with batches of %d, %d of them per step",
-        job.batch,
-        reason,
-        smaller,
-        job.effective_batch // smaller,
-    )
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    return smaller
 
 
 def _trained(progress: Progress, start: Start, recipe: Recipe, device: str, work: Path) -> Trained:

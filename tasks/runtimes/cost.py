@@ -2,14 +2,10 @@
 
 import gc
 import itertools
-import os
-import platform
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import psutil
@@ -71,17 +67,3 @@ def added_memory() -> Iterator[AddedMemory]:
         done.set()
         watcher.join()
         memory.peak = max(memory.peak, process.memory_info().rss)
-
-
-def processors() -> int:
-    """Logical processors that this process may use: in a container often fewer than the machine has."""
-    affinity = getattr(os, "sched_getaffinity", None)  # not everywhere
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
-def machine_name() -> str:
-    """Processor and system, for people who compare latencies."""
-    cpuinfo = Path("/proc/cpuinfo")
-    models = re.findall(r"^model name\s*: (.+)$", cpuinfo.read_text(), re.MULTILINE) if cpuinfo.is_file() else []
-    processor = models[0] if models else platform.processor() or platform.machine()
-    return f"{processor}, {os.cpu_count()} threads, {platform.system()}"

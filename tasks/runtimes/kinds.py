@@ -1,6 +1,8 @@
 """What each target comes to: its file, how exact it is, which libraries make it, and which module runs it."""
 
+import importlib
 from dataclasses import dataclass
+from importlib import metadata
 from typing import Literal
 
 Precision = Literal["fp32", "fp16", "int8"]
@@ -29,3 +31,15 @@ KINDS = {
     "openvino-int8": Kind("detector.xml", "int8", _OPENVINO, (*_ONNX, "openvino", "nncf")),
     "tensorrt-fp16": Kind("detector.engine", "fp16", "tasks.runtimes.tensorrt_runtime", (*_ONNX, "tensorrt")),
 }
+
+
+def library_version(distribution: str) -> str:
+    """The version that is installed of one of a kind's libraries."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        # TensorRT's distribution is named after the CUDA it is for, tensorrt-cu13, and its module is not.
+        try:
+            return str(importlib.import_module(distribution).__version__)
+        except ImportError:
+            return "not installed"

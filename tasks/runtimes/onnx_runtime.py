@@ -8,7 +8,7 @@ from tasks.runtimes.processing import Floats
 
 try:
     import onnxruntime
-    from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, InvalidProtobuf
+    from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, InvalidGraph, InvalidProtobuf
 except ImportError as error:
     raise PipelineError(
         "ONNX Runtime is not installed", "target onnx", "Install the extra: pip install 'sightline[export]'"
@@ -41,7 +41,7 @@ def open_network(_bundle: Bundle, artefact: Path, threads: int | None, device: s
     options.log_severity_level = _WARNINGS_OFF
     try:
         session = onnxruntime.InferenceSession(artefact, options, providers=_providers(device))
-    except (Fail, InvalidGraph, InvalidProtobuf) as error:
+    except (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf) as error:
         raise PipelineError("ONNX Runtime cannot load it", f"{artefact}: {error}", "Export it again") from error
     return OnnxNetwork(session)
 
@@ -51,8 +51,14 @@ def _providers(device: str) -> list[str | tuple[str, dict[str, str]]]:
     cuda = "CUDAExecutionProvider"
     if device == "cpu" or (device == "auto" and cuda not in onnxruntime.get_available_providers()):
         return [cpu]
+    if device != "auto" and not device.isdigit():
+        raise PipelineError(
+            "ONNX Runtime has no such device here", f"device {device}", "Choose auto, cpu or a GPU's number"
+        )
     if cuda not in onnxruntime.get_available_providers():
         raise PipelineError(
-            "ONNX Runtime has no CUDA here", f"device {device}", "Choose device cpu, or install onnxruntime-gpu"
+            "ONNX Runtime has no CUDA here",
+            f"device {device}",
+            "Choose device auto or cpu, or install onnxruntime-gpu in place of onnxruntime",
         )
     return [(cuda, {"device_id": "0" if device == "auto" else device}), cpu]

@@ -43,16 +43,23 @@ class OpenvinoNetwork:
 
 
 def open_network(bundle: Bundle, artefact: Path, threads: int | None, device: str) -> OpenvinoNetwork:
-    """Compile a .xml with its .bin under the bundle's hints, for the CPU unless `device` names another."""
+    """Compile a .xml with its .bin under the bundle's hints, for the CPU unless `device` names another.
+
+    A number is an Intel GPU's.
+    """
     openvino = import_openvino()
     settings: dict[str, str | int] = dict(bundle.hints)
-    name = "CPU" if device in _CPU_DEVICES else device.upper()
+    name = "CPU" if device in _CPU_DEVICES else f"GPU.{device}" if device.isdigit() else device.upper()
     if threads is not None and name == "CPU":
         settings["INFERENCE_NUM_THREADS"] = threads
     core = openvino.Core()
     if name.split(".")[0] not in {each.split(".")[0] for each in core.available_devices} | {"AUTO"}:
-        devices = ", ".join(["cpu", *core.available_devices])
-        raise PipelineError("OpenVINO has no such device here", f"device {device}", f"Choose one of {devices}")
+        devices = ", ".join(["auto", "cpu", *core.available_devices])
+        raise PipelineError(
+            "OpenVINO, which knows no GPUs but Intel's, has no such device here",
+            f"device {device}",
+            f"Choose one of {devices}; with auto every target runs on what its own library finds",
+        )
     try:
         compiled = core.compile_model(core.read_model(artefact), name, settings)
     except RuntimeError as error:

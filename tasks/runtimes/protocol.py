@@ -50,12 +50,12 @@ class Runtime:
 def open_runtime(folder: Path, threads: int | None = None, device: str = "auto") -> Runtime:
     """Load the bundle in `folder` with the library that its target needs.
 
-    threads: CPU threads of one prediction; None leaves them to the library. device: `auto`, `cpu`, the number of a
-    CUDA device, or for OpenVINO one of its device names.
+    threads: CPU threads of one prediction; None or 0 leaves them to the library. device: `auto`, `cpu`, the number of a
+    CUDA device, or for OpenVINO that of an Intel GPU or one of its own device names.
     Raises PipelineError if the bundle is not whole, or its library or device is not there.
     """
     bundle = read_bundle(folder)
-    return Runtime(bundle, _open_network(bundle, folder / bundle.artefact, threads, device))
+    return Runtime(bundle, _open_network(bundle, folder / bundle.artefact, threads or None, device))
 
 
 def read_bundle(folder: Path) -> Bundle:

@@ -18,7 +18,8 @@ from tasks.contracts.evaluation import Latency
 from tasks.contracts.images import Image, read_image
 from tasks.contracts.params import Params
 from tasks.contracts.tables import BOX, PREDICTIONS
-from tasks.runtimes.cost import added_memory, latencies_ms, machine_name, processors
+from tasks.runtimes.cost import added_memory, latencies_ms
+from tasks.runtimes.machine import Device, machine_name, processors
 from tasks.runtimes.protocol import Runtime, open_runtime
 
 _DECODED_AHEAD = 8
@@ -31,7 +32,7 @@ class Running(Params):
     latency_images: int = Field(ge=20, description="predictions that are timed, one image at a time")
     latency_warm_up: int = Field(ge=1, description="predictions before them that are not")
     threads: int | None = Field(ge=1, description="processor threads of the runtime; null: all that there are")
-    device: str = Field(description="auto, cpu, or the number of a GPU")
+    device: Device = Field(description="auto, cpu, or the number of a GPU")
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ class TensorrtNetwork:
 
     def __call__(self, pixels: Floats) -> Floats:
         """Run (1, 3, height, width) float32."""
-        with self._torch.cuda.stream(self._stream):
+        with self._torch.cuda.device(self.device), self._torch.cuda.stream(self._stream):
             self._buffers[self._input].copy_(self._torch.from_numpy(pixels))
             self._context.execute_async_v3(self._stream.cuda_stream)
             # Copying to the host waits for the stream.
@@ -68,14 +68,21 @@ class TensorrtNetwork:
 def open_network(_bundle: Bundle, artefact: Path, _threads: int | None, device: str) -> TensorrtNetwork:
     """Load an engine; device is auto or the number of a CUDA device."""
     tensorrt = import_tensorrt()
-    if device == "cpu":
+    import torch  # noqa: PLC0415
+
+    from tasks.runtimes.torchscript_runtime import torch_device  # noqa: PLC0415
+
+    place = torch_device(device)
+    if place.type == "cpu":
         raise PipelineError("TensorRT does not run on a CPU", str(artefact), "Choose device auto or a GPU's number")
-    logger = tensorrt.Logger(tensorrt.Logger.ERROR)
-    engine = tensorrt.Runtime(logger).deserialize_cuda_engine(artefact.read_bytes())
-    if engine is None:
-        raise PipelineError(
-            f"TensorRT {tensorrt.__version__} cannot load it",
-            str(artefact),
-            "Engines fit one version and one kind of GPU: export it again here",
-        )
-    return TensorrtNetwork(engine, "cuda:0" if device == "auto" else f"cuda:{device}")
+    # An engine, its context and its buffers belong to one GPU: TensorRT takes the current one.
+    with torch.cuda.device(place):
+        logger = tensorrt.Logger(tensorrt.Logger.ERROR)
+        engine = tensorrt.Runtime(logger).deserialize_cuda_engine(artefact.read_bytes())
+        if engine is not None:
+            return TensorrtNetwork(engine, str(place))
+    raise PipelineError(
+        f"TensorRT {tensorrt.__version__} cannot load it",
+        str(artefact),
+        "Engines fit one version and one kind of GPU: export it again here",
+    )

@@ -47,9 +47,15 @@ def torch_device(device: str) -> torch.device:
     """The torch device for `auto`, `cpu` or the number of a CUDA device."""
     if device == "cpu" or (device == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
-    if not torch.cuda.is_available():
-        raise PipelineError("torch sees no CUDA device here", f"device {device}", "Choose device cpu")
-    return torch.device("cuda", 0 if device == "auto" else int(device))
+    gpus = torch.cuda.device_count()
+    number = "0" if device == "auto" else device
+    if not number.isdigit() or int(number) >= gpus:
+        raise PipelineError(
+            "torch has no such device here",
+            f"device {device}; CUDA GPUs: {gpus}",
+            "Choose device auto or cpu, or the number of a GPU, the first being 0",
+        )
+    return torch.device("cuda", int(number))
 
 
 def limit_threads(threads: int | None) -> None:

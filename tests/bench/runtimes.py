@@ -14,7 +14,7 @@ import torch
 
 from tasks.contracts.images import Image, image_path, read_image
 from tasks.detectors.ultralytics_library import YOLO
-from tasks.runtimes.cost import processors
+from tasks.runtimes.machine import processors
 from tasks.runtimes.protocol import open_runtime
 from tests.bench.ratios import REPOSITORY, Ratio, at_most, interleaved
 
