@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from tasks.clients.study_storage import reported
+from tasks.clients.study import NUMBER
+from tasks.clients.study_storage import JOURNAL, reported
 from tasks.contracts.errors import PipelineError
+from tasks.tune import tune
 from tests.study_fixture import ended, found, run_whole, search_in, started
 
 pytest_plugins = ["study_fixture"]
@@ -25,6 +27,20 @@ study = search_in(Path(".work")).study
     assert ended(started(killed, folder=tmp_path))[1] == 9
     assert list((tmp_path / ".work").glob("*.lock")) != []
     assert ended(started(opened, folder=tmp_path))[1] == 0
+
+
+@pytest.mark.parametrize(
+    "behind", [b"", b"\0\0\0", b'{"op_code":8,"worker_id":"other","trial_id":2,"user_attr":{"x":1}}\n']
+)
+def test_a_journal_entry_cut_short_is_left_out_and_what_stands_behind_it_is_kept(behind: bytes, tmp_path: Path) -> None:
+    tune(search_in(tmp_path / "a"), run_whole, 3, "map50")
+    journal = tmp_path / "a" / JOURNAL
+    whole = journal.read_bytes()
+    journal.write_bytes(whole + b'{"op_code":5,"worker_id":"a1' + behind)
+    study = search_in(tmp_path / "a").study
+    assert [trial.user_attrs[NUMBER] for trial in study.trials] == [0, 1, 2]
+    assert journal.read_bytes().startswith(whole + behind.replace(b"\0", b""))
+    assert found(search_in(tmp_path / "a"))[0].trials == 6
 
 
 def test_a_database_holds_the_study_as_well(tmp_path: Path) -> None:

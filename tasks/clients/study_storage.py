@@ -12,6 +12,7 @@ import optuna
 import sqlalchemy as sa
 from optuna.storages._heartbeat import BaseHeartbeat
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from optuna.storages.journal._file import get_lock_file
 from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -22,6 +23,8 @@ from tasks.contracts.work import only_one
 log = logging.getLogger(__name__)
 
 JOURNAL = "study.journal"
+# How every line of the journal begins.
+ENTRY = b'{"op_code":'
 # A process killed while it writes the journal leaves the journal's lock behind; others take it after this.
 STALE_LOCK_SECONDS = 5
 # A machine that has shown no sign of life in a database for the grace period is taken for lost.
@@ -115,7 +118,21 @@ def _journal(folder: Path) -> optuna.storages.BaseStorage:
     # The lock is a link to the journal. If it were relative, it would lead nowhere, and Optuna would wait for ever.
     path = (folder / JOURNAL).resolve()
     lock = JournalFileSymlinkLock(str(path), grace_period=STALE_LOCK_SECONDS)
+    if path.exists() and _whole_entries(path.read_bytes()) != path.read_bytes():
+        with get_lock_file(lock):
+            mended = path.with_suffix(".mended")
+            mended.write_bytes(_whole_entries(path.read_bytes()))
+            mended.replace(path)
     return optuna.storages.JournalStorage(JournalFileBackend(str(path), lock))
+
+
+def _whole_entries(journal: bytes) -> bytes:
+    """The journal without the entries that a kill or a full disk cut short.
+
+    One may stand at the end, or right before what another process wrote behind it.
+    """
+    lines = journal.splitlines(keepends=True)
+    return b"".join(line[line.rindex(ENTRY) :] for line in lines if ENTRY in line and line.endswith(b"\n"))
 
 
 class _HyperbandBehindStartup(optuna.pruners.HyperbandPruner):
