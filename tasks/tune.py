@@ -46,7 +46,7 @@ from tasks.contracts.tables import IMAGES, OBJECTS, SPLIT, read_table
 from tasks.contracts.tuned import Tuned
 from tasks.contracts.work import only_one, work_folder
 from tasks.detectors.protocol import METRIC, Detector, Epoch, TrainingData, load_family
-from tasks.detectors.recipe import Recipe
+from tasks.detectors.recipe import Recipe, Value
 from tasks.detectors.search_space import Range, Space, check_space, own_values, suggest
 from tasks.detectors.training_data import check_use_case, measure_of, training_data
 
@@ -74,14 +74,18 @@ class TuneParams(Params):
     )
 
 
-def shortened(recipe: Recipe, epochs: int) -> Recipe:
-    """The recipe of a trial: warm-up and the last epochs without mosaic keep their share of a shorter training."""
-    share = epochs / recipe.epochs
-    return recipe.with_changes(
+def trial_recipe(recipe: Recipe, tried: dict[str, Value], epochs: int) -> Recipe:
+    """Train's recipe with the values tried, which are those of a whole training.
+
+    Warm-up and the last epochs without mosaic keep their share of a shorter one.
+    """
+    whole = recipe.with_changes(tried)
+    share = min(epochs / recipe.epochs, 1)
+    return whole.with_changes(
         {
             "epochs": epochs,
-            "warmup_epochs": recipe.warmup_epochs * share,
-            "close_mosaic": round(recipe.close_mosaic * share),
+            "warmup_epochs": whole.warmup_epochs * share,
+            "close_mosaic": round(whole.close_mosaic * share),
         }
     )
 
@@ -143,7 +147,7 @@ class Trainings:
         try:
             trained = self.detector.train(
                 data=self.data,
-                recipe=shortened(self.recipe, self.epochs).with_changes(attempt.params),
+                recipe=trial_recipe(self.recipe, attempt.params, self.epochs),
                 seed=self.seed,
                 measure=measure_of(self.use_case, self.data),
                 work=attempt.folder,

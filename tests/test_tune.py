@@ -16,7 +16,8 @@ import pytest
 
 from tasks.contracts.record import read_record
 from tasks.contracts.tuned import Tuned
-from tasks.tune import main, shortened, tune
+from tasks.detectors.recipe import Value
+from tasks.tune import main, trial_recipe, tune
 from tests.study_fixture import ended, run_whole, search_in, started
 from tests.training_fixture import command, prepare, tiny_recipe, write_params
 
@@ -24,10 +25,20 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 COMMAND_SPACE = {"lr0": {"low": 0.001, "high": 0.01, "log": True}, "close_mosaic": {"low": 0, "high": 2}}
 
 
-def test_a_trial_keeps_the_shape_of_the_schedule() -> None:
-    recipe = tiny_recipe(Path("x"), epochs=100, warmup_epochs=3, close_mosaic=10)
-    short = shortened(recipe, 20)
-    assert [short.epochs, short.warmup_epochs, short.close_mosaic] == [20, pytest.approx(0.6), 2]
+@pytest.mark.parametrize(
+    ("train_epochs", "tried", "epochs", "expected"),
+    [
+        pytest.param(100, {}, 20, [20, 0.6, 2], id="own values"),
+        pytest.param(100, {"warmup_epochs": 5.0, "close_mosaic": 20}, 20, [20, 1.0, 4], id="values tried"),
+        pytest.param(1, {}, 200, [200, 3, 10], id="longer than train"),
+    ],
+)
+def test_a_trial_keeps_the_shape_of_the_schedule(
+    train_epochs: int, tried: dict[str, Value], epochs: int, expected: list[float]
+) -> None:
+    whole = tiny_recipe(Path("x"), epochs=train_epochs, warmup_epochs=3, close_mosaic=10)
+    short = trial_recipe(whole, tried, epochs)
+    assert [short.epochs, short.warmup_epochs, short.close_mosaic] == pytest.approx(expected)
 
 
 TAKES_ONE = """
