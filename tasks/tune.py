@@ -13,10 +13,10 @@ Out:
     history.svg, importance.svg, parallel.svg
 
 Params: seed, use_case, tracking, train (what a trial starts from), tune.
-The first trial is train's own values, so that the best is never worse than those. Killed and started again the search
-goes on where it was: the study and the trials under way lie in --work; more tune.trials go on with the same study.
-The same command in several processes works on one study together, on several machines with tune.storage set to a
-database. With `trials: 0` there is no search and train keeps its own values.
+The first trial is train's own values, so that the best is never worse than those. Stopped by a kill or an error and
+started again the search goes on where it was: the study and the trials under way lie in --work; more tune.trials go on
+with the same study. The same command in several processes works on one study together, on several machines with
+tune.storage set to a database. With `trials: 0` there is no search and train keeps its own values.
 
 Example:
   python -m tasks.tune --raw data/raw --annotations data/annotations --split data/split.parquet --tuned models/tuned
@@ -35,7 +35,9 @@ import typer
 from pydantic import Field
 from tqdm import tqdm
 
-from tasks.clients.study import JOURNAL, NUMBER, TRIAL_COLUMNS, Attempt, Pruned, Search, draw_study, open_study
+from tasks.clients.study import NUMBER, TRIAL_COLUMNS, Attempt, Pruned, Search, TakenUp
+from tasks.clients.study_plots import draw_study
+from tasks.clients.study_storage import GRACE_SECONDS, JOURNAL, alone, open_study, reported, worker_id
 from tasks.clients.tracking import RunLog, open_run, until_end
 from tasks.contracts.params import Params, Tracking, UseCase, flat, read_params, read_seed
 from tasks.contracts.record import write_record
@@ -44,13 +46,14 @@ from tasks.contracts.tables import IMAGES, OBJECTS, SPLIT, read_table
 from tasks.contracts.tuned import Tuned
 from tasks.contracts.work import only_one, work_folder
 from tasks.detectors.protocol import METRIC, Detector, Epoch, TrainingData, load_family
-from tasks.detectors.recipe import Recipe
+from tasks.detectors.recipe import Recipe, Value
 from tasks.detectors.search_space import Range, Space, check_space, own_values, suggest
 from tasks.detectors.training_data import check_use_case, measure_of, training_data
 
 log = logging.getLogger(__name__)
 
 WAIT_SECONDS = 1
+WAITING = "waits for the last trials, which others are at; those of a lost machine are taken up after %d minutes"
 
 
 class TuneParams(Params):
@@ -59,7 +62,7 @@ class TuneParams(Params):
     trials: int = Field(default=20, ge=0, le=10_000, description="trainings to try; 0: none, train's own values go on")
     epochs: int = Field(default=20, ge=1, le=10_000, description="of a trial; fewer than train's make a quick search")
     storage: str | None = Field(
-        default=None, description="database URL that several machines share; null: one file in --work"
+        default=None, description="PostgreSQL URL that several machines share; null: one file in --work"
     )
     pruner: Literal["median", "hyperband", "none"] = Field(
         default="median", description="ends a trial that lags behind others at the same epoch"
@@ -71,14 +74,18 @@ class TuneParams(Params):
     )
 
 
-def shortened(recipe: Recipe, epochs: int) -> Recipe:
-    """The recipe of a trial: warm-up and the last epochs without mosaic keep their share of a shorter training."""
-    share = epochs / recipe.epochs
-    return recipe.with_changes(
+def trial_recipe(recipe: Recipe, tried: dict[str, Value], epochs: int) -> Recipe:
+    """Train's recipe with the values tried, which are those of a whole training.
+
+    Warm-up and the last epochs without mosaic keep their share of a shorter one.
+    """
+    whole = recipe.with_changes(tried)
+    share = min(epochs / recipe.epochs, 1)
+    return whole.with_changes(
         {
             "epochs": epochs,
-            "warmup_epochs": recipe.warmup_epochs * share,
-            "close_mosaic": round(recipe.close_mosaic * share),
+            "warmup_epochs": whole.warmup_epochs * share,
+            "close_mosaic": round(whole.close_mosaic * share),
         }
     )
 
@@ -88,13 +95,18 @@ def tune(search: Search, run_attempt: Callable[[Attempt], None], trials: int, me
 
     run_attempt: trains with the params of an attempt and closes it.
     """
+    waits = False
     while search.done() < trials:
         attempt = search.next_attempt(trials)
         if attempt is None:
             # Others are at the last ones; should they die, the next turn takes those up.
+            if not waits:
+                log.info(WAITING, GRACE_SECONDS / 60)
+            waits = True
             time.sleep(WAIT_SECONDS)
         else:
-            run_attempt(attempt)
+            with attempt.hold:
+                run_attempt(attempt)
     best = search.best()
     if best is None:
         return Tuned(metric=metric, trials=search.done(), trial=None, value=None, params={})
@@ -108,7 +120,8 @@ class Trainings:
     """What all attempts have in common."""
 
     data: TrainingData
-    recipe: Recipe  # of a trial, but for the values searched
+    recipe: Recipe  # of train, but for the values searched
+    epochs: int  # of a trial
     use_case: UseCase
     seed: int
     detector: Detector
@@ -120,7 +133,7 @@ class Trainings:
         """Train with the params of an attempt, tell of every epoch, and close it."""
         run_log = open_run(self.tracking, f"trial-{attempt.number}", self.study_name, parent=self.parent_run)
         with until_end(run_log):
-            run_log.log_params({**attempt.params, "epochs": self.recipe.epochs})
+            run_log.log_params({**attempt.params, "epochs": self.epochs})
             run_log.set_tags({"state": self._train(attempt, run_log)})
 
     def _train(self, attempt: Attempt, run_log: RunLog) -> str:
@@ -134,20 +147,20 @@ class Trainings:
         try:
             trained = self.detector.train(
                 data=self.data,
-                recipe=self.recipe.with_changes(attempt.params),
+                recipe=trial_recipe(self.recipe, attempt.params, self.epochs),
                 seed=self.seed,
                 measure=measure_of(self.use_case, self.data),
                 work=attempt.folder,
                 on_epoch=on_epoch,
             )
+            value = trained.epochs[trained.best_epoch - 1].figures[METRIC] or 0.0
+            attempt.complete(value, len(trained.epochs), trained.seconds)
         except Pruned:
             attempt.prune(max(seen), sum(epoch.seconds for epoch in seen.values()))
             return "pruned"
-        except Exception:
-            attempt.fail()
-            raise
-        value = trained.epochs[trained.best_epoch - 1].figures[METRIC] or 0.0
-        attempt.complete(value, len(trained.epochs), trained.seconds)
+        except TakenUp:
+            log.warning("trial %d was silent for long: another machine has taken it up", attempt.number)
+            return "taken up"
         return "complete"
 
 
@@ -164,11 +177,11 @@ def main(
     use_case, tracking = read_params(params, "use_case", UseCase), read_params(params, "tracking", Tracking)
     wanted, recipe = read_params(params, "tune", TuneParams), read_params(params, "train", Recipe)
     seed = read_seed(params)
-    check_space(wanted.space, recipe)
     if not wanted.trials:
         log.info("tune: no trials, train keeps its own values")
         _write_nothing(use_case.metric, tuned)
         return
+    check_space(wanted.space, recipe)
     began = time.monotonic()
     tables = [annotations / "images.parquet", annotations / "objects.parquet", split]
     data = training_data(
@@ -181,12 +194,11 @@ def main(
     folder = work_folder(work, "tune", tables, recipe, asked, use_case, seed)
     search = _search(wanted, recipe, folder, seed)
     run_log = open_run(tracking, "tune", folder.name)
-    with until_end(run_log):
+    with until_end(run_log), reported(wanted.storage):
         run_log.log_params({"seed": seed, **flat("use_case", use_case), **flat("train", recipe), **flat("tune", asked)})
-        trial_recipe = shortened(recipe, wanted.epochs)
         detector = load_family(recipe.family)
         trainings = Trainings(
-            data, trial_recipe, use_case, seed, detector, tracking, folder.name, parent_run=run_log.run_id
+            data, recipe, wanted.epochs, use_case, seed, detector, tracking, folder.name, parent_run=run_log.run_id
         )
         with tqdm(total=wanted.trials, desc="tune", unit="trial", disable=None) as bar:
 
@@ -207,6 +219,8 @@ def _search(wanted: TuneParams, recipe: Recipe, folder: Path, seed: int) -> Sear
     return Search(
         study=study,
         folder=folder,
+        worker=worker_id(folder),
+        alone=functools.partial(alone, folder, wanted.storage),
         suggest=functools.partial(suggest, wanted.space),
         first=own_values(wanted.space, recipe),
         seed=seed,

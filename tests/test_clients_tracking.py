@@ -1,6 +1,8 @@
 """MLflow runs: found again by their key, complete at the end, and one message where the store fails."""
 
 import logging
+import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -82,9 +84,38 @@ def test_deleted_experiment_is_told_with_how_to_restore_it(tracking: Tracking) -
 
 def test_server_that_is_not_there_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    nobody = Tracking(uri="http://127.0.0.1:9", experiment="belt")
-    with pytest.raises(PipelineError, match=r"http://127\.0\.0\.1:9(.|\n)*Start the server, or mend tracking"):
+    nobody = Tracking(uri="http://team:secret@127.0.0.1:9", experiment="belt")
+    with pytest.raises(PipelineError, match=r"team:\*\*\*@127\.0\.0\.1:9(.|\n)*Start the server, or mend") as caught:
         open_run(nobody, "train", "3f2a")
+    assert "secret" not in str(caught.value)
+
+
+def test_experiment_that_another_run_begins_meanwhile_is_everybodys(
+    tracking: Tracking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = MlflowClient.create_experiment
+
+    def create_behind_another(client: MlflowClient, name: str, **how: str) -> object:
+        create(client, name, **how)
+        return create(client, name, **how)
+
+    monkeypatch.setattr(MlflowClient, "create_experiment", create_behind_another)
+    run = open_run(tracking, "tune", "3f2a")
+    assert MlflowClient(tracking.uri).get_run(run.run_id).info.experiment_id == run.experiment_id
+
+
+def test_store_of_an_older_mlflow_says_how_to_upgrade_it(tracking: Tracking, tmp_path: Path) -> None:
+    store = tmp_path / "mlflow.db"
+    shutil.copy(tracking.uri.removeprefix("sqlite:///"), store)
+    with sqlite3.connect(store) as database:
+        database.execute("UPDATE alembic_version SET version_num = '728d730b5ebd'")
+    with pytest.raises(PipelineError, match=f"run `mlflow db upgrade sqlite:///{store}`"):
+        open_run(Tracking(uri=f"sqlite:///{store}", experiment="belt"), "train", "3f2a")
+
+
+def test_store_where_no_file_can_be_is_one_message() -> None:
+    with pytest.raises(PipelineError, match=r"sqlite:////proc/x\.db(.|\n)*Mend its path"):
+        open_run(Tracking(uri="sqlite:////proc/x.db", experiment="belt"), "train", "3f2a")
 
 
 OPEN = """

@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.clients.tracking import connected, one_at_a_time, quiet_mlflow
+from tasks.clients.sqlite_lock import one_at_a_time
+from tasks.clients.tracking import connected, quiet_mlflow
 from tasks.contracts.bundle import Bundle, bundle_faults
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.params import Tracking

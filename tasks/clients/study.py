@@ -1,25 +1,24 @@
 """An Optuna study that outlives kills and that several processes may work on.
 
 An attempt is one set of params to train with. The process that holds it keeps a lock in the attempt's folder; where
-the lock is free and the trial runs on, its process died: the trial is failed and another one takes up the attempt, with
-its number, its params and the progress in its folder. So a search that was stopped draws the same as one that was not.
+the lock is free and the trial runs on, its process died or met an error: the trial is failed and another one takes up
+the attempt, with its number, its params and the progress in its folder. So a search that was stopped draws the same as
+one that was not. In a database the attempts of other folders are taken up once they show no sign of life.
 """
 
 import logging
 import shutil
-import socket
-import warnings
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import optuna
 import pandas as pd
-from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.exc import SQLAlchemyError
 
+from tasks.clients.study_storage import beating, is_shared, stale_trials
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.work import only_one
 
@@ -28,35 +27,43 @@ log = logging.getLogger(__name__)
 Value = int | float | str | bool
 Suggest = Callable[[optuna.Trial], dict[str, Value]]
 
-JOURNAL = "study.journal"
-# A process killed while it writes the journal leaves the journal's lock behind; others take it after this.
-STALE_LOCK_SECONDS = 5
+# An attempt that ends this often without one more epoch is given up, and another takes its place.
+FRUITLESS_TRIES = 3
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
-UNDER_WAY = (TrialState.RUNNING, TrialState.WAITING)
 TRIAL_COLUMNS = ["number", "state", "value", "epochs", "seconds"]
 # What a trial remembers beside its params, as Optuna's user attributes.
 NUMBER, WORKER, REPORTED, EPOCHS, SECONDS = "attempt", "worker", "reported", "epochs", "seconds"
+OWN, FRUITLESS = "own_values", "fruitless_tries"
 
 
 class Pruned(Exception):  # noqa: N818
     """The attempt lags behind others: end it."""
 
 
+class TakenUp(Exception):  # noqa: N818
+    """Another machine took the attempt up, as this one had shown no sign of life: end it."""
+
+
 @dataclass(frozen=True)
 class Attempt:
-    """One set of params to train with, held by this process until `tell`."""
+    """One set of params to train with, held by this process until it is closed or `hold` ends.
+
+    An attempt that is left without being closed is taken up again.
+    """
 
     number: int  # counted from 0; the same when it is taken up again
     params: dict[str, Value]
     folder: Path  # for the progress of its training
     trial: optuna.Trial
     hold: ExitStack
+    alone: Callable[[], AbstractContextManager[None]]
     reported: set[int] = field(default_factory=set)
 
     def report(self, value: float, epoch: int) -> None:
-        """Take up the metric of an epoch; raises Pruned if the attempt is to end here."""
+        """Take up the metric of an epoch; raises Pruned or TakenUp if the attempt is to end here."""
         if epoch not in self.reported:
-            self.trial.report(value, epoch)
+            with _unless_taken_up():
+                self.trial.report(value, epoch)
             self.reported.add(epoch)
         if self.trial.should_prune():
             raise Pruned
@@ -69,16 +76,22 @@ class Attempt:
         """The training was ended early; its value is the last one reported."""
         self._close(TrialState.PRUNED, None, epochs, seconds)
 
-    def fail(self) -> None:
-        """The training broke; another attempt takes its place."""
-        self._close(TrialState.FAIL, None, 0, 0.0)
-
     def _close(self, state: TrialState, value: float | None, epochs: int, seconds: float) -> None:
-        self.trial.set_user_attr(EPOCHS, epochs)
-        self.trial.set_user_attr(SECONDS, round(seconds, 3))
-        self.trial.study.tell(self.trial, value, state)
+        # Who looks for abandoned attempts must not see this one's lock free and its trial running on.
+        with self.alone(), _unless_taken_up():
+            self.trial.set_user_attr(EPOCHS, epochs)
+            self.trial.set_user_attr(SECONDS, round(seconds, 3))
+            self.trial.study.tell(self.trial, value, state)
         self.hold.close()
         shutil.rmtree(self.folder)
+
+
+@contextmanager
+def _unless_taken_up() -> Iterator[None]:
+    try:
+        yield
+    except optuna.exceptions.UpdateFinishedTrialError as error:
+        raise TakenUp from error
 
 
 @dataclass(frozen=True)
@@ -87,8 +100,10 @@ class Search:
 
     study: optuna.Study
     folder: Path  # of this machine, for locks and progress
+    worker: str  # what its processes are known by in a database
+    alone: Callable[[], AbstractContextManager[None]]  # keeps all others from choosing or ending an attempt
     suggest: Suggest
-    first: Mapping[str, Value]  # params of attempt 0; what it lacks is drawn
+    first: Mapping[str, Value]  # params of the first attempt; what it lacks is drawn
     seed: int
     startup_trials: int
 
@@ -98,17 +113,20 @@ class Search:
 
     def next_attempt(self, wanted: int) -> Attempt | None:
         """An attempt for this process to run; None if all that are wanted are done or held by others."""
-        with only_one(self.folder, wait=True):
+        with self.alone():
             self._take_up_abandoned()
-            trials = self.study.get_trials(deepcopy=False)
-            if not trials:
-                self.study.enqueue_trial(dict(self.first))
-            waiting = any(trial.state == TrialState.WAITING for trial in trials)
-            if not waiting and sum(trial.state != TrialState.FAIL for trial in trials) >= wanted:
-                return None
-            return self._begin(number=len({trial.user_attrs.get(NUMBER) for trial in trials} - {None}))
+            living = self._living()
+            if not any(OWN in trial.user_attrs for trial in living):
+                self.study.enqueue_trial(dict(self.first), user_attrs={OWN: True})
+                living = self._living()
+            waiting = any(trial.state == TrialState.WAITING for trial in living)
+            return self._begin() if waiting or len(living) < wanted else None
 
-    def _begin(self, number: int) -> Attempt:
+    def _living(self) -> list[FrozenTrial]:
+        return [trial for trial in self.study.get_trials(deepcopy=False) if trial.state != TrialState.FAIL]
+
+    def _begin(self) -> Attempt:
+        number = len({trial.user_attrs.get(NUMBER) for trial in self.study.get_trials(deepcopy=False)} - {None})
         # Seeded per attempt: what it draws depends on the seed and on what was told before, not on when we started.
         # Optuna takes 32 bits; the factor keeps the attempts of neighbouring seeds apart.
         self.study.sampler = optuna.samplers.TPESampler(
@@ -116,34 +134,51 @@ class Search:
         )
         trial = self.study.ask()
         number = trial.user_attrs.get(NUMBER, number)
-        trial.set_user_attr(NUMBER, number)
-        trial.set_user_attr(WORKER, self._worker)
         folder = self.folder / f"attempt-{number}"
         folder.mkdir(exist_ok=True)
-        hold = ExitStack()
-        hold.enter_context(only_one(folder))
-        attempt = Attempt(number, self.suggest(trial), folder, trial, hold)
+        with ExitStack() as hold:
+            hold.enter_context(only_one(folder))
+            hold.enter_context(beating(trial))
+            trial.set_user_attr(NUMBER, number)
+            # The mark comes last: a running trial without it was abandoned right here.
+            trial.set_user_attr(WORKER, self.worker)
+            attempt = Attempt(number, self.suggest(trial), folder, trial, hold.pop_all(), self.alone)
         for epoch, value in trial.user_attrs.get(REPORTED, {}).items():
             trial.report(value, int(epoch))
             attempt.reported.add(int(epoch))
         return attempt
 
-    @property
-    def _worker(self) -> str:
-        return f"{socket.gethostname()}:{self.folder.resolve()}"
-
     def _take_up_abandoned(self) -> None:
-        """Fail the trials whose process on this machine died, and queue their attempts."""
+        """Fail the trials whose process died or met an error, and queue their attempts."""
+        stale = stale_trials(self.study)
         for trial in self.study.get_trials(states=(TrialState.RUNNING,)):
-            if trial.user_attrs.get(WORKER, self._worker) != self._worker or self._is_held(trial):
+            if not self._is_abandoned(trial, stale):
                 continue
             self.study.tell(trial.number, state=TrialState.FAIL)
-            if NUMBER not in trial.user_attrs:
-                continue
-            log.info("takes up attempt %d, whose process ended", trial.user_attrs[NUMBER])
-            reported = {str(epoch): value for epoch, value in trial.intermediate_values.items()}
-            kept = {NUMBER: trial.user_attrs[NUMBER], REPORTED: reported}
-            self.study.enqueue_trial(trial.params, user_attrs=kept)
+            if NUMBER in trial.user_attrs:
+                self._queue_again(trial)
+
+    def _is_abandoned(self, trial: FrozenTrial, stale: set[int]) -> bool:
+        worker = trial.user_attrs.get(WORKER)
+        if worker is None or not is_shared(self.study) or worker == self.worker:
+            return not self._is_held(trial)
+        return trial.number in stale
+
+    def _queue_again(self, trial: FrozenTrial) -> None:
+        number, before = trial.user_attrs[NUMBER], trial.user_attrs.get(REPORTED, {})
+        reported = before | {str(epoch): value for epoch, value in trial.intermediate_values.items()}
+        fruitless = 0 if len(reported) > len(before) else trial.user_attrs.get(FRUITLESS, 0) + 1
+        if fruitless == FRUITLESS_TRIES:
+            log.warning("gives up attempt %d, which ended %d times without one more epoch", number, fruitless)
+            shutil.rmtree(self.folder / f"attempt-{number}", ignore_errors=True)
+            return
+        log.info("takes up attempt %d, whose process ended", number)
+        own = {name: value for name, value in trial.user_attrs.items() if name == OWN}
+        self.study.enqueue_trial(
+            # Where it ended before its params were drawn, those that it was queued with stand.
+            trial.system_attrs.get("fixed_params", {}) | trial.params,
+            user_attrs={NUMBER: number, REPORTED: reported, FRUITLESS: fruitless, **own},
+        )
 
     def _is_held(self, trial: FrozenTrial) -> bool:
         folder = self.folder / f"attempt-{trial.user_attrs.get(NUMBER)}"
@@ -184,78 +219,3 @@ class Search:
             from_storage=self.study._storage,
             to_storage=optuna.storages.JournalStorage(backend),
         )
-
-
-def open_study(folder: Path, storage: str | None, name: str, pruner: str, startup_trials: int) -> optuna.Study:
-    """The study of this name: in one file in `folder`, or in a database; begun if there is none.
-
-    Raises PipelineError if the database cannot be used.
-    """
-    # Optuna otherwise logs every trial to a handler of its own.
-    optuna.logging.disable_default_handler()
-    optuna.logging.enable_propagation()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        # Two processes at once must not both make the tables or the study.
-        with only_one(folder, wait=True):
-            return optuna.create_study(
-                storage=_journal(folder) if storage is None else optuna.storages.RDBStorage(storage),
-                study_name=name,
-                pruner=_pruner(pruner, startup_trials),
-                direction="maximize",
-                load_if_exists=True,
-            )
-    except (SQLAlchemyError, optuna.exceptions.StorageInternalError, ImportError) as error:
-        raise PipelineError(
-            "the study's database cannot be used",
-            f"tune.storage {storage}: {error}",
-            "Start it, install its driver, or set tune.storage: null for one file",
-        ) from error
-
-
-def _journal(folder: Path) -> optuna.storages.BaseStorage:
-    # The lock is a link to the journal. If it were relative, it would lead nowhere, and Optuna would wait for ever.
-    path = str((folder / JOURNAL).resolve())
-    lock = JournalFileSymlinkLock(path, grace_period=STALE_LOCK_SECONDS)
-    return optuna.storages.JournalStorage(JournalFileBackend(path, lock))
-
-
-def _pruner(name: str, startup_trials: int) -> optuna.pruners.BasePruner:
-    if name == "median":
-        return optuna.pruners.MedianPruner(n_startup_trials=startup_trials)
-    return optuna.pruners.HyperbandPruner() if name == "hyperband" else optuna.pruners.NopPruner()
-
-
-def draw_study(study: optuna.Study, folder: Path, metric: str) -> list[str]:
-    """Draw history, importance and parallel coordinates as SVG; returns which of them need more trials."""
-    import matplotlib as mpl  # noqa: PLC0415
-
-    mpl.use("agg")  # the importance plot measures its own text, which only this one can
-    from optuna.visualization import matplotlib as plots  # noqa: PLC0415
-
-    drawings: dict[str, Callable[..., object]] = {
-        "history": plots.plot_optimization_history,
-        "importance": plots.plot_param_importances,
-        "parallel": plots.plot_parallel_coordinate,
-    }
-    missing = []
-    for name, draw in drawings.items():
-        try:
-            _draw(draw, study, folder / f"{name}.svg", metric)
-        except (ValueError, RuntimeError):
-            missing.append(name)
-    return missing
-
-
-def _draw(draw: Callable[..., object], study: optuna.Study, path: Path, metric: str) -> None:
-    from matplotlib import pyplot as plt  # noqa: PLC0415
-
-    with warnings.catch_warnings():
-        # These plots are experimental, and few trials make importances equal.
-        warnings.simplefilter("ignore")
-        draw(study, target_name=metric)
-    figure = plt.gcf()
-    try:
-        figure.savefig(path, bbox_inches="tight", metadata={"Date": None})
-    finally:
-        plt.close(figure)

@@ -1,6 +1,5 @@
 """MLflow tracking: one run per piece of work, found again by its key after a kill."""
 
-import fcntl
 import logging
 import os
 import sys
@@ -13,7 +12,8 @@ from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from tasks.contracts.errors import PipelineError
+from tasks.clients.sqlite_lock import one_at_a_time
+from tasks.contracts.errors import PipelineError, without_passwords
 from tasks.contracts.garbage import no_garbage_collection
 from tasks.contracts.params import Tracking
 
@@ -96,13 +96,15 @@ class RunLog:
                 len(lost),
                 len(self._sent),
                 self.run_id,
-                lost[0],
+                without_passwords(str(lost[0])),
             )
         self._sent.clear()
         try:
             self._client.set_terminated(self.run_id, status)
         except quiet_mlflow().MlflowException as error:
-            log.warning("MLflow run %s could not be closed as %s: %s", self.run_id, status, error)
+            log.warning(
+                "MLflow run %s could not be closed as %s: %s", self.run_id, status, without_passwords(str(error))
+            )
 
 
 def _failure(operations: "RunOperations") -> Exception | None:
@@ -150,7 +152,13 @@ def _experiment(client: "MlflowClient", tracking: Tracking) -> str:
     if experiment is None:
         # A server knows itself where it keeps artefacts; an embedded store has to be told.
         location = None if tracking.uri.startswith("http") else _absolute(tracking.artifacts)
-        return str(client.create_experiment(tracking.experiment, artifact_location=location))
+        try:
+            return str(client.create_experiment(tracking.experiment, artifact_location=location))
+        except quiet_mlflow().MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            # Another run has begun it meanwhile.
+            experiment = client.get_experiment_by_name(tracking.experiment)
     if experiment.lifecycle_stage != "active":
         raise PipelineError(
             "MLflow experiment was deleted",
@@ -198,9 +206,10 @@ def _reported(uri: str) -> Iterator[None]:
     try:
         yield
     except (quiet_mlflow().MlflowException, SQLAlchemyError) as error:
-        raise PipelineError(
-            "MLflow cannot be used", f"{uri}: {error}", "Start the server, or mend tracking in params.yaml"
-        ) from error
+        mend = "Start the server, or mend tracking in params.yaml"
+        if "out-of-date database schema" in str(error):
+            mend = f"Back the database up, then run `mlflow db upgrade {uri}`"
+        raise PipelineError("MLflow cannot be used", f"{uri}: {error}", mend) from error
 
 
 def quiet_mlflow() -> ModuleType:
@@ -214,17 +223,3 @@ def quiet_mlflow() -> ModuleType:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     loaded: ModuleType = mlflow
     return loaded
-
-
-@contextmanager
-def one_at_a_time(uri: str) -> Iterator[None]:
-    """Hold the lock file beside an SQLite store; a server needs none."""
-    if not uri.startswith("sqlite:///"):
-        yield
-        return
-    # A store that is linked into several workspaces has one lock.
-    store = Path(uri.removeprefix("sqlite:///")).resolve()
-    store.parent.mkdir(parents=True, exist_ok=True)
-    with store.with_name(f"{store.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -1,17 +1,20 @@
 """The one error that users see."""
 
+import re
+
+# In a URL: behind the user's name, or as a value of the query.
+PASSWORD = re.compile(r"(?<=://)([^:@/\s]*):\S*@|(?<=password=)[^&\s]*")
+
 
 class PipelineError(Exception):
     """A fault that the user can mend: what is wrong, where it stands, how to mend it.
 
-    The stage edge prints it as one message without a traceback and exits with code 2.
+    The stage edge prints it as one message without a traceback and exits with code 2. Passwords in URLs are masked.
     """
 
     def __init__(self, what: str, where: str, mend: str) -> None:
-        super().__init__(what, where, mend)
-        self.what = what
-        self.where = where
-        self.mend = mend
+        self.what, self.where, self.mend = map(without_passwords, (what, where, mend))
+        super().__init__(self.what, self.where, self.mend)
 
     def __str__(self) -> str:
         if "\n" in self.where:
@@ -19,6 +22,11 @@ class PipelineError(Exception):
             gap = "" if self.where.startswith("\n") else " "
             return f"{self.what}:{gap}{self.where.rstrip()}\n{self.mend}"
         return f"{self.what}: {self.where}. {self.mend}"
+
+
+def without_passwords(text: str) -> str:
+    """The text with `***` for each password in a URL."""
+    return PASSWORD.sub(lambda found: "***" if found[1] is None else f"{found[1]}:***@", text)
 
 
 def first_of(faults: list[str], shown: int = 20) -> str:

@@ -16,10 +16,12 @@ SEARCHABLE = sorted(set(Recipe.model_fields) - FIXED)
 class Range(Params):
     """Numbers from low to high."""
 
-    low: float = Field(description="smallest value")
-    high: float = Field(description="largest value")
+    low: float = Field(allow_inf_nan=False, description="smallest value")
+    high: float = Field(allow_inf_nan=False, description="largest value")
     log: bool = Field(default=False, description="equal chance for each order of magnitude")
-    step: float | None = Field(default=None, gt=0, description="distance of values; null: any (1 for whole numbers)")
+    step: float | None = Field(
+        default=None, gt=0, allow_inf_nan=False, description="distance of values; null: any (1 for whole numbers)"
+    )
 
     @model_validator(mode="after")
     def _is_a_range(self) -> "Range":
@@ -79,6 +81,8 @@ def check_space(space: Space, recipe: Recipe) -> None:
     Raises PipelineError naming every fault at once.
     """
     faults = [fault for name, values in space.items() for fault in _faults(name, values, recipe)]
+    if not space:
+        faults = ["it names no knob: nothing to search; or set tune.trials: 0"]
     if faults:
         raise PipelineError(
             "tune.space is not valid", "params.yaml:\n" + first_of(faults), f"Knobs to search: {', '.join(SEARCHABLE)}"
@@ -92,7 +96,7 @@ def _faults(name: str, values: Range | list[Value], recipe: Recipe) -> list[str]
         if not is_number(name):
             return [f"{name} wants a list of choices, not a range"]
         ends: list[Value] = [as_kind(name, values.low), as_kind(name, values.high)]
-        if is_whole(name) and ends != [values.low, values.high]:
+        if is_whole(name) and not all(number.is_integer() for number in (values.low, values.high, values.step or 1.0)):
             return [f"{name} wants whole numbers"]
     elif not values:
         return [f"{name} has no choices"]
