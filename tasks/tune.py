@@ -191,12 +191,12 @@ def main(
     log.info("tune: %d trials of %d epochs, searching %s", wanted.trials, wanted.epochs, ", ".join(wanted.space))
     # More trials, and another place for the study's file, go on with the same study.
     asked = wanted.model_copy(update={"trials": 0, "storage": None})
-    folder = work_folder(work, "tune", tables, recipe, asked, use_case, seed)
+    detector = load_family(recipe.family)
+    folder = work_folder(work, "tune", tables, recipe, asked, use_case, seed, detector.start_sha256(recipe))
     search = _search(wanted, recipe, folder, seed)
     run_log = open_run(tracking, "tune", folder.name)
     with until_end(run_log), reported(wanted.storage):
         run_log.log_params({"seed": seed, **flat("use_case", use_case), **flat("train", recipe), **flat("tune", asked)})
-        detector = load_family(recipe.family)
         trainings = Trainings(
             data, recipe, wanted.epochs, use_case, seed, detector, tracking, folder.name, parent_run=run_log.run_id
         )
