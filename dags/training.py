@@ -111,7 +111,13 @@ def record(ti: RuntimeTaskInstanceProtocol, run_id: str) -> str:
         return f"runs/{workspaces.run_name(run_id)}"
     # A stage whose task was killed may still be writing what is about to be recorded.
     end_stages(ti.dag_id, run_id)
-    return workspaces.record(SETTINGS.workspaces / workspaces.run_name(run_id), run_id)
+    branch = workspaces.record(SETTINGS.workspaces / workspaces.run_name(run_id), run_id)
+    saved = ti.get_task_states(dag_id=ti.dag_id, task_ids=["save"], run_ids=[run_id])
+    if "failed" in saved.get(run_id, {}).values():
+        raise AirflowFailException(
+            f"{branch} is recorded, and its data not saved: it lies in this site's cache alone. Clear `save`"
+        )
+    return branch
 
 
 def read_verdict(path: Path) -> dict[str, Any]:
@@ -218,7 +224,7 @@ with DAG(
     gate >> report >> publish >> save >> recorded
     # The same order for the page, which sorts groups by edges of their own.
     prepare >> data >> model >> release >> keep
-    # They run in every outcome once there is a workspace, and do not turn a red run green. Data that was not saved lies
-    # in this site's cache alone: that run is red, too.
-    save.as_teardown(setups=made, on_failure_fail_dagrun=True)
+    # They run in every outcome once there is a workspace, and do not turn a red run green. Behind a teardown that may
+    # fail the run publish would no longer count, so only the last one does.
+    save.as_teardown(setups=made)
     recorded.as_teardown(setups=made, on_failure_fail_dagrun=True)

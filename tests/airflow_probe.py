@@ -58,6 +58,7 @@ def said_by_task(task: Any) -> dict[str, Any]:
         "owner": task.owner,
         "doc": task.doc_md,
         "mapped": bool(task.is_mapped),
+        "teardown": bool(task.is_teardown),
         "reddens": bool(task.is_teardown and task.on_failure_fail_dagrun),
         "argv": getattr(task, "argv", None) or (task.partial_kwargs.get("argv") if task.is_mapped else None),
     }
@@ -210,6 +211,28 @@ def watched() -> dict[str, Any]:
     return {"files": update.extra["files"]}
 
 
+def recorded() -> dict[str, Any]:
+    """What task `record` raises, once `save` has ended as the variable SAVED says."""
+    import os
+
+    import training
+
+    site = training.SETTINGS
+    path = site.workspaces / "one"
+    training.workspaces.make(path, "HEAD", {}, site)
+    (path / "dvc.lock").write_text("schema: '2.0'\nstages: {}\n")
+
+    def get_task_states(**asked: Any) -> dict[str, Any]:
+        return {"one": dict.fromkeys(asked["task_ids"], os.environ["SAVED"])}
+
+    ti = SimpleNamespace(dag_id="training", get_task_states=get_task_states)
+    try:
+        training.record.function(ti, "one")
+    except training.AirflowFailException as error:
+        return {"raised": str(error)}
+    return {"raised": ""}
+
+
 def manifests() -> dict[str, Any]:
     """What is wrong with each manifest of docker/kubernetes by the schema of Kubernetes, if anything."""
     import kubernetes_validate
@@ -239,6 +262,7 @@ if __name__ == "__main__":
         "failures": failures,
         "manifests": manifests,
         "waiting": waiting,
+        "recorded": recorded,
         "reports": reports,
         "watched": watched,
     }

@@ -15,6 +15,7 @@ import yaml
 from tasks.contracts.params import METRIC, METRICS, Target
 from tasks.runtimes.kinds import KINDS
 from tests.airflow_fixture import probe
+from tests.airflow_stand_in import git, make_repository
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 STAGES: dict[str, dict[str, Any]] = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text("utf-8"))["stages"]
@@ -97,12 +98,21 @@ def test_champion_is_pulled_again_even_if_nothing_has_changed(tasks: dict[str, d
     assert "--force" not in said_to_dvc(argv, "export@onnx")
 
 
-def test_run_whose_data_was_not_saved_or_recorded_is_red(tasks: dict[str, dict[str, Any]]) -> None:
-    assert {name for name, task in tasks.items() if task["reddens"]} == {"save", "record"}
+@pytest.mark.slow
+@pytest.mark.parametrize(("saved", "ends_well"), [("success", True), ("failed", False)])
+def test_run_whose_data_was_not_saved_is_red_and_recorded(tmp_path: Path, saved: str, ends_well: bool) -> None:
+    repository = make_repository(tmp_path / "repository")
+    site = {"SIGHTLINE_REPOSITORY": str(repository), "SIGHTLINE_WORKSPACES": str(tmp_path / "workspaces")}
+    site |= {"SIGHTLINE_CACHE": str(tmp_path / "cache"), "SAVED": saved}
+    said = probe("recorded", tmp_path, **site)
+    assert ("Clear `save`" not in said["raised"]) == ends_well
+    assert git(repository, "branch", "--list", "runs/one").split() == ["runs/one"]
 
 
-def git(folder: Path, *words: str) -> None:
-    subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True)
+def test_failed_publish_and_record_decide_the_run(tasks: dict[str, dict[str, Any]]) -> None:
+    # As Airflow takes it: what is followed by nothing that counts, teardowns only if they may fail the run.
+    counts = {name for name, task in tasks.items() if task["reddens"] or not task["teardown"]}
+    assert {name for name in counts if not counts & set(tasks[name]["downstream"])} == {"publish", "record"}
 
 
 @pytest.mark.slow
