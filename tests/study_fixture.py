@@ -23,11 +23,11 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 SPACE: Space = {"lr0": Range(low=0.001, high=0.1, log=True), "scale": Range(low=0.1, high=0.9), "batch": [2, 4]}
 
 
-def search_in(folder: Path, pruner: str = "none", storage: str | None = None) -> Search:
+def search_in(folder: Path, pruner: str = "none", storage: str | None = None, startup_trials: int = 2) -> Search:
     """A search of the study in `folder`, or in a database that this machine shares with others."""
     folder.mkdir(exist_ok=True)
     return Search(
-        study=open_study(folder, storage, "study", pruner, startup_trials=2),
+        study=open_study(folder, storage, "study", pruner, startup_trials),
         folder=folder,
         worker=worker_id(folder),
         alone=functools.partial(alone, folder, storage),
@@ -52,7 +52,7 @@ def started(code: str, *words: object, folder: Path | None = None) -> "subproces
     command = [sys.executable, "-c", code, *map(str, words)]
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, cwd=folder, env=environment, stdout=pipe, stderr=pipe, text=True)
+    return subprocess.Popen(command, cwd=folder, env=environment, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
 
 
 def ended(process: "subprocess.Popen[str]") -> tuple[str, int]:

@@ -1,6 +1,7 @@
 """A search's attempts: drawn the same again, taken up after kills and errors, shared by processes and machines."""
 
 import sqlite3
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -180,20 +181,49 @@ def test_startup_trials_are_not_pruned(pruner: str, tmp_path: Path) -> None:
     def run(attempt: Attempt) -> None:
         try:
             for epoch in range(1, 10):
-                attempt.report(0.5 - attempt.number / 10, epoch)
+                attempt.report(1 - attempt.number / 10, epoch)
         except Pruned:
             attempt.prune(epochs=1, seconds=1.0)
         else:
             attempt.complete(0.6, epochs=9, seconds=1.0)
 
-    _, table = found(search_in(tmp_path / "a", pruner=pruner), run)
-    assert list(table["state"][:2]) == ["complete", "complete"]
-    assert "pruned" in set(table["state"])
+    search = search_in(tmp_path / "a", pruner, startup_trials=8)
+    tune(search, run, 12, "map50")
+    states = list(search.table()["state"])
+    assert states[:8] == ["complete"] * 8
+    assert "pruned" in states[8:]
 
 
 def test_more_trials_go_on_with_the_same_study(tmp_path: Path) -> None:
     assert tune(search_in(tmp_path / "a"), run_whole, 2, "map50").trials == 2
     assert found(search_in(tmp_path / "a"))[0] == found(search_in(tmp_path / "whole"))[0]
+
+
+COMPLETES = """
+import sys
+from pathlib import Path
+from tests.study_fixture import run_whole, search_in
+attempt = search_in(Path(sys.argv[1]), storage=sys.argv[2] or None).next_attempt(1)
+print("has it", flush=True)
+sys.stdin.readline()
+run_whole(attempt)
+"""
+
+
+@pytest.mark.parametrize("storage", ["", "sqlite:///{}/studies.db"], ids=["file", "database"])
+def test_no_attempt_ends_while_another_process_looks_for_abandoned_ones(storage: str, tmp_path: Path) -> None:
+    storage = storage.format(tmp_path)
+    other = started(COMPLETES, tmp_path / "a", storage)
+    assert other.stdout is not None
+    assert other.stdout.readline() == "has it\n"
+    search = search_in(tmp_path / "a", storage=storage or None)
+    with search.alone():
+        assert other.stdin is not None
+        print(file=other.stdin, flush=True)
+        time.sleep(1)
+        assert search.done() == 0
+    ended(other)
+    assert search.done() == 1
 
 
 WORK = """
