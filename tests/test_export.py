@@ -13,22 +13,18 @@ import pandas as pd
 import pytest
 import yaml
 
-from tasks.contracts.bundle import Bundle, NoChampion
+from tasks.contracts.bundle import Bundle
 from tasks.contracts.card import Card
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.images import read_image
-from tasks.contracts.params import Tracking
 from tasks.contracts.record import read_record, write_record
 from tasks.contracts.tables import BOX
 from tasks.contracts.work import content_sha256
 from tasks.detectors.protocol import METRIC, Figures
 from tasks.export import main
-from tasks.runtimes.protocol import open_runtime, read_bundle
+from tasks.runtimes.protocol import open_runtime
 from tests.checkpoint_fixture import CLASSES, HEADS, IMAGE_SIZE, Project, make_project
-from tests.release_fixture import TARGETS, Workspace
 from tests.training_fixture import tiny_recipe, train_tiny
-
-pytest_plugins = ["tests.mlflow_fixture"]
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -175,7 +171,7 @@ sys.modules.update(dict.fromkeys({absent!r}))
 from pathlib import Path
 from typing import Any
 from tasks.contracts.images import read_image
-from tasks.runtimes.protocol import open_runtime, read_bundle
+from tasks.runtimes.protocol import open_runtime
 runtime = open_runtime(Path({str(bundles[target])!r}), 1, "cpu")
 print(len(runtime.predict(read_image(Path({str(projects["yolo"].raw / "9.png")!r})), 0.3).scores))
 """
@@ -276,48 +272,6 @@ def test_command_line_is_the_one_that_dvc_yaml_declares(tmp_path: Path, projects
     )
     assert done.returncode == 0, done.stderr
     assert open_runtime(tmp_path / "bundle", 1, "cpu").bundle.target == "pytorch"
-
-
-def pull_champion(tracking: Tracking, folder: Path, target: str) -> Path:
-    use_case = {"target": target, "metric": "map50"}
-    params = {"use_case": use_case, "tracking": tracking.model_dump()}
-    (folder / "champion.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
-    nowhere = folder / "nowhere"
-    main(
-        target="champion",
-        raw=nowhere,
-        annotations=nowhere,
-        split=nowhere,
-        trained=nowhere,
-        bundle=folder / "champion",
-        params=folder / "champion.yaml",
-    )
-    return folder / "champion"
-
-
-@pytest.mark.slow
-def test_without_a_champion_the_bundle_says_so(tmp_path: Path, tracking: Tracking) -> None:
-    folder = pull_champion(tracking, tmp_path, "onnx")
-    assert [file.name for file in folder.iterdir()] == ["absent.json"]
-    assert read_record(folder / "absent.json", NoChampion).reason.startswith("the registry has no champion")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("wanted", "pulled"),
-    [
-        pytest.param(TARGETS[0], TARGETS[0], id="as released"),
-        pytest.param("torchscript", "openvino-int8", id="never released as this: what is live"),
-    ],
-)
-def test_champion_is_the_live_bundle_with_its_version(
-    wanted: str, pulled: str, tmp_path: Path, tracking: Tracking
-) -> None:
-    Workspace(tmp_path).write("first").publish(tracking)
-    folder = pull_champion(tracking, tmp_path, wanted)
-    bundle = read_bundle(folder)
-    assert (bundle.target, bundle.registry_version) == (pulled, "1")
-    assert {file.name for file in folder.iterdir()} == {"bundle.json", *bundle.files_sha256}
 
 
 @pytest.mark.slow

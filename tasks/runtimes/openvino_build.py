@@ -62,7 +62,8 @@ def _import_nncf() -> ModuleType:
         raise PipelineError(
             "NNCF is not installed", "target openvino-int8", "Install the extra: pip install 'sightline[export]'"
         ) from error
-    nncf.set_log_level(logging.ERROR)
+    # Its own set_log_level also silences handlers that others have hung on its logger.
+    logging.getLogger("nncf").setLevel(logging.ERROR)
     module: ModuleType = nncf
     return module
 
