@@ -15,7 +15,6 @@ import logging
 import os
 import re
 import shutil
-import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,7 +23,8 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ruamel.yaml import YAML
+from git_command import AUTHOR, git
+from params_file import write_params, yaml
 from settings import Settings
 
 log = logging.getLogger(__name__)
@@ -34,20 +34,11 @@ RUN_TRAILER = "Sightline-Run"
 RUNS_LOOKED_AT = 100
 # Where weights given by name are kept, see train.allow_download.
 WEIGHTS = ".cache/weights"
-AUTHOR = ("-c", "user.name=Sightline", "-c", "user.email=sightline@localhost")
 # Notes within .git, so that they are never part of a commit: what this run goes on from, the outputs of it that must be
 # there, and that the run's state is safe in the repository.
 MEMORY = ".git/sightline-memory"
 PERSISTED = ".git/sightline-persisted"
 RECORDED = ".git/sightline-recorded"
-yaml = YAML()
-yaml.preserve_quotes = True
-yaml.width = 200
-yaml.indent(mapping=2, sequence=4, offset=2)
-# Written out, as people write it; otherwise ruamel leaves the place empty.
-yaml.representer.add_representer(
-    type(None), lambda writer, _: writer.represent_scalar("tag:yaml.org,2002:null", "null")
-)
 
 
 def run_name(run_id: str) -> str:
@@ -69,9 +60,9 @@ def make(path: Path, revision: str, values: Mapping[str, object], site: Settings
         fresh = path.with_name(f".{path.name}.partial")
         shutil.rmtree(fresh, ignore_errors=True)
         path.parent.mkdir(parents=True, exist_ok=True)
-        _git("clone", "--quiet", "--no-checkout", "--", site.repository, str(fresh), cwd=path.parent)
+        git("clone", "--quiet", "--no-checkout", "--", site.repository, str(fresh), cwd=path.parent)
         try:
-            _git("checkout", "--quiet", "--detach", _commit(fresh, revision), cwd=fresh)
+            git("checkout", "--quiet", "--detach", _commit(fresh, revision), cwd=fresh)
             _set_params(fresh, values)
         except ValueError:
             shutil.rmtree(fresh)
@@ -86,7 +77,7 @@ def make(path: Path, revision: str, values: Mapping[str, object], site: Settings
     _link_shared(path, site.shared, params)
     # For the task that restores them where dvc is.
     (path / PERSISTED).write_text("".join(f"{name}\n" for name in _persisted(path)), encoding="utf-8")
-    return _git("rev-parse", "HEAD", cwd=path)
+    return git("rev-parse", "HEAD", cwd=path)
 
 
 def begin(run_id: str, revision: str, values: Mapping[str, object], site: Settings) -> str:
@@ -99,7 +90,7 @@ def begin(run_id: str, revision: str, values: Mapping[str, object], site: Settin
     with TemporaryDirectory() as folder:
         alone = replace(site, cache=Path(folder) / "cache", shared=Path(folder) / "shared")
         path, branch = Path(folder) / name, f"runs/{name}"
-        begun = _git("ls-remote", "--heads", "--", site.repository, f"refs/heads/{branch}", cwd=Path(folder))
+        begun = git("ls-remote", "--heads", "--", site.repository, f"refs/heads/{branch}", cwd=Path(folder))
         make(path, branch if begun else revision, values, alone)
         params = yaml.load(path / "params.yaml")
         source, tracking = str(params["ingest"]["source"]), str(params["tracking"]["uri"])
@@ -115,13 +106,13 @@ def branch_files(repository: str, run: str) -> Iterator[Path]:
     """A folder with what Git holds of a run, while the block lasts."""
     with TemporaryDirectory() as folder:
         branch = ("--quiet", "--depth=1", f"--branch=runs/{run}")
-        _git("clone", *branch, "--", repository, folder, cwd=Path(folder))
+        git("clone", *branch, "--", repository, folder, cwd=Path(folder))
         yield Path(folder)
 
 
 def _commit(clone: Path, revision: str) -> str:
     for name in (f"refs/remotes/origin/{revision}", revision):
-        found = _git(
+        found = git(
             "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}", cwd=clone, check=False
         )
         if found:
@@ -132,7 +123,7 @@ def _commit(clone: Path, revision: str) -> str:
 def _warn_of_changes(repository: str) -> None:
     """A run is a commit: what a checkout holds beyond its commits is no part of it."""
     if Path(repository, ".git").is_dir():
-        changed = _git("--no-optional-locks", "status", "--porcelain", "--untracked-files=no", cwd=Path(repository))
+        changed = git("--no-optional-locks", "status", "--porcelain", "--untracked-files=no", cwd=Path(repository))
         names = [line.split(maxsplit=1)[1] for line in changed.splitlines()]
         if names:
             log.warning("not part of this run, as they are not committed: changes of %s", ", ".join(names))
@@ -141,10 +132,10 @@ def _warn_of_changes(repository: str) -> None:
 def _share_cache(clone: Path, cache: Path) -> None:
     config = ("config", "--file", str(clone / ".dvc" / "config.local"))
     cache.mkdir(parents=True, exist_ok=True)
-    _git(*config, "cache.dir", str(cache), cwd=clone)
+    git(*config, "cache.dir", str(cache), cwd=clone)
     # Links, so that a workspace costs no copy of the data; DVC keeps them read-only. A copy where the file system has
     # none, or cache and workspace are two mounts, as in containers of a Docker engine.
-    _git(*config, "cache.type", "reflink,hardlink,copy", cwd=clone)
+    git(*config, "cache.type", "reflink,hardlink,copy", cwd=clone)
 
 
 def targets_of(path: Path) -> list[str]:
@@ -162,40 +153,24 @@ def _set_params(path: Path, values: Mapping[str, object]) -> Mapping[str, Any]:
     return params
 
 
-def write_params(file: Path, values: Mapping[str, object]) -> None:
-    """Set values by dotted name and leave the rest of the file, comments too, as it is."""
-    document = yaml.load(file)
-    for dotted, value in values.items():
-        *sections, name = dotted.split(".")
-        section = document
-        for part in sections:
-            section = section.get(part) if isinstance(section, Mapping) else None
-        if section is None:
-            raise ValueError(f"{dotted}: params.yaml has no section {'.'.join(sections)}")
-        section[name] = value
-    partial = file.with_name(f".{file.name}.partial")
-    yaml.dump(document, partial)
-    partial.replace(file)
-
-
 def _remember(path: Path, source: str) -> None:
     """Take dvc.lock, and what of the last run's outputs Git holds, from the run that this one goes on from."""
     if (path / MEMORY).exists():
         return
     run = _memory(path, source)
     if run is not None:
-        held = _git("ls-tree", "-r", "--name-only", run, "--", "dvc.lock", "reports", cwd=path).splitlines()
+        held = git("ls-tree", "-r", "--name-only", run, "--", "dvc.lock", "reports", cwd=path).splitlines()
         if held:
-            _git("checkout", "--quiet", run, "--", *held, cwd=path)
+            git("checkout", "--quiet", run, "--", *held, cwd=path)
         log.info("going on from %s", run)
     (path / MEMORY).write_text(run or "", encoding="utf-8")
 
 
 def _memory(path: Path, source: str) -> str | None:
-    if RUN_TRAILER in _git("log", "-1", "--format=%B", cwd=path):
+    if RUN_TRAILER in git("log", "-1", "--format=%B", cwd=path):
         return None
-    own = int(_git("log", "-1", "--format=%ct", "--", "dvc.lock", cwd=path) or 0)
-    runs = _git(
+    own = int(git("log", "-1", "--format=%ct", "--", "dvc.lock", cwd=path) or 0)
+    runs = git(
         "for-each-ref", "--sort=-committerdate", f"--count={RUNS_LOOKED_AT}",
         "--format=%(committerdate:unix) %(refname)", "refs/remotes/origin/runs", cwd=path,
     )  # fmt: skip
@@ -203,8 +178,8 @@ def _memory(path: Path, source: str) -> str | None:
         committed, run = line.split(" ", 1)
         if int(committed) < own:
             return None
-        params = yaml.load(_git("show", f"{run}:params.yaml", cwd=path))
-        if str(params["ingest"]["source"]) == source and _git("ls-tree", run, "dvc.lock", cwd=path):
+        params = yaml.load(git("show", f"{run}:params.yaml", cwd=path))
+        if str(params["ingest"]["source"]) == source and git("ls-tree", run, "dvc.lock", cwd=path):
             return run
     return None
 
@@ -267,12 +242,12 @@ def record(path: Path, run_id: str) -> str:
     declared = [PurePosixPath(name) for name in _kept_in_git(path)]
     files = [str(name) for name in (PurePosixPath("params.yaml"), PurePosixPath("dvc.lock"), *declared)]
     present = [name for name in files if (path / name).is_file()]
-    _git("add", "--force", "--", *present, cwd=path)
+    git("add", "--force", "--", *present, cwd=path)
     message = f"Run {run_id}\n\n{RUN_TRAILER}: {run_id}"
-    _git(*AUTHOR, "commit", "--quiet", "--allow-empty", "--no-verify", "--message", message, cwd=path)
-    _git("push", "--quiet", "--force", "origin", f"HEAD:refs/heads/{branch}", cwd=path)
+    git(*AUTHOR, "commit", "--quiet", "--allow-empty", "--no-verify", "--message", message, cwd=path)
+    git("push", "--quiet", "--force", "origin", f"HEAD:refs/heads/{branch}", cwd=path)
     (path / RECORDED).touch()
-    log.info("recorded as %s at %s", branch, _git("rev-parse", "HEAD", cwd=path))
+    log.info("recorded as %s at %s", branch, git("rev-parse", "HEAD", cwd=path))
     return branch
 
 
@@ -298,17 +273,3 @@ def sweep(workspaces: Path, keep: int, days: int) -> list[str]:
     for aside in workspaces.glob(".*.swept"):
         shutil.rmtree(aside, ignore_errors=True)
     return [path.name for path in old]
-
-
-def _git(*arguments: str, cwd: Path, check: bool = True) -> str:
-    done = subprocess.run(  # noqa: S603  # no shell; names of users stand behind -- or --end-of-options
-        ["git", *arguments],  # noqa: S607
-        cwd=cwd,
-        env={**os.environ, "GIT_TERMINAL_PROMPT": "0"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if check and done.returncode != 0:
-        raise RuntimeError(f"git {' '.join(arguments)}: {done.stderr.strip()}")
-    return done.stdout.strip()

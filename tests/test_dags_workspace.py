@@ -12,6 +12,7 @@ from tests.airflow_stand_in import commit, git, make_repository
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "dags"))
 import workspace
+from params_file import write_params
 from settings import Settings, read_settings
 
 
@@ -74,7 +75,7 @@ def test_workspace_made_twice_keeps_its_progress(site: Settings) -> None:
 
 def test_values_that_nobody_set_are_those_of_the_revision(site: Settings) -> None:
     repository = Path(site.repository)
-    workspace.write_params(repository / "params.yaml", {"train.epochs": 99, "export.targets": ["onnx"]})
+    write_params(repository / "params.yaml", {"train.epochs": 99, "export.targets": ["onnx"]})
     commit(repository, "Train for long")
     path = site.workspaces / "one"
     workspace.make(path, "HEAD", {"seed": 3}, site)
@@ -109,7 +110,7 @@ def test_what_git_holds_of_a_run_is_read_without_its_workspace(site: Settings) -
 def test_params_keep_their_comments(tmp_path: Path) -> None:
     file = tmp_path / "params.yaml"
     file.write_text("# knobs\ntrain:\n  epochs: 15 # for real use 100\n  rules:\n    - a >= 1\n")
-    workspace.write_params(file, {"train.epochs": 2, "train.rules": ["b >= 2"]})
+    write_params(file, {"train.epochs": 2, "train.rules": ["b >= 2"]})
     assert file.read_text() == "# knobs\ntrain:\n  epochs: 2  # for real use 100\n  rules:\n    - b >= 2\n"
 
 

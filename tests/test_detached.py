@@ -222,10 +222,10 @@ def test_volume_that_belongs_to_somebody_else_is_told_with_its_mend(site: Site, 
 def land(clone: Path) -> None:
     """Land an entry by the name of the clone's folder."""
     sys.path.append(str(PROGRAM.parent))
-    import detached  # noqa: PLC0415  # the folder is no package
+    import landing  # noqa: PLC0415  # the folder is no package
 
-    landing = detached.Landing(clone.name, {"cmd": clone.name}, {f"reports/{clone.name}.json": b"{}"})
-    detached.land(clone, "runs/one", landing)
+    made = landing.Landing(clone.name, {"cmd": clone.name}, {f"reports/{clone.name}.json": b"{}"})
+    landing.land(clone, "runs/one", made)
 
 
 def test_many_that_land_at_the_same_time_leave_each_others_entries_alone(tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ from configparser import ConfigParser
 from pathlib import Path
 
 import boto3
+from git_command import AUTHOR, git
+from params_file import write_params, yaml
 from sqlalchemy import create_engine, text
-from workspace import AUTHOR, write_params, yaml
 
 log = logging.getLogger(__name__)
 
@@ -67,20 +68,20 @@ def make_repository(path: Path, origin: str) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     if (path / ".git").is_dir():
         return
-    _git("clone", "--quiet", "--", origin, str(partial), cwd=path)
-    _git("config", "receive.denyCurrentBranch", "updateInstead", cwd=partial)
+    git("clone", "--quiet", "--", origin, str(partial), cwd=path)
+    git("config", "receive.denyCurrentBranch", "updateInstead", cwd=partial)
     params = yaml.load(partial / "params.yaml")
     embedded = [name for name, value in EMBEDDED.items() if _value(params, name) == value]
     if embedded:
         write_params(partial / "params.yaml", {name: SERVED[name] for name in embedded})
     set_remote(partial / ".dvc" / "config")
-    if _git("status", "--porcelain", "--untracked-files=no", cwd=partial):
-        _git(*AUTHOR, "commit", "--quiet", "--all", "--message", "Point the pipeline at this server", cwd=partial)
-    _git(f"--work-tree={path}", "reset", "--quiet", "--hard", cwd=partial)
+    if git("status", "--porcelain", "--untracked-files=no", cwd=partial):
+        git(*AUTHOR, "commit", "--quiet", "--all", "--message", "Point the pipeline at this server", cwd=partial)
+    git(f"--work-tree={path}", "reset", "--quiet", "--hard", cwd=partial)
     # Last: the folder is a repository now, and a whole one.
     (partial / ".git").rename(path / ".git")
     shutil.rmtree(partial)
-    log.info("cloned %s, now at %s", origin, _git("rev-parse", "HEAD", cwd=path))
+    log.info("cloned %s, now at %s", origin, git("rev-parse", "HEAD", cwd=path))
 
 
 def set_remote(file: Path) -> None:
@@ -97,11 +98,6 @@ def _value(params: object, dotted: str) -> object:
     for part in dotted.split("."):
         params = params[part]  # type: ignore[index]
     return params
-
-
-def _git(*arguments: str, cwd: Path) -> str:
-    done = subprocess.run(["git", *arguments], cwd=cwd, stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603, S607
-    return done.stdout.strip()
 
 
 def set_password(file: Path, password: str) -> None:

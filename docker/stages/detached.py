@@ -24,10 +24,10 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated
 
 import git
 import psutil
@@ -36,12 +36,9 @@ from dvc.exceptions import ReproductionError
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
 from dvc.stage.exceptions import StageNotFound
-from ruamel.yaml import YAML
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from landing import Landing, land, yaml
 
 log = logging.getLogger("detached")
-yaml = YAML()
-yaml.width = 1000
 
 USER_FAULT = 2
 TERMINATED = 128 + signal.SIGTERM
@@ -62,15 +59,6 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 
 class FaultError(Exception):
     """What the user can mend: told in one line, and not tried again."""
-
-
-@dataclass(frozen=True)
-class Landing:
-    """What a stage leaves on the run's branch."""
-
-    stage: str
-    entry: dict[str, Any]  # of dvc.lock
-    files: dict[str, bytes]  # outputs that Git holds
 
 
 @app.command()
@@ -256,39 +244,6 @@ def _landing(clone: Path, stage: PipelineStage) -> Landing:
     entry = yaml.load(clone / "dvc.lock")["stages"][stage.addressing]
     held = [out.def_path for out in stage.outs if not out.use_cache]
     return Landing(stage.addressing, entry, {name: (clone / name).read_bytes() for name in held})
-
-
-def land(clone: Path, branch: str, landing: Landing) -> None:
-    """Commit and push onto the branch as it now is; others may land at the same time, each its own."""
-    with git.Repo(clone) as repository:
-        attempts = Retrying(
-            retry=retry_if_exception_type(git.GitCommandError),
-            stop=stop_after_attempt(10),
-            wait=wait_random_exponential(multiplier=0.5, max=20),
-            reraise=True,
-        )
-        attempts(_land_once, repository, branch, landing)
-    log.info("landed %s on %s", landing.stage, branch)
-
-
-def _land_once(repository: git.Repo, branch: str, landing: Landing) -> None:
-    clone = Path(repository.working_dir)
-    repository.git.fetch("--quiet", "origin", branch)
-    repository.git.reset("--quiet", "--hard", "FETCH_HEAD")
-    if landing.entry:
-        lock = clone / "dvc.lock"
-        held: dict[str, Any] = yaml.load(lock) if lock.is_file() else {"schema": "2.0", "stages": {}}
-        held["stages"][landing.stage] = landing.entry
-        yaml.dump(held, lock)
-        for name, data in landing.files.items():
-            (clone / name).parent.mkdir(parents=True, exist_ok=True)
-            (clone / name).write_bytes(data)
-        repository.git.add("--force", "--", "dvc.lock", *landing.files)
-    last = repository.head.commit
-    # The rest of the message says whose run it is, to runs that go on from it.
-    message = "\n".join([landing.stage, *str(last.message).splitlines()[1:]])
-    repository.index.commit(message, author=last.author, committer=last.author)
-    repository.git.push("--quiet", "origin", f"HEAD:refs/heads/{branch}")
 
 
 def _stop(_signal: int, _frame: FrameType | None) -> None:
