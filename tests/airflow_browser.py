@@ -1,6 +1,5 @@
 """Airflow's page in headless Chromium: log in, fill the form, keep screenshots, hear what the browser says is wrong."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Response, expect, sync_playwright
 
 from tests.airflow_server import REPOSITORY, Server
+from tests.needs import lacking
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 SCREENSHOTS = REPOSITORY / ".work" / "screenshots"
@@ -109,10 +108,7 @@ class Form:
 def browser() -> Iterator[Browser]:
     """Headless Chromium; skips where there is none, but not in CI."""
     if CHROMIUM is None:
-        why = "no chromium on this machine: Airflow's page is not looked at"
-        if os.environ.get("CI"):
-            pytest.fail(why)
-        pytest.skip(why)
+        lacking("no chromium on this machine: Airflow's page is not looked at")
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=Path(CHROMIUM), args=["--no-sandbox"])

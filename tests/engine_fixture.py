@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any, cast
 
-import pytest
+from tests.needs import lacking
 
 IMAGE = "sightline/stages:latest"
 # Of the image's user; tests that root runs hand their folders over to it.
@@ -22,12 +22,8 @@ def has_engine() -> bool:
 
 def need_engine() -> None:
     """Skip the test where there is no engine with the image; fail in CI."""
-    missing = "container tests need a Docker engine and `make images`"
-    if has_engine():
-        return
-    if os.environ.get("CI"):
-        pytest.fail(missing)
-    pytest.skip(missing)
+    if not has_engine():
+        lacking("container tests need a Docker engine and `make images`")
 
 
 def hand_over(folder: Path) -> None:

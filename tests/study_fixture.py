@@ -18,6 +18,7 @@ from tasks.clients.study_storage import alone, open_study, worker_id
 from tasks.contracts.tuned import Tuned
 from tasks.detectors.search_space import Range, Space, suggest
 from tasks.tune import tune
+from tests.needs import lacking
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SPACE: Space = {"lr0": Range(low=0.001, high=0.1, log=True), "scale": Range(low=0.1, high=0.9), "batch": [2, 4]}
@@ -65,17 +66,20 @@ def ended(process: "subprocess.Popen[str]") -> tuple[str, int]:
 @pytest.fixture(scope="session")
 def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of an empty PostgreSQL, which listens at a socket alone."""
-    if shutil.which("initdb") is None or os.getuid() != 0:
-        pytest.skip("no PostgreSQL here, or no right to run it as its own user")
+    # Debian has a server's programs off the path.
+    places = os.pathsep.join([os.environ["PATH"], *map(str, Path("/usr/lib/postgresql").glob("*/bin"))])
+    initdb, postgres = (shutil.which(program, path=places) for program in ("initdb", "postgres"))
+    if initdb is None or postgres is None or os.getuid() != 0:
+        lacking("no PostgreSQL here, or no right to run it as its own user")
     folder = Path(f"/tmp/sightline-postgresql-{os.getpid()}")
     folder.mkdir()
     shutil.chown(folder, "postgres")
     data = str(folder / "data")
     subprocess.run(
-        ["initdb", "--no-sync", "--auth=trust", data], user="postgres", cwd="/", check=True, capture_output=True
+        [initdb, "--no-sync", "--auth=trust", data], user="postgres", cwd="/", check=True, capture_output=True
     )
     server = subprocess.Popen(
-        ["postgres", "-D", data, "-h", "", "-k", str(folder), "-F"], user="postgres", cwd="/", stderr=subprocess.DEVNULL
+        [postgres, "-D", data, "-h", "", "-k", str(folder), "-F"], user="postgres", cwd="/", stderr=subprocess.DEVNULL
     )
     try:
         while not list(folder.glob(".s.PGSQL.*")):

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from tests.airflow_fixture import probe
+from tests.needs import lacking
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 FOLDER = REPOSITORY / "docker" / "kubernetes"
@@ -151,7 +152,7 @@ def test_pods_write_to_runs_and_cache_and_few_to_what_is_shared(mounts: dict[str
 def test_pods_can_link_from_the_cache_into_a_workspace(mounts: dict[str, list[dict[str, Any]]], tmp_path: Path) -> None:
     namespace = ["unshare", "--user", "--map-root-user", "--mount"]
     if subprocess.run([*namespace, "true"], capture_output=True, check=False).returncode != 0:
-        pytest.skip("mounts of its own need user namespaces")
+        lacking("mounts of its own need user namespaces")
     script = ""
     for mount in mounts["train"]:
         folder, place = tmp_path / "volume" / mount["subPath"], f"{tmp_path}{mount['mountPath']}"
