@@ -7,12 +7,19 @@ import pytest
 import sqlalchemy as sa
 
 from tasks.clients.study import NUMBER
-from tasks.clients.study_storage import JOURNAL, reported
+from tasks.clients.study_storage import JOURNAL, alone, reported
 from tasks.contracts.errors import PipelineError
 from tasks.tune import tune
 from tests.study_fixture import ended, found, run_whole, search_in, started
 
 pytest_plugins = ["study_fixture"]
+HOLD = """
+import sys
+from pathlib import Path
+from tasks.contracts.work import only_one
+with only_one(Path(sys.argv[1])):
+    pass
+"""
 
 
 def test_journal_that_a_killed_process_had_locked_is_taken_over(tmp_path: Path) -> None:
@@ -55,7 +62,7 @@ def test_a_database_holds_the_study_as_well(tmp_path: Path) -> None:
     [
         pytest.param("postgresql://team:secret@localhost:1/none", r"tune\.storage: null for one file", id="no server"),
         pytest.param("nonsense", r"tune\.storage: null for one file", id="no URL"),
-        pytest.param("mysql://host/studies", r"shared in mysql.*postgresql:// or sqlite:///", id="no lock"),
+        pytest.param("mysql+pymysql://host/studies", r"install its driver, or set tune\.storage: null", id="no driver"),
         pytest.param("sqlite:////proc/studies.db", r"/proc/studies\.db.*Mend its path", id="no file can be there"),
     ],
 )
@@ -63,6 +70,14 @@ def test_a_database_that_cannot_be_used_says_how_to_mend_it(storage: str, messag
     with pytest.raises(PipelineError, match=rf"(?s){message}") as caught:
         search_in(tmp_path / "a", storage=storage)
     assert "secret" not in str(caught.value)
+
+
+def test_a_database_without_a_lock_is_for_one_machine(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(PipelineError):  # for want of a driver
+        search_in(tmp_path / "a", storage="mysql+pymysql://host/studies")
+    assert "in mysql only processes of one machine can share a study safely" in caplog.text
+    with alone(tmp_path / "a", "mysql+pymysql://host/studies"):
+        assert "another process is at this very work" in started(HOLD, tmp_path / "a").communicate()[1]
 
 
 def test_a_database_of_another_optuna_says_how_to_upgrade_it(tmp_path: Path) -> None:

@@ -29,6 +29,8 @@ ENTRY = b'{"op_code":'
 STALE_LOCK_SECONDS = 5
 # A machine that has shown no sign of life in a database for the grace period is taken for lost.
 BEAT_SECONDS, GRACE_SECONDS = 30, 300
+# Databases that we have a lock of; in others the work folder's stands in.
+LOCKED = {"sqlite", "postgresql"}
 # Any number will do that other programs on the same PostgreSQL do not lock by.
 LOCK_NUMBER = 5_164_728_301
 
@@ -44,6 +46,10 @@ def open_study(folder: Path, url: str | None, name: str, pruner: str, startup_tr
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     # It knows heartbeats in a loop of its own alone; ours come from `beating`.
     warnings.filterwarnings("ignore", message=".*[Hh]eartbeat")
+    with reported(url):
+        kind = "sqlite" if url is None else sa.make_url(url).get_backend_name()
+    if kind not in LOCKED:
+        log.warning("in %s only processes of one machine can share a study safely; machines can in PostgreSQL", kind)
     # Two at once must not both make the tables or the study.
     with reported(url, ImportError), alone(folder, url):
         return optuna.create_study(
@@ -84,11 +90,8 @@ def alone(folder: Path, url: str | None) -> Iterator[None]:
         with _postgresql_lock(url):
             yield
     else:
-        raise PipelineError(
-            f"a study cannot be shared in {kind}",
-            f"tune.storage {url}",
-            "Set a postgresql:// or sqlite:/// URL, or null",
-        )
+        with only_one(folder, wait=True):
+            yield
 
 
 @contextmanager
