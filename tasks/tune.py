@@ -204,6 +204,9 @@ def main(
 
             def run_attempt(attempt: Attempt) -> None:
                 trainings.run(attempt)
+                if bar.disable:
+                    # Whoever follows a search of days by its log alone sees that it goes on.
+                    log.info("trial %d ended, %d of %d are done", attempt.number, search.done(), wanted.trials)
                 bar.update(search.done() - bar.n)
 
             best = tune(search, run_attempt, wanted.trials, use_case.metric)

@@ -19,19 +19,29 @@ from tasks.contracts.work import work_folder
 class BakeParams(Params):
     minutes: int = Field(default=5, ge=1)
     ways: list[str] = []
+    heat: str = Field(default="low", pattern=r"^(low|high|\d+)$", description="low, high or degrees")
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("bake: {minuts: 3}", "bake.minuts is unknown (known: minutes, ways)"),
+        ("bake: {minuts: 3}", "bake.minuts is unknown (known: minutes, ways, heat)"),
+        ("bake: {heat: 20C}", "bake.heat is '20C'; it takes low, high or degrees"),
         ("bake: {minutes: 0}", "bake.minutes: Input should be greater than or equal to 1"),
         ("bake: {minutes: soon, ways: 3}", "bake.ways: Input should be a valid list"),
         ("bake: 3", "bake: Input should be a valid dictionary"),
         ("[]", "params file has no sections"),
         ("bake: {", "params file is not YAML"),
     ],
-    ids=["unknown key", "out of bounds", "all faults at once", "no mapping", "no sections", "no yaml"],
+    ids=[
+        "unknown key",
+        "pattern in words",
+        "out of bounds",
+        "all faults at once",
+        "no mapping",
+        "no sections",
+        "no yaml",
+    ],
 )
 def test_wrong_params_are_refused_with_name_and_reason(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "params.yaml"

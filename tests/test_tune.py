@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import re
 import shutil
 import signal
 import subprocess
@@ -91,9 +92,13 @@ def start_tune(folder: Path, output: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(words, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
 
 
-def test_outputs_are_the_best_values_all_trials_the_study_and_plots(drawn: Path) -> None:
+def test_outputs_are_the_best_values_all_trials_the_study_and_plots(
+    drawn: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     write_params(drawn, tune={"trials": 3, "epochs": 2, "space": COMMAND_SPACE})
-    best = run_tune(drawn)
+    with caplog.at_level(logging.INFO):
+        best = run_tune(drawn)
+    assert re.findall(r"trial \d ended, (\d of \d) are done", caplog.text) == ["1 of 3", "2 of 3", "3 of 3"]
     trials = pd.read_parquet(drawn / "found" / "trials.parquet")
     assert list(trials.columns[:5]) == ["number", "state", "value", "epochs", "seconds"]
     assert set(trials.columns[5:]) == {"lr0", "close_mosaic"}

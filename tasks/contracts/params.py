@@ -7,6 +7,7 @@ from typing import Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 
 from tasks.contracts.errors import PipelineError
 
@@ -83,7 +84,7 @@ def read_params(path: Path, section: str, model: type[P]) -> P:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        faults = "; ".join(_fault(section, fault["loc"], fault["msg"], model) for fault in error.errors())
+        faults = "; ".join(_fault(section, fault, model) for fault in error.errors())
         raise PipelineError("params are not valid", f"{path}: {faults}", "Mend them and run again") from error
 
 
@@ -127,8 +128,12 @@ def _sections(path: Path) -> dict[str, object]:
     return sections
 
 
-def _fault(section: str, loc: tuple[int | str, ...], message: str, model: type[BaseModel]) -> str:
-    name = ".".join([section, *map(str, loc)])
-    if "Extra inputs" in message:
+def _fault(section: str, fault: ErrorDetails, model: type[BaseModel]) -> str:
+    name = ".".join([section, *map(str, fault["loc"])])
+    if fault["type"] == "extra_forbidden":
         return f"{name} is unknown (known: {', '.join(model.model_fields)})"
-    return f"{name}: {message}"
+    field = model.model_fields.get(str(fault["loc"][0])) if fault["loc"] else None
+    if fault["type"] == "string_pattern_mismatch" and field is not None:
+        # A pattern is no answer to people.
+        return f"{name} is {fault['input']!r}; it takes {field.description}"
+    return f"{name}: {fault['msg']}"
