@@ -226,7 +226,7 @@ def main(
 
 
 def _summary(report: CheckReport) -> str:
-    counts = ", ".join(f"{count:,} {severity}s" for severity, count in report.severities.items())
+    counts = ", ".join(f"{count:,} {severity}{'s' * (count != 1)}" for severity, count in report.severities.items())
     outcome = "passed" if report.passed else f"NOT passed, {'; '.join(report.stops)}"
     return f"checked {report.images:,} images, {report.objects:,} objects: {counts}; {outcome}"
 

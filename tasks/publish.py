@@ -46,7 +46,7 @@ from tasks.contracts.params import Params, Tracking, read_params
 from tasks.contracts.record import read_record, write_record
 from tasks.contracts.release import Release
 from tasks.contracts.stage import run
-from tasks.contracts.verdict import RuleResult, Verdict
+from tasks.contracts.verdict import Verdict
 from tasks.contracts.work import content_sha256
 
 log = logging.getLogger(__name__)
@@ -127,20 +127,12 @@ def refuse_unless_accepted(verdict: Verdict, report: Path) -> None:
     if verdict.accepted:
         return
     short = [rule for rule in verdict.targets[verdict.target].rules if rule.outcome != "accepted"]
-    lines = [f"{rule.rule}: {rule.outcome}{_shortfall(rule)}; {rule.reason}" for rule in short]
+    lines = [f"{rule.rule}: {rule.outcome}; {rule.reason}" for rule in short]
     raise PipelineError(
         f"{verdict.target} is {verdict.outcome} and not published",
-        f"{verdict.reason}\n{first_of(lines)}",
+        f"\n{first_of(lines)}",
         f"See {report} for where it fails; then add labels, train longer, or change gate.rules",
     )
-
-
-def _shortfall(rule: RuleResult) -> str:
-    unit = f" {rule.unit}" if rule.unit else ""
-    measured = "" if rule.value is None else f", measured {rule.value:.4g}{unit}"
-    short = "" if rule.shortfall is None else f", short by {rule.shortfall:.4g}{unit}"
-    more = "" if rule.more_objects is None else f", {rule.more_objects:,} more test objects could decide it"
-    return measured + short + more
 
 
 def read_candidate(verdict: Verdict, evaluations: Path, trained: Path, exported: Path, lock: Path) -> Candidate:
@@ -237,8 +229,8 @@ def main(
         )
     started = time.perf_counter()
     judged = read_record(verdict, Verdict)
-    log.info("publishing %s: %s", judged.target, judged.reason)
     refuse_unless_accepted(judged, report)
+    log.info("publishing %s: %s", judged.target, judged.reason)
     candidate = read_candidate(judged, evaluations, trained, exported, lock)
     figures = {f"evaluation/{target}": evaluations / target / "evaluation.json" for target in candidate.bundles}
     with open_registry(tracking) as registry:

@@ -43,18 +43,15 @@ def test_accepted_model_is_registered_with_its_lineage_and_goes_live(workspace: 
     assert {"report.html", "best.pt", "card.json", "evaluation.json"} <= {path.name for path in stored}
 
 
-@pytest.mark.parametrize(
-    ("outcome", "said"),
-    [("rejected", "short by 0.04"), ("undecided", "120 more test objects could decide it")],
-)
+@pytest.mark.parametrize("outcome", ["rejected", "undecided"])
 def test_model_that_was_not_accepted_is_refused_rule_by_rule(
-    outcome: Outcome, said: str, workspace: Workspace, tracking: Tracking
+    outcome: Outcome, workspace: Workspace, tracking: Tracking
 ) -> None:
     with pytest.raises(PipelineError) as raised:
         workspace.write("first", outcome=outcome).publish(tracking)
     assert f"openvino-int8 is {outcome} and not published" in str(raised.value)
-    assert f'recall of "crack" >= 0.95 at 95 % confidence: {outcome}, measured 0.96' in str(raised.value)
-    assert said in str(raised.value)
+    [rule] = read_record(workspace.root / "verdict.json", Verdict).targets["openvino-int8"].rules
+    assert f"- {rule.rule}: {outcome}; {rule.reason}\n" in str(raised.value)
     assert f"See {workspace.root / 'report.html'}" in raised.value.mend
     assert versions(tracking) == []
 

@@ -1,4 +1,7 @@
-"""JSON item by item: of lists that hold millions, one item is in memory at a time."""
+"""JSON item by item: of lists that hold millions, one item is in memory at a time.
+
+The standard decoder, as NaN is no JSON to the libraries that stream, and Python writes it.
+"""
 
 import json
 import re
