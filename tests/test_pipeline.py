@@ -147,6 +147,18 @@ def test_second_repro_does_nothing(checkout: Path) -> None:
     assert stages_run(done.stdout) == []
 
 
+def test_one_more_target_is_held_to_the_champion_and_makes_the_next_version(checkout: Path) -> None:
+    change_params(checkout, {"export": {"targets": ["pytorch", "onnx", "torchscript", "champion"]}})
+    done = run(checkout, "dvc", "repro")
+    assert done.returncode == 0, done.stderr
+    exports = [f"export@{target}" for target in ("pytorch", "onnx", "torchscript", "champion")]
+    # Equal checkpoints give equal artefacts, so what was measured before is not measured again.
+    evaluations = ["evaluate@torchscript", "evaluate@champion"]
+    assert sorted(stages_run(done.stdout)) == sorted([*exports, *evaluations, "gate", "report", "publish"])
+    release = json.loads((checkout / "reports" / "release.json").read_text())
+    assert (release["version"], release["targets"]) == ("2", ["onnx", "pytorch", "torchscript"])
+
+
 def test_rejection_stops_at_publish_and_says_what_fell_short(checkout: Path) -> None:
     before = (checkout / "dvc.lock").read_bytes()
     change_params(checkout, {"gate": {"rules": ["size <= 0.01 MB"]}})
