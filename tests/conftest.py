@@ -15,6 +15,9 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 # Git sets these for hooks and for `rebase --exec`: tests would work on this very repository instead of their own.
 for name in subprocess.check_output(["git", "rev-parse", "--local-env-vars"], text=True).split():
     os.environ.pop(name, None)
+# Nor may a developer's own settings hide what others meet: bytecode beside the modules, output that waits in a pipe.
+for name in ("PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED"):
+    os.environ.pop(name, None)
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook

@@ -51,7 +51,7 @@ def change_params(folder: Path, changes: dict[str, dict[str, object]]) -> None:
 
 def prepared(folder: Path) -> Path:
     """A checkout with the sample, and with params that make every stage short."""
-    tracked = run(REPOSITORY, "git", "ls-files", "tasks", ".dvc", ".gitignore", "dvc.yaml", "params.yaml")
+    tracked = run(REPOSITORY, "git", "ls-files", "tasks", ".dvc", ".dvcignore", ".gitignore", "dvc.yaml", "params.yaml")
     for name in tracked.stdout.split():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(REPOSITORY / name, folder / name)

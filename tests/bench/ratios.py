@@ -12,8 +12,9 @@ from pathlib import Path
 from pydantic import BaseModel
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-# With the environment's commands, as `make` has it.
+# With the environment's commands, as `make` has it, and with bytecode, as Python has it.
 ENVIRONMENT = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+ENVIRONMENT.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 class Ratio(BaseModel):
@@ -64,6 +65,7 @@ def child_cost(*words: str) -> tuple[float, float]:
         capture_output=True,
         text=True,
         cwd=REPOSITORY,
+        env=ENVIRONMENT,
     )
     cpu_seconds, peak_mb = done.stdout.split()
     return float(cpu_seconds), float(peak_mb)
