@@ -79,7 +79,7 @@ def is_registered(repository: Path) -> None:
 
 
 def is_the_same_elsewhere(repository: Path, folder: Path) -> None:
-    """A clone of the run's branch gets all files of the run from the DVC remote."""
+    """A clone of the run's branch gets all files of the run from the DVC remote, and DVC takes its stages for done."""
     clone = folder / "elsewhere"
     git(folder, "clone", "--quiet", "--branch", "runs/sample", str(repository), str(clone))
     subprocess.run([BIN / "dvc", "pull", "--quiet"], cwd=clone, check=True)
@@ -88,3 +88,6 @@ def is_the_same_elsewhere(repository: Path, folder: Path) -> None:
     assert {"data", "models", "reports"} == {file.parts[0] for file in files}
     for file in files:
         assert (clone / file).is_dir() or (clone / file).read_bytes() == (workspace / file).read_bytes(), file
+    status = subprocess.run([BIN / "dvc", "status", "--json"], cwd=clone, check=True, capture_output=True).stdout
+    # The labels are no part of the repository.
+    assert json.loads(status) == {"ingest": [{"changed deps": {"samples": "deleted"}}]}
