@@ -96,6 +96,7 @@ def workspace(params: dict[str, Any], run_id: str) -> str:
         if SETTINGS.detached:
             return workspaces.begin(run_id, params["revision"], values(params), SETTINGS)
         commit = workspaces.make(path, params["revision"], values(params), SETTINGS)
+        workspaces.check_source(path)
     except ValueError as error:
         raise AirflowFailException(str(error)) from error
     # Now, as this run's own workspace counts as one at work again.

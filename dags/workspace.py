@@ -93,12 +93,18 @@ def begin(run_id: str, revision: str, values: Mapping[str, object], site: Settin
         begun = git("ls-remote", "--heads", "--", site.repository, f"refs/heads/{branch}", cwd=Path(folder))
         make(path, branch if begun else revision, values, alone)
         params = yaml.load(path / "params.yaml")
-        source, tracking = str(params["ingest"]["source"]), str(params["tracking"]["uri"])
-        if "://" not in source and not (path / source).exists():
-            raise ValueError(f"ingest.source: machines share no disk that has {source!r}; give s3://bucket/prefix")
+        check_source(path, "machines share no disk that has it; give s3://bucket/prefix")
+        tracking = str(params["tracking"]["uri"])
         if not tracking.startswith(("http://", "https://")):
             raise ValueError(f"tracking.uri: machines share no disk for {tracking!r}; give the URL of an MLflow server")
         return record(path, run_id)
+
+
+def check_source(path: Path, missing: str = "nothing is there; give a zip, a folder or s3://bucket/prefix") -> None:
+    """Raises ValueError if the labels of a workspace are not on its disk: ingest would fail of it try after try."""
+    source = str(yaml.load(path / "params.yaml")["ingest"]["source"])
+    if "://" not in source and not (path / source).exists():
+        raise ValueError(f"ingest.source is {source}: {missing}")
 
 
 @contextmanager

@@ -115,6 +115,13 @@ def test_target_that_is_not_exported_is_told_at_once_and_not_by_the_gate(server:
     assert "use_case.target is onnx, which is not among export.targets (pytorch)" in server.run("apart")["note"]
 
 
+def test_source_that_is_not_there_is_told_at_once_and_not_by_ingest_try_after_try(server: Server) -> None:
+    server.trigger("nowhere", {"ingest.source": "nowhere/labels.zip"})
+    assert server.wait("nowhere") == "failed"
+    assert "ingest.source is nowhere/labels.zip: nothing is there; give a zip" in server.run("nowhere")["note"]
+    assert server.states("nowhere")["ingest"] == "upstream_failed"
+
+
 def test_link_to_a_report_leads_over_the_login_and_says_if_there_is_none(visit: Visit) -> None:
     visit.page.set_viewport_size({"width": 360, "height": 700})
     visit.page.goto(f"{visit.server.address}/sightline/training/none/report")

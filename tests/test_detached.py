@@ -174,7 +174,7 @@ def test_next_run_keeps_the_sides_of_the_one_before(trained: Site) -> None:
     [
         ({"train__epochs": -3}, "train.epochs: -3 is less than the minimum of 1"),
         ({"trian__epochs": 3}, "params.yaml has no section trian"),
-        ({"ingest__source": "samples"}, "ingest.source: machines share no disk that has 'samples'"),
+        ({"ingest__source": "samples"}, "ingest.source is samples: machines share no disk that has it"),
         ({"tracking__uri": "sqlite:///mlflow.db"}, "tracking.uri: machines share no disk for 'sqlite:///mlflow.db'"),
     ],
     ids=["out of range", "unknown section", "labels of one machine", "store of one machine"],
