@@ -39,7 +39,7 @@ def verdict_table(verdict: Verdict) -> Table:
 def measured(rule: RuleResult) -> str:
     """Value and interval of a rule, with its unit."""
     if rule.value is None:
-        return "not measured"
+        return rule.reason  # say, that there is no champion yet
     interval = "" if rule.low is None or rule.high is None else f" [{rule.low:.3g}, {rule.high:.3g}]"
     return f"{rule.value:.3g}{interval} {rule.unit}".rstrip()
 
