@@ -35,7 +35,7 @@ def write_images(raw: Path, *paths: str) -> ImageFiles:
         (["a/JPEGImages/x.jpg"], "x.jpg", None, "a/JPEGImages/x.jpg"),
         (["a/SegmentationClass/x.png", "a/JPEGImages/x.jpg"], "x", None, "a/JPEGImages/x.jpg"),
         (["a/images/y.jpg"], "x.jpg", None, None),
-        (["a/images/x.png"], "x.jpg", None, None),
+        (["a/images/x.png"], "x.jpg", None, "a/images/x.png"),
         (["a/images/x.jpg"], "../../x.jpg", None, "a/images/x.jpg"),
     ],
     ids=[
@@ -46,6 +46,39 @@ def write_images(raw: Path, *paths: str) -> ImageFiles:
 )  # fmt: skip
 def test_image_is_found(tmp_path: Path, paths: list[str], name: str, subset: str | None, expected: str | None) -> None:
     assert write_images(tmp_path, *paths).find(["a"], name, subset, NO_SUBSETS) == expected
+
+
+@pytest.mark.parametrize(
+    ("paths", "name", "expected"),
+    [
+        (["a/Images/DSC_01.JPG"], "DSC_01.jpg", "a/Images/DSC_01.JPG"),
+        (["b/dsc_01.JPEG"], "cam/DSC_01.jpg", "b/dsc_01.JPEG"),
+        (["a/images/my photo.jpg"], "my%20photo.jpg", "a/images/my photo.jpg"),
+        (["a/images/my%20photo.jpg"], "my photo.jpg", "a/images/my%20photo.jpg"),
+        (["a/images/caf%C3%A9.jpg"], "café.jpg", "a/images/caf%C3%A9.jpg"),
+        (["a/images/" + "车_01.jpg".encode("gbk").decode("cp437")], "车_01.jpg", None),
+        (["a/images/" + "写真.jpg".encode("cp932").decode("cp437")], "写真.jpg", None),
+        (["a/images/" + "фото/й.jpg".encode("cp866").decode("cp437")], "фото/й.jpg", None),
+        (["a/images/x.avif"], "x.jpg", "a/images/x.avif"),
+        (["a/images/cam1/X.jpg", "a/images/cam2/X.jpg"], "cam2/x.jpg", "a/images/cam2/X.jpg"),
+        (["a/images/x.PNG", "a/images/x.JPG"], "x.jpg", "a/images/x.JPG"),
+        (["a/images/x.PNG", "a/images/x.bmp"], "x.jpg", Ambiguous(("a/images/x.PNG", "a/images/x.bmp"))),
+        (["a/images/X.jpg", "a/images/x.JPG"], "x.jpg", Ambiguous(("a/images/X.jpg", "a/images/x.JPG"))),
+        (["b/x.png"], "x.jpg", Ambiguous(("b/x.png",))),
+        (["b/frame_000001.png"], "frame_000001.jpg", None),
+        (["a/masks/x.png"], "x.jpg", None),
+    ],
+    ids=[
+        "case", "case and base name elsewhere", "percent in the label", "percent in the file", "percent of UTF-8",
+        "zip in GBK", "zip in Shift JIS", "zip in Cyrillic", "AVIF", "case in folders", "nearer ending",
+        "several endings", "several cases", "other ending elsewhere", "frame of another video", "mask",
+    ],
+)  # fmt: skip
+def test_the_only_file_of_nearly_that_name_is_found(
+    tmp_path: Path, paths: list[str], name: str, expected: str | Ambiguous | None
+) -> None:
+    is_zip_name = expected is None and not name.isascii()
+    assert write_images(tmp_path, *paths).find(["a"], name, None, NO_SUBSETS) == (paths[0] if is_zip_name else expected)
 
 
 def test_same_name_in_three_subsets_goes_to_its_own(tmp_path: Path) -> None:

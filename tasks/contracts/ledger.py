@@ -27,6 +27,7 @@ class ImageCounts(Record):
     unreadable: int  # of those held: not an image that can be opened
     size_mismatches: int  # of those held: the label file gives another size than the image has; the image is right
     shared: int = 0  # of those held: another image has the same file, which may be the picture of only one of them
+    nearly_named: int = 0  # of those held: the only file of nearly that name (case, ending, percent signs, zip's letters)
     empty: int  # in images.parquet without any object: negatives
 
 
@@ -59,4 +60,5 @@ class Ledger(Record):
     unreadable: list[str]
     size_mismatches: list[str]  # with both sizes
     shared: list[str] = []  # with the export of the image that came first
+    nearly_named: list[str] = []  # with the file that was taken
     dropped_examples: dict[str, list[str]]  # reason -> first places, as "export: image, shape, label"

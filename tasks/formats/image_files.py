@@ -8,16 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from tasks.contracts.work import content_sha256
+from tasks.formats.near_names import near, near_forms
 
-SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".jp2", ".gif", ".ppm", ".pgm"}
-)
+_JPEG = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
+SUFFIXES = _JPEG | {
+    *(".png", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".jp2", ".gif", ".ppm", ".pgm", ".pnm", ".avif"),
+    # Of these no decoder is at hand: check says so, where else an image would seem not to be there at all.
+    *(".heic", ".heif", ".jxl"),
+}
 # Folders that exports put all images into; they are no part of an image's name.
-_ROOTS = frozenset({"images", "JPEGImages", "obj_train_data", "obj_valid_data", "obj_test_data", "data"})
+_ROOTS = frozenset({"images", "jpegimages", "obj_train_data", "obj_valid_data", "obj_test_data", "data"})
 
 
 _FRAME = re.compile(r"(^|[/\\])frame_\d+(\.\w+)?$", re.IGNORECASE)  # what CVAT calls frames of videos
-_MASKS = frozenset({"SegmentationClass", "SegmentationObject"})  # of VOC: label files that look like images
+_MASKS = frozenset({"segmentationclass", "segmentationobject"})  # of VOC: label files that look like images
+# Folders of pictures that have the stems of images, but are none of them.
+_NO_IMAGES = frozenset({"mask", "masks", "label", "labels", "annotation", "annotations", "depth", "segmentation", "gt"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +42,10 @@ class ImageFiles:
         self._video_folders = [folder for folder in video_folders if folder != "."]
         self._by_base: dict[str, list[str]] = defaultdict(list)
         self._by_stem: dict[str, list[str]] = defaultdict(list)
+        self._by_near_stem: dict[str, list[str]] | None = None  # made when first asked for
         self.paths: list[str] = []  # relative to `raw`, with /
         for path in sorted(raw.rglob("*")):
-            if path.suffix.lower() in SUFFIXES and path.is_file() and path.parent.name not in _MASKS:
+            if path.suffix.lower() in SUFFIXES and path.is_file() and path.parent.name.lower() not in _MASKS:
                 relative = path.relative_to(raw).as_posix()
                 self.paths.append(relative)
                 self._by_base[_composed(path.name)].append(relative)
@@ -51,6 +58,7 @@ class ImageFiles:
         subset: str | None,
         subsets: frozenset[str],
         is_sole: Callable[[], bool] = lambda: True,
+        is_sole_nearly: Callable[[str], bool] = lambda _: True,
     ) -> str | Ambiguous | None:
         """The file of an image, relative to the ingest folder; None if there is none.
 
@@ -59,17 +67,72 @@ class ImageFiles:
         the whole name first, then for the whole name, for paths that end so, and for the base name. A name without a
         known ending matches any. A folder named after another one of the export's `subsets` never matches, since names
         repeat over subsets. is_sole: whether no other image has the same base name; else that alone decides nothing.
+        A file of nearly that name (`is_nearly`) is taken where there is no other, if its ending is the same or it is in
+        one of the own folders. is_sole_nearly: whether no other image has nearly this name or base name.
         """
         paths = self._candidates(name)
-        if not paths:
-            return None
         found = self.find_below(own_folders, name, subset, subsets, is_sole)
-        if isinstance(found, str):
+        if isinstance(found, str) or not self.paths:
             return found
-        if _FRAME.search(name):
-            paths = [path for path in paths if not any(_is_below(folder, path) for folder in self._video_folders)]
-        elsewhere = self._best(paths, ".", name, subset, subsets, is_sole=is_sole)
-        return found if found is not None and not isinstance(elsewhere, str) else elsewhere
+        elsewhere = self._best(self._elsewhere(paths, name), ".", name, subset, subsets, is_sole=is_sole)
+        if isinstance(elsewhere, str):
+            return elsewhere
+        return found or elsewhere or self._nearly(own_folders, name, subset, subsets, is_sole_nearly)
+
+    def _elsewhere(self, paths: list[str], name: str) -> list[str]:
+        if not _FRAME.search(name):
+            return paths
+        return [path for path in paths if not any(_is_below(folder, path) for folder in self._video_folders)]
+
+    def _nearly(
+        self,
+        own_folders: Sequence[str],
+        name: str,
+        subset: str | None,
+        subsets: frozenset[str],
+        is_sole: Callable[[str], bool],
+    ) -> str | Ambiguous | None:
+        """The only file of nearly that name; Ambiguous with those that come into question but are not certain."""
+        for form in near_forms(without_ending(name)):
+            paths = self._near_stems().get(base_name(form), [])
+            alike = [path for path in paths if has_ending_of(name, path)]
+            unlike = [path for path in paths if path not in alike and not _is_mask(path)]
+            for folder, near_paths in [
+                *((folder, alike) for folder in own_folders),
+                (".", self._elsewhere(alike, name)),
+                *((folder, unlike) for folder in own_folders),
+            ]:
+                found = self._best_near(near_paths, folder, form, subset, subsets, is_sole)
+                if found is not None:
+                    return found
+            if unlike and not _FRAME.search(name):
+                return Ambiguous(tuple(unlike))
+        return None
+
+    def _near_stems(self) -> dict[str, list[str]]:
+        if self._by_near_stem is None:
+            self._by_near_stem = defaultdict(list)
+            for path in self.paths:
+                self._by_near_stem[base_name(near_name(path))].append(path)
+        return self._by_near_stem
+
+    def _best_near(
+        self,
+        paths: Sequence[str],
+        folder: str,
+        form: str,
+        subset: str | None,
+        subsets: frozenset[str],
+        is_sole: Callable[[str], bool],
+    ) -> str | Ambiguous | None:
+        wanted = form.removeprefix("./").lstrip("/")
+        known = {path: near(_name_below(folder, path, has_ending=False)) for path in paths if _is_below(folder, path)}
+        tests = _tests(wanted, None if subset is None else near(subset), frozenset(map(near, subsets)))
+        for fits, told_by in zip(tests, [wanted, wanted, wanted, base_name(wanted)], strict=True):
+            found = [path for path, name in known.items() if fits(name)]
+            if found:
+                return self._only(found) if is_sole(told_by) else Ambiguous(tuple(found))
+        return None
 
     def find_below(
         self,
@@ -127,10 +190,51 @@ def base_name(name: str) -> str:
     return _composed(name.replace("\\", "/").rpartition("/")[2])
 
 
-def repeated_base_names(names: Iterable[str]) -> set[str]:
-    """The base names that several different names have."""
-    first: dict[str, str] = {}
-    return {base for name in names if first.setdefault(base := base_name(name), name) != name}
+def near_name(name: str) -> str:
+    """Equal for names that differ in their endings, or as `near` says."""
+    return near(without_ending(name))
+
+
+def is_nearly(name: str, path: str) -> bool:
+    """Whether a file was found for an image by a name that is not its own."""
+    base, found = base_name(name), base_name(path)
+    return base != found and (_has_ending(base) or base != without_ending(found))
+
+
+@dataclass(frozen=True, slots=True)
+class RepeatedNames:
+    """What several different images of a label file are called alike."""
+
+    bases: frozenset[str]
+    near_names: frozenset[str]  # of whole paths, and of their last parts
+
+
+def repeated_names(names: Iterable[str]) -> RepeatedNames:
+    """The base names, and the near names, that several different names have."""
+    bases: dict[str, str] = {}
+    nearly: dict[str, str] = {}
+    once = list(dict.fromkeys(names))
+    keys = [(key, name) for name in once for key in {near_name(name), base_name(near_name(name))}]
+    return RepeatedNames(
+        frozenset(base for name in once if bases.setdefault(base := base_name(name), name) != name),
+        frozenset(key for key, name in keys if nearly.setdefault(key, name) != name),
+    )
+
+
+def without_ending(name: str) -> str:
+    """A path with / and without the ending that it has as an image."""
+    path = _composed(name.replace("\\", "/"))
+    return path.rpartition(".")[0] if _has_ending(path) else path
+
+
+def has_ending_of(name: str, path: str) -> bool:
+    """Whether a file's ending is that of an image's name, where it has one."""
+    wanted, found = (PurePosixPath(one).suffix.lower() for one in (name.replace("\\", "/"), path))
+    return wanted not in SUFFIXES or wanted == found or {wanted, found} <= _JPEG
+
+
+def _is_mask(path: str) -> bool:
+    return not _NO_IMAGES.isdisjoint(path.lower().split("/")[:-1])
 
 
 def _has_ending(name: str) -> bool:
@@ -143,7 +247,7 @@ def _is_below(folder: str, path: str) -> bool:
 
 def _name_below(folder: str, path: str, *, has_ending: bool) -> str:
     parts = PurePosixPath(_composed(path if folder == "." else path[len(folder) + 1 :])).parts
-    while len(parts) > 1 and parts[0] in _ROOTS:
+    while len(parts) > 1 and parts[0].lower() in _ROOTS:
         parts = parts[1:]
     name = "/".join(parts)
     return name if has_ending else name.rpartition(".")[0]

@@ -5,7 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from tasks.formats.image_files import Ambiguous, ImageFiles, base_name, repeated_base_names
+from tasks.formats.image_files import (
+    Ambiguous,
+    ImageFiles,
+    RepeatedNames,
+    base_name,
+    has_ending_of,
+    is_nearly,
+    repeated_names,
+)
 from tasks.formats.labels import SUPERSEDED, LabelFile, LabelledImage, LabelledObject, Origin
 from tasks.formats.tally import Tally
 
@@ -23,6 +31,7 @@ class PlacedImage:
     file: str | Ambiguous | None  # as in images.parquet; None: not held
     is_own: bool  # the file came with the labels; one from elsewhere may be another picture of the same name
     objects_before: int | None  # the same label file has listed the image before, with so many objects
+    is_nearly_named: bool = False  # the file is not called so, but nearly, and is the only one
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +54,7 @@ class Placer:
         self._last: _Speaker | None = None
         self._complete: dict[tuple[str | bool | None, ...], LabelFile] = {}  # by task or job
         self._first: dict[str, Origin] = {}  # by identity
-        self._repeated: tuple[LabelFile, set[str]] | None = None  # base names of several images of the label file
+        self._repeated: tuple[LabelFile, RepeatedNames] | None = None  # of the label file that is being read
         self._objects: dict[str, int] = {}  # by image id, of the label file that is being read
         self._reading: LabelFile | None = None
 
@@ -70,7 +79,8 @@ class Placer:
         self._objects[image_id] = (before or 0) + len(image.objects)
         file, is_own = (None, True) if before is not None else self._find(image, label_file)
         group = group_of(image, image_id, label_file.source, self._group_by)
-        return PlacedImage(image, label_file, image_id, group, file, is_own, before)
+        is_near = isinstance(file, str) and image.file is None and is_nearly(image.held_as or image.name, file)
+        return PlacedImage(image, label_file, image_id, group, file, is_own, before, is_near)
 
     def _speaker(self, given: Origin, label_file: LabelFile) -> _Speaker:
         # Jobs of a task, and the task under an earlier name, are one group.
@@ -121,18 +131,20 @@ class Placer:
             name,
             image.subset,
             image.origin.subsets,
-            lambda: base_name(name) not in self._repeated_in(label_file),
+            lambda: base_name(name) not in self._repeated_in(label_file).bases,
+            lambda key: key not in self._repeated_in(label_file).near_names,
         )
         if not isinstance(found, str):
             return found, True
         is_own = any(folder == "." or found.startswith(folder + "/") for folder in label_file.own_folders)
-        return f"raw/{found}", is_own
+        # With another ending too it may be another picture.
+        return f"raw/{found}", is_own and has_ending_of(name, found)
 
-    def _repeated_in(self, label_file: LabelFile) -> set[str]:
+    def _repeated_in(self, label_file: LabelFile) -> RepeatedNames:
         # Reads the file once more, but only where an image is not found by its whole name.
         if self._repeated is None or self._repeated[0] is not label_file:
             names = (image.held_as or image.name for image in label_file.read())
-            self._repeated = label_file, repeated_base_names(names)
+            self._repeated = label_file, repeated_names(names)
         return self._repeated[1]
 
 

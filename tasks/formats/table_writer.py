@@ -132,6 +132,9 @@ class TableWriter:
             self._tally.image(export, "shared")
             self._tally.name(export, "shared", f"{image.name} has the file of an image of {self.used[placed.file]}")
         self.used.setdefault(placed.file, export)
+        if placed.is_nearly_named:
+            self._tally.image(export, "nearly_named")
+            self._tally.name(export, "nearly_named", f"{image.name} is {placed.file.removeprefix('raw/')}")
         if fact.size_wh is None:
             self._tally.image(export, "unreadable")
             self._tally.name(export, "unreadable", image.name)

@@ -81,6 +81,7 @@ class Tally:
             unreadable=self.names["unreadable"],
             size_mismatches=self.names["size_mismatches"],
             shared=self.names["shared"],
+            nearly_named=self.names["nearly_named"],
             dropped_examples=dict(sorted(self.examples.items())),
         )
 

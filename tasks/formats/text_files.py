@@ -1,15 +1,41 @@
 """Text files among labels, as exporters and people's editors leave them."""
 
+import codecs
 from pathlib import Path
 
 from tasks.contracts.errors import PipelineError
 
+# Longest first: the mark of UTF-32 begins with that of UTF-16.
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
 
 def read_text(path: Path) -> str:
-    """The text without its byte order mark. Raises PipelineError if it is not UTF-8."""
+    """The text without its byte order mark: UTF-8, or UTF-16 and UTF-32 as Windows tools write them.
+
+    Raises PipelineError if it is neither.
+    """
+    content = path.read_bytes()
     try:
-        return path.read_text(encoding="utf-8-sig")
+        # With line ends of any machine, as files opened for text have them.
+        return content.decode(_encoding(content)).replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         raise PipelineError(
             "text is not UTF-8", f"{path}: {error.reason} at byte {error.start:,}", "Save it as UTF-8"
         ) from error
+
+
+def _encoding(content: bytes) -> str:
+    marked = next((encoding for mark, encoding in _MARKS if content.startswith(mark)), None)
+    if marked is not None:
+        return marked
+    # Without a mark, every other byte of plain letters is null; no text in UTF-8 has any.
+    pairs = content[:2]
+    if len(pairs) == 2 and (pairs[0] == 0) != (pairs[1] == 0):
+        return "utf-16-be" if pairs[0] == 0 else "utf-16-le"
+    return "utf-8"

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +14,7 @@ from tasks.contracts.errors import PipelineError
 from tasks.contracts.work import content_sha256
 from tasks.formats.image_files import ImageFiles
 from tasks.formats.labels import LabelFile, LabelledImage
+from tasks.formats.near_names import near, near_forms
 
 SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".mts"})
 FrameFormat = Literal["jpg", "png"]
@@ -63,9 +64,7 @@ class VideoFrames:
 
     def _choose(self, name: str | None, label_file: LabelFile) -> Path | None:
         beside = [video for video in self._videos if video.is_relative_to(label_file.folder)]
-        named = [video for video in beside if video.name == name] or [
-            video for video in self._videos if video.name == name
-        ]
+        named = _named(beside, name) or _named(self._videos, name)
         if not named:
             return beside[0] if len(beside) == 1 else None
         if len(named) > 1 and len(set(map(content_sha256, named))) > 1:
@@ -89,6 +88,11 @@ class VideoFrames:
             file = folder / f"frame_{number:06d}.{self._format}"
             _write_image(self._annotations / file, pixels)
             self._files[video, number] = file.as_posix()
+
+
+def _named(videos: Sequence[Path], name: str | None) -> list[Path]:
+    exact = [video for video in videos if video.name == name]
+    return exact or [video for video in videos if name and near(video.name) in near_forms(name)]
 
 
 def decode_frames(video: Path, wanted: Collection[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:

@@ -13,6 +13,11 @@ USUAL_SUBSETS = frozenset({"train", "val", "valid", "test"})  # other keys are s
 _NO_LABELS = frozenset({"classes.txt"})  # written beside label files by LabelImg
 
 
+def is_label_name(path: str) -> bool:
+    """Whether a file's name may be that of a label file."""
+    return path.lower().endswith(".txt") and PurePosixPath(path).name.lower() not in _NO_LABELS
+
+
 @dataclass(frozen=True, slots=True)
 class YoloEntry:
     """One image."""
@@ -104,8 +109,8 @@ def _in_folder(files: YoloFiles, subset: str, folder: Path) -> Iterator[_Named]:
         yield _Named(subset, path, label_file, files.root / path, is_listed=False)
     labels = files.find(swapped(folder.relative_to(files.root).as_posix())) or folder
     for path in files.below(labels):
-        if path.endswith(".txt") and files.root / path not in known and Path(path).name not in _NO_LABELS:
-            yield _Named(subset, path.removesuffix(".txt"), files.root / path, None, is_listed=False)
+        if is_label_name(path) and files.root / path not in known:
+            yield _Named(subset, path[: -len(".txt")], files.root / path, None, is_listed=False)
 
 
 def _each_once(named: Iterable[_Named], notes: list[str]) -> list[_Named]:
@@ -150,15 +155,16 @@ def _name(path: str, subset: str) -> str:
         if _is_folder_of_all(part):
             parts = parts[place + 1 :]
             break
-    if len(parts) > 1 and parts[0] == subset:
+    if len(parts) > 1 and parts[0].lower() == subset.lower():
         parts = parts[1:]
     return "/".join(parts)
 
 
 def _is_folder_of_all(part: str) -> bool:
+    part = part.lower()
     return part in ("images", "labels") or (part.startswith("obj_") and part.endswith("_data"))
 
 
 def _is_label_path(path: str) -> bool:
     *folders, name = path.split("/")
-    return name.endswith(".txt") and name not in _NO_LABELS and any(map(_is_folder_of_all, folders))
+    return is_label_name(name) and any(map(_is_folder_of_all, folders))

@@ -15,7 +15,7 @@ from tasks.formats.yolo_files import YoloFiles
 
 _NO_SUBSETS = frozenset({"classes", "names", "backup", "download", "nc", "path", "kpt_names", "kpt_shape"})
 _NOTHING = frozenset({"", "~", "null"})  # in YAML
-_NAMES = re.compile(rb"""^(\xef\xbb\xbf)?[\s{"']*names["']?\s*:""", re.MULTILINE)
+_NAMES = re.compile(r"""^[\s{"']*names["']?\s*:""", re.MULTILINE | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,12 @@ def read_obj_data(path: Path) -> YoloLayout:
 
 def _content(path: Path) -> Mapping[str, object]:
     """A YAML's outermost keys, if `names` may be one; every number, date and yes is text, as class names may be."""
-    content = path.read_bytes()
+    try:
+        content = read_text(path)
+    except PipelineError:
+        if not _NAMES.search(path.read_bytes().decode("latin-1")):
+            return {}
+        raise
     if not _NAMES.search(content):
         return {}
     try:
@@ -85,7 +90,9 @@ def _content(path: Path) -> Mapping[str, object]:
         found = yaml.load(content, yaml.BaseLoader)  # noqa: S506
     except (yaml.YAMLError, RecursionError) as error:
         raise PipelineError("YAML cannot be read", f"{path}: {error}", "Mend it or remove it") from error
-    return found if isinstance(found, dict) else {}
+    if not isinstance(found, dict):
+        return {}
+    return {key.lower() if key.lower() in _NO_SUBSETS else key: value for key, value in found.items()}
 
 
 def _texts(value: object) -> list[str]:

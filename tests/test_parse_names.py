@@ -1,0 +1,110 @@
+"""parse: names that differ in capitals, endings or encoding from what the labels say."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.cvat_fixture import BOX, document, image, write
+from tests.parse_fixture import export_of, run, write_image
+
+LINE = "0 .5 .5 .2 .4\n"
+YAML = "train: images/train\nnames: [car]\n"
+VOC = (
+    "<annotation><filename>{}</filename><object><name>car</name>"
+    "<bndbox><xmin>1</xmin><ymin>2</ymin><xmax>30</xmax><ymax>40</ymax></bndbox></object></annotation>"
+)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"data.yaml": YAML, "images/train/a.jpg": "", "labels/train/a.TXT": LINE},
+        {"data.yaml": YAML, "Images/Train/a.jpg": "", "Labels/Train/a.txt": LINE},
+        {"DATA.YAML": YAML, "IMAGES/train/a.jpg": "", "labels/train/A.txt": LINE},
+        {"data.yaml": "train: Train/Images\nnames: [car]\n", "Train/Images/a.jpg": "", "Train/Labels/a.Txt": LINE},
+        {"Data.yaml": "Train: images/train\nNames: [car]\n", "images/train/a.jpg": "", "labels/train/a.txt": LINE},
+        {
+            "OBJ.DATA": "train = TRAIN.TXT\nnames = OBJ.NAMES",
+            "obj.names": "car",
+            "train.txt": "obj/a.JPG",
+            "obj/a.jpg": "",
+            "obj/a.TXT": LINE,
+        },
+        {"annotations/a.XML": VOC.format("A.JPG"), "jpegimages/a.jpg": "", "imagesets/main/TRAIN.TXT": "a\n"},
+        {"Annotations/a.xml": VOC.format("a.jpg"), "JPEGIMAGES/A.jpg": ""},
+        {"a.Xml": VOC.format("a.jpg"), "Images/a.jpg": ""},
+        {"Annotations.XML": document(image("a.jpg", BOX)), "Images/A.jpg": ""},
+        {
+            "Annotations/Instances_Train.JSON": '{"images": [{"id": 1, "file_name": "A.jpg"}], "categories": '
+            '[{"id": 1, "name": "car"}], "annotations": [{"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4]}]}',
+            "IMAGES/a.jpg": "",
+        },
+    ],
+    ids=[
+        "label files",
+        "folders",
+        "all of a YOLO export",
+        "folders below the subset",
+        "keys of data.yaml",
+        "all of YOLO 1.1",
+        "VOC folders in lower case",
+        "VOC images",
+        "loose VOC",
+        "CVAT",
+        "COCO",
+    ],
+)
+def test_capitals_make_no_difference(tmp_path: Path, files: dict[str, str]) -> None:
+    raw = export_of(tmp_path, files)
+    for path in list(raw.rglob("*.JPG")):
+        write_image(path)
+    parsed = run(raw)
+    assert (parsed.objects["label"].tolist(), parsed.images["readable"].tolist()) == (["car"], [True])
+    assert parsed.ledger.images.empty == 0
+
+
+def test_label_file_of_nearly_the_name_stays_with_the_image_of_its_very_name(tmp_path: Path) -> None:
+    files = {"data.yaml": YAML, "images/train/a.jpg": "1", "images/train/A.jpg": "2", "labels/train/a.txt": LINE}
+    parsed = run(export_of(tmp_path, files))
+    assert [name for (name,) in parsed.boxes("name")] == ["a.jpg"]
+    assert (len(parsed.images), parsed.ledger.images.empty) == (2, 1)
+
+
+@pytest.mark.parametrize("held", ["a b.JPG", "a%20b.jpg", "a b.jpeg", "a b.png", "A B.jpg"])
+def test_file_of_nearly_the_name_is_taken_and_counted(tmp_path: Path, held: str) -> None:
+    write(tmp_path / "raw" / "annotations.xml", document(image("a b.jpg", BOX)))
+    write_image(tmp_path / "raw" / "images" / held)
+    parsed = run(tmp_path / "raw")
+    assert parsed.images[["file", "readable"]].to_numpy().tolist() == [[f"raw/images/{held}", True]]
+    assert (parsed.ledger.images.nearly_named, parsed.ledger.nearly_named) == (1, [f".: a b.jpg is images/{held}"])
+
+
+def test_file_of_an_image_that_has_its_very_name_goes_to_no_other(tmp_path: Path) -> None:
+    write(tmp_path / "raw" / "annotations.xml", document(image("a.jpg", BOX), image("a.png", BOX)))
+    write_image(tmp_path / "raw" / "images" / "a.png")
+    parsed = run(tmp_path / "raw")
+    assert parsed.images.set_index("name")["file"].dropna().to_dict() == {"a.png": "raw/images/a.png"}
+    assert parsed.ledger.ambiguous == [".: a.jpg (images/a.png)"]
+
+
+def test_picture_of_another_ending_and_size_is_not_the_image(tmp_path: Path) -> None:
+    write(tmp_path / "raw" / "annotations.xml", document(image("a.jpg", BOX, width=100, height=80)))
+    write_image(tmp_path / "raw" / "images" / "a.png", 20, 16)
+    assert run(tmp_path / "raw").images["file"].isna().all()
+
+
+@pytest.mark.parametrize("ending", ["avif", "webp", "jp2"])
+def test_image_of_a_rarer_kind_gives_its_size_to_fractions(tmp_path: Path, ending: str) -> None:
+    raw = export_of(tmp_path, {"data.yaml": YAML, "labels/train/a.txt": LINE})
+    write_image(raw / "export" / "images" / "train" / f"a.{ending}")
+    parsed = run(raw)
+    assert parsed.boxes("name") == {(f"a.{ending}",): [("car", "box", 40, 24, 60, 56)]}
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "utf-32", "utf-16-le"])
+@pytest.mark.parametrize("name", ["data.yaml", "labels/train/a.txt"])
+def test_text_that_a_windows_tool_wrote_is_read(tmp_path: Path, encoding: str, name: str) -> None:
+    raw = export_of(tmp_path, {"data.yaml": YAML, "images/train/a.jpg": "", "labels/train/a.txt": LINE})
+    path = raw / "export" / name
+    path.write_bytes(path.read_text().replace("\n", "\r\n").encode(encoding))
+    assert run(raw).objects["label"].tolist() == ["car"]
