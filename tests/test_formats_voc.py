@@ -1,11 +1,12 @@
 """Pascal VOC."""
 
+import math
 from pathlib import Path
 
 import pytest
 
 from tasks.contracts.errors import PipelineError
-from tasks.formats.labels import NOT_NUMBERS, LabelledImage, Origin
+from tasks.formats.labels import DELETED, NOT_NUMBERS, LabelledImage, Origin
 from tasks.formats.voc import voc_labels, voc_notes, voc_to_labels
 from tests.parse_fixture import objects_of
 
@@ -45,6 +46,72 @@ def test_rotated_box_becomes_its_hull(tmp_path: Path) -> None:
     found = objects_of(read(tmp_path, {"Annotations/a.xml": annotation("a.jpg", rotation=90)})[0])[0]
     assert (found.shape, found.details.rotation) == ("rotated_box", 90)
     assert found[2:6] == pytest.approx((1.25, 11.25, 38.75, 31.25))
+
+
+ROTATED = "<type>robndbox</type><robndbox><cx>40</cx><cy>30</cy><w>30</w><h>10</h><angle>{}</angle></robndbox>"
+CORNERS = "".join(
+    f"<{axis}_{corner}>{number}</{axis}_{corner}>"
+    for corner, x, y in (("left_top", 5, 9), ("right_top", 30, 2), ("right_bottom", 33, 8), ("left_bottom", 8, 15))
+    for axis, number in (("x", x), ("y", y))
+)
+LABELME = "".join(f"<pt><x>{x}</x><y>{y}</y></pt>" for x, y in ((5, 9), (30, 2), (33, 8)))
+ROBOFLOW = "".join(f"<x{n}>{x}</x{n}><y{n}>{y}</y{n}>" for n, (x, y) in enumerate(((5, 9), (30, 2), (33, 8)), 1))
+SEGM = "<segm><username>a</username><box><xmin>1</xmin><ymin>2</ymin><xmax>3</xmax><ymax>4</ymax></box></segm>"
+
+
+@pytest.mark.parametrize(
+    ("inside", "shape", "box"),
+    [
+        (ROTATED.format(0), "rotated_box", (25, 25, 55, 35)),
+        (ROTATED.format(math.pi / 2), "rotated_box", (35, 15, 45, 45)),
+        (ROTATED.format(0.5), "rotated_box", (24.4391, 18.4207, 55.5609, 41.5793)),
+        (ROTATED.format(90), "rotated_box", (35, 15, 45, 45)),
+        (f"<robndbox>{CORNERS}</robndbox>", "rotated_box", (5, 2, 33, 15)),
+        (f"<polygon><username>me</username>{LABELME}</polygon>", "polygon", (5, 2, 33, 9)),
+        (f"<type>bounding_box</type><polygon>{LABELME}</polygon>", "box", (5, 2, 33, 9)),
+        (f"<polygon>{ROBOFLOW}</polygon>", "polygon", (5, 2, 33, 9)),
+        (SEGM, "mask", (1, 2, 3, 4)),
+    ],
+    ids=[
+        "upright", "quarter turn", "radians", "degrees", "corners", "LabelMe", "rectangle of LabelMe", "Roboflow",
+        "mask of LabelMe",
+    ],
+)  # fmt: skip
+def test_object_without_bndbox_gets_the_tight_box_of_what_it_has(
+    tmp_path: Path, inside: str, shape: str, box: tuple[float, float, float, float]
+) -> None:
+    text = f"<annotation><filename>a.jpg</filename><object><name>car</name>{inside}</object></annotation>"
+    found = objects_of(read(tmp_path, {"a.xml": text})[0])[0]
+    assert (found.shape, found.details.refused) == (shape, None)
+    assert found[2:6] == pytest.approx(box, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("inside", "reason"),
+    [
+        ("", "no bndbox, robndbox or polygon"),
+        ("<circle><cx>1</cx></circle>", "no bndbox, robndbox or polygon, only circle"),
+        ("<polygon><pt><x>1</x><y>?</y></pt></polygon>", NOT_NUMBERS),
+        ("<robndbox><cx>1</cx><cy>nan</cy><w>1</w><h>1</h></robndbox>", NOT_NUMBERS),
+        (f"<deleted>1</deleted>{SEGM}", DELETED),
+    ],
+    ids=["nothing", "circle", "no number", "NaN", "deleted"],
+)
+def test_object_without_a_box_says_what_it_has_instead(tmp_path: Path, inside: str, reason: str) -> None:
+    text = f"<annotation><filename>a.jpg</filename><object><name>car</name>{inside}</object></annotation>"
+    assert objects_of(read(tmp_path, {"a.xml": text})[0])[0].details.refused == reason
+
+
+def test_labelme_xml_gives_size_occlusion_and_attributes(tmp_path: Path) -> None:
+    text = (
+        "<annotation><filename>a.jpg</filename><imagesize><nrows>80</nrows><ncols>100</ncols></imagesize><object>"
+        "<name>car</name><occluded>yes</occluded><attributes>colour=red, parked</attributes><parts><hasparts/></parts>"
+        f"<polygon>{LABELME}</polygon></object></annotation>"
+    )
+    image = read(tmp_path, {"a.xml": text})[0]
+    found = objects_of(image)[0]
+    assert (image.width, image.height, found.occluded) == (100, 80, True)
+    assert found.details.attributes == {"colour": "red", "parked": ""}
 
 
 def test_coordinate_that_is_no_number_is_told(tmp_path: Path) -> None:

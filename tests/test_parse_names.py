@@ -30,7 +30,7 @@ VOC = (
             "obj/a.jpg": "",
             "obj/a.TXT": LINE,
         },
-        {"annotations/a.XML": VOC.format("A.JPG"), "jpegimages/a.jpg": "", "imagesets/main/TRAIN.TXT": "a\n"},
+        {"annotations/a.XML": VOC.format("A.JPG"), "jpegimages/a.jpg": "", "imagesets/main/TRAIN.TXT": "A\n"},
         {"Annotations/a.xml": VOC.format("a.jpg"), "JPEGIMAGES/A.jpg": ""},
         {"a.Xml": VOC.format("a.jpg"), "Images/a.jpg": ""},
         {"Annotations.XML": document(image("a.jpg", BOX)), "Images/A.jpg": ""},
@@ -61,6 +61,8 @@ def test_capitals_make_no_difference(tmp_path: Path, files: dict[str, str]) -> N
     parsed = run(raw)
     assert (parsed.objects["label"].tolist(), parsed.images["readable"].tolist()) == (["car"], [True])
     assert parsed.ledger.images.empty == 0
+    if any("imagesets" in name for name in files):
+        assert parsed.images["subset"].tolist() == ["TRAIN"]
 
 
 def test_label_file_of_nearly_the_name_stays_with_the_image_of_its_very_name(tmp_path: Path) -> None:

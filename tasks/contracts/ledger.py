@@ -27,7 +27,7 @@ class ImageCounts(Record):
     unreadable: int  # of those held: not an image that can be opened
     size_mismatches: int  # of those held: the label file gives another size than the image has; the image is right
     shared: int = 0  # of those held: another image has the same file, which may be the picture of only one of them
-    nearly_named: int = 0  # of those held: the only file of nearly that name (case, ending, percent signs, zip's letters)
+    nearly_named: int = 0  # of those held: the only file of nearly that name (case, ending, percent signs)
     empty: int  # in images.parquet without any object: negatives
 
 

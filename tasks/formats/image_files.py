@@ -58,6 +58,7 @@ class ImageFiles:
         subset: str | None,
         subsets: frozenset[str],
         is_sole: Callable[[], bool] = lambda: True,
+        *,
         is_sole_nearly: Callable[[str], bool] = lambda _: True,
     ) -> str | Ambiguous | None:
         """The file of an image, relative to the ingest folder; None if there is none.
@@ -102,7 +103,7 @@ class ImageFiles:
                 (".", self._elsewhere(alike, name)),
                 *((folder, unlike) for folder in own_folders),
             ]:
-                found = self._best_near(near_paths, folder, form, subset, subsets, is_sole)
+                found = self._best_near(near_paths, folder, form, subset, subsets, is_sole=is_sole)
                 if found is not None:
                     return found
             if unlike and not _FRAME.search(name):
@@ -123,6 +124,7 @@ class ImageFiles:
         form: str,
         subset: str | None,
         subsets: frozenset[str],
+        *,
         is_sole: Callable[[str], bool],
     ) -> str | Ambiguous | None:
         wanted = form.removeprefix("./").lstrip("/")

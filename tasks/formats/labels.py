@@ -22,6 +22,7 @@ MASK_MALFORMED = "mask does not fill its rectangle"
 SIZE_UNKNOWN = "size of the image unknown, and coordinates relative to it"
 FRAME_SKIPPED = "frame left out by parse.frame_step"
 LABEL_DROPPED = "label in parse.drop"
+DELETED = "deleted by its labeller"
 SUPERSEDED = "superseded by"  # and the newer export's name
 
 

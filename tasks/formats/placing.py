@@ -132,7 +132,7 @@ class Placer:
             image.subset,
             image.origin.subsets,
             lambda: base_name(name) not in self._repeated_in(label_file).bases,
-            lambda key: key not in self._repeated_in(label_file).near_names,
+            is_sole_nearly=lambda key: key not in self._repeated_in(label_file).near_names,
         )
         if not isinstance(found, str):
             return found, True

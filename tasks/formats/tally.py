@@ -4,10 +4,10 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from tasks.contracts.ledger import Counts, ExportLedger, ImageCounts, Ledger
-from tasks.formats.labels import FRAME_SKIPPED, LABEL_DROPPED, SUPERSEDED, LabelFile
+from tasks.formats.labels import DELETED, FRAME_SKIPPED, LABEL_DROPPED, SUPERSEDED, LabelFile
 
 KEPT, CONVERTED = "kept", "converted"  # every other outcome of an object is a reason why it was dropped
-ON_PURPOSE = (FRAME_SKIPPED, LABEL_DROPPED)
+ON_PURPOSE = (FRAME_SKIPPED, LABEL_DROPPED, DELETED)
 _SHOWN = 50  # names per list
 _EXAMPLES = 5  # places per reason
 

@@ -1,40 +1,55 @@
-"""Pascal VOC: one XML per image in `Annotations/`, subsets in `ImageSets/Main/`.
+"""Pascal VOC: one XML per image in `Annotations/`, subsets in `ImageSets/Main/`; and its kin of LabelMe and roLabelImg.
 
 Coordinates are taken as CVAT writes them: from 0, the edges of the box. (Files of the original challenge count pixels
 from 1 and include the last one, so that their boxes come out up to one pixel off.)
 """
 
-import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from lxml import etree
 
 from tasks.contracts.errors import PipelineError
-from tasks.formats import geometry, xml_stream
-from tasks.formats.geometry import Box
-from tasks.formats.labels import NOT_NUMBERS, Details, LabelledImage, LabelledObject, Origin
+from tasks.formats import xml_stream
+from tasks.formats.labels import DELETED, Details, LabelledImage, LabelledObject, Origin
+from tasks.formats.near_names import near
 from tasks.formats.text_files import read_text
+from tasks.formats.voc_boxes import GEOMETRIES, object_extent
 from tasks.formats.written_paths import is_image, path_parts
 
-_ANNOTATIONS, _IMAGES, _SUBSETS = "Annotations", "JPEGImages", "ImageSets/Main"
-_SIDES = ("xmin", "ymin", "xmax", "ymax")
+_ANNOTATIONS, _IMAGES, _SUBSETS = "annotations", "jpegimages", ("imagesets", "main")  # in any case
 _MOST_PIXELS = 2**31  # of a side
-_NOWHERE: Box = (math.nan, math.nan, math.nan, math.nan)
+_LABEL_MAP = "labelmap.txt"
 # Their own columns, or of no meaning without the picture.
-_NO_ATTRIBUTES = frozenset({"name", "bndbox", "attributes", "truncated", "occluded", "part"})
+_NO_ATTRIBUTES = frozenset(
+    {
+        *GEOMETRIES,
+        *("name", "attributes", "truncated", "occluded", "part"),
+        *("parts", "deleted", "verified", "id", "date"),  # of LabelMe
+    }
+)
 
 
 def is_voc(folder: Path) -> bool:
     """Whether a folder holds Pascal VOC as its challenge lays it out."""
-    annotations = folder / _ANNOTATIONS
-    return annotations.is_dir() and ((folder / _SUBSETS).is_dir() or any(map(_is_voc_file, _xml_files(annotations))))
+    annotations = _folder(folder, _ANNOTATIONS)
+    return annotations is not None and (
+        _folder(folder, *_SUBSETS) is not None or any(map(_is_voc_file, _xml_files(annotations)))
+    )
+
+
+def voc_files(folder: Path) -> Iterator[Path]:
+    """The label files of a folder, its label map and its subsets."""
+    yield from _xml_files(_annotations(folder))
+    yield from (path for path in folder.iterdir() if path.name.lower() == _LABEL_MAP)
+    sets = _folder(folder, _SUBSETS[0])
+    yield from _with_suffix(sets, ".txt") if sets else ()
 
 
 def voc_labels(folder: Path) -> tuple[str, ...]:
     """Labels that CVAT declares in `labelmap.txt`, without the background; none where there is no such file."""
-    path = folder / "labelmap.txt"
-    if not path.is_file():
+    path = next((path for path in sorted(folder.iterdir()) if path.name.lower() == _LABEL_MAP), None)
+    if path is None:
         return ()
     lines = read_text(path).splitlines()
     names = [line.split(":")[0] for line in lines if line.strip() and not line.startswith("#")]
@@ -52,30 +67,49 @@ def voc_to_labels(folder: Path, export: Origin, raw: Path) -> Iterator[LabelledI
 
     raw: the ingest folder.
     """
-    annotations = folder / _ANNOTATIONS if is_voc(folder) else folder
+    annotations = _annotations(folder)
     paths = {path.relative_to(annotations).with_suffix("").as_posix(): path for path in _xml_files(annotations)}
     subsets = _subsets(folder, paths)
+    places = [place for name in (_IMAGES, "images") if (place := _folder(folder, name)) is not None]
     for stem in sorted(paths.keys() | subsets.keys()):
         if stem not in paths:
             yield LabelledImage(stem, export, None, None, subsets[stem])
             continue
         root = _tree(paths[stem])
         image_name = _text(root, "filename")
-        file = _image_file(folder, paths[stem], stem, image_name)
+        file = _image_file([*places, folder], paths[stem], stem, image_name)
         yield LabelledImage(
             # What people copied or renamed beside its image may still have another file's name within.
             name=stem + _suffix(image_name),
             origin=export,
-            width=_whole(_text(root, "size/width")),
-            height=_whole(_text(root, "size/height")),
+            width=_whole(_text(root, "size/width") or _text(root, "imagesize/ncols")),
+            height=_whole(_text(root, "size/height") or _text(root, "imagesize/nrows")),
             subset=subsets.get(stem),
             file=None if file is None else f"raw/{file.relative_to(raw).as_posix()}",
             objects=[_object(element) for element in root.iterfind("object")],
         )
 
 
+def _annotations(folder: Path) -> Path:
+    found = _folder(folder, _ANNOTATIONS) if is_voc(folder) else None
+    return found or folder
+
+
+def _folder(folder: Path, *names: str) -> Path | None:
+    """A folder below, whatever its capitals."""
+    place: Path | None = folder
+    for name in names:
+        found = sorted(path for path in place.iterdir() if path.name.lower() == name and path.is_dir()) if place else []
+        place = found[0] if found else None
+    return place
+
+
 def _xml_files(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.rglob("*") if path.suffix.lower() == ".xml")
+    return _with_suffix(folder, ".xml")
+
+
+def _with_suffix(folder: Path, suffix: str) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.suffix.lower() == suffix)
 
 
 def _is_voc_file(path: Path) -> bool:
@@ -88,10 +122,14 @@ def _is_voc_file(path: Path) -> bool:
 def _subsets(folder: Path, stems: Collection[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     # Of `train` and `trainval` the narrower one is meant.
-    for path in sorted((folder / _SUBSETS).glob("*.txt"), key=lambda path: (path.stem == "trainval", path)):
+    place = _folder(folder, *_SUBSETS)
+    lists = [path for path in place.iterdir() if path.suffix.lower() == ".txt"] if place else []
+    nearly = {near(stem): stem for stem in stems}
+    for path in sorted(lists, key=lambda path: (path.stem.lower() == "trainval", path)):
         names = [line.strip() for line in read_text(path).splitlines() if line.strip()]
         # Lists per class have a second column.
         if not all(name.endswith((" 1", " 0", " -1")) and name not in stems for name in names):
+            names = [name if name in stems else nearly.get(near(name), name) for name in names]
             found |= {name: path.stem for name in names if name not in found}
     return found
 
@@ -107,7 +145,7 @@ def _suffix(name: str) -> str:
     return PurePosixPath(name).suffix if is_image(name) else ""
 
 
-def _image_file(folder: Path, path: Path, stem: str, image_name: str) -> Path | None:
+def _image_file(places: Sequence[Path], path: Path, stem: str, image_name: str) -> Path | None:
     """The image in the usual places, by the name of its XML or else by the one that stands in it."""
     if not _suffix(image_name):
         return None
@@ -115,7 +153,6 @@ def _image_file(folder: Path, path: Path, stem: str, image_name: str) -> Path | 
     # An equal one is not of this folder, or was found by the first.
     if PurePosixPath(path_parts(image_name)[-1]).stem != path.stem:
         names += ["/".join(path_parts(image_name)), path_parts(image_name)[-1]]
-    places = (folder / _IMAGES, folder / "images", folder)
     found = [place / name for name in names for place in places] + [
         path.with_name(PurePosixPath(name).name) for name in names
     ]
@@ -128,24 +165,24 @@ def _object(element: etree._Element) -> LabelledObject:
     }
     for attribute in element.iterfind("attributes/attribute"):
         attributes[_text(attribute, "name")] = _text(attribute, "value")
-    shape, box, points, refused, rotation = "box", _NOWHERE, None, None, _take_rotation(attributes)
-    try:
-        x_min, y_min, x_max, y_max = (float(_text(element, f"bndbox/{side}")) for side in _SIDES)
-        box = (x_min, y_min, x_max, y_max)
-    except ValueError:
-        refused = NOT_NUMBERS
-    if not math.isfinite(rotation):
-        rotation, refused = 0.0, NOT_NUMBERS
-    if rotation:
-        # CVAT writes the box as it was before it was turned.
-        shape, points = "rotated_box", geometry.rotated_corners(box, rotation)
-        box = geometry.points_box(points)
+    # LabelMe has them as text: `colour=red, parked`.
+    for pair in filter(None, map(str.strip, _text(element, "attributes").split(","))):
+        attributes[pair.partition("=")[0].strip()] = pair.partition("=")[2].strip()
+    is_deleted = _text(element, "deleted") == "1"  # by LabelMe, which keeps it
+    found = object_extent(element, _take_rotation(attributes))
     return LabelledObject(
         _text(element, "name"),
-        shape,
-        *box,
-        occluded=_text(element, "occluded") == "1",
-        details=Details(rotation, _text(element, "truncated") == "1", None, attributes, points, refused),
+        found.shape,
+        *found.box,
+        occluded=_text(element, "occluded") in ("1", "yes"),
+        details=Details(
+            found.rotation,
+            _text(element, "truncated") == "1",
+            None,
+            attributes,
+            found.points,
+            DELETED if is_deleted else found.refused,
+        ),
     )
 
 

@@ -1,0 +1,109 @@
+"""Where an object of a Pascal VOC file is, in the several ways that tools write it.
+
+`bndbox` is the challenge's own. `robndbox` is roLabelImg's: `cx cy w h angle`, the angle in radians and clockwise, or
+the corners. `polygon` is LabelMe's (`pt` with `x` and `y`) or Roboflow's (`x1 y1 x2 y2 ...`), `segm` holds the box of a
+LabelMe mask.
+"""
+
+import math
+from typing import NamedTuple
+
+from lxml import etree
+
+from tasks.formats import geometry
+from tasks.formats.geometry import Box
+from tasks.formats.labels import NOT_NUMBERS, Points
+
+GEOMETRIES = ("bndbox", "robndbox", "polygon", "segm")  # the first one that is there counts
+_SIDES = ("xmin", "ymin", "xmax", "ymax")
+_CENTRED = ("cx", "cy", "w", "h")
+_NOWHERE: Box = (math.nan, math.nan, math.nan, math.nan)
+
+
+class Extent(NamedTuple):
+    """Where an object is."""
+
+    shape: str
+    box: Box
+    points: Points | None = None
+    rotation: float = 0.0  # degrees, clockwise
+    refused: str | None = None  # the reason why there is no box
+
+
+def object_extent(element: etree._Element, rotation: float) -> Extent:
+    """The tight box of an `object`. rotation: degrees by which its `bndbox` is turned, as CVAT writes it."""
+    place = next((found for name in GEOMETRIES if (found := element.find(name)) is not None), None)
+    if place is None:
+        others = [child.tag for child in element if len(child) and child.tag not in ("part", "parts", "attributes")]
+        also = f", only {', '.join(others)}" if others else ""
+        return Extent("box", _NOWHERE, refused=f"no bndbox, robndbox or polygon{also}")
+    try:
+        found = _EXTENTS[str(place.tag)](place, rotation)
+    except ValueError:
+        return Extent("box", _NOWHERE, refused=NOT_NUMBERS)
+    is_rectangle = place.tag == "polygon" and element.findtext("type") == "bounding_box"
+    return found._replace(shape="box", points=None) if is_rectangle else found
+
+
+def _bounded(place: etree._Element, rotation: float) -> Extent:
+    x_min, y_min, x_max, y_max = (float(place.findtext(side) or "") for side in _SIDES)
+    box = (x_min, y_min, x_max, y_max)
+    if not math.isfinite(rotation):
+        raise ValueError("rotation")
+    # CVAT writes the box as it was before it was turned.
+    return _turned(box, rotation) if rotation else Extent("box", box)
+
+
+def _turned(box: Box, rotation: float) -> Extent:
+    corners = geometry.rotated_corners(box, rotation)
+    return Extent("rotated_box", geometry.points_box(corners), corners, rotation)
+
+
+def _rotated(place: etree._Element, _rotation: float) -> Extent:
+    if place.find("cx") is None:
+        corners = _pairs(place)
+        return Extent("rotated_box", geometry.points_box(corners), corners)
+    x, y, width, height = (_finite(place.findtext(name)) for name in _CENTRED)
+    angle = _finite(place.findtext("angle") or "0")
+    # No angle of a box in radians is more than a whole turn.
+    degrees = math.degrees(angle) if abs(angle) <= 2 * math.pi else angle
+    return _turned((x - width / 2, y - height / 2, x + width / 2, y + height / 2), degrees)
+
+
+def _polygon(place: etree._Element, _rotation: float) -> Extent:
+    points = _pairs(place)
+    return Extent("polygon", geometry.points_box(points), points)
+
+
+def _mask(place: etree._Element, _rotation: float) -> Extent:
+    box = place.find("box")
+    return Extent("mask", geometry.points_box(_pairs(place if box is None else box)))
+
+
+def _pairs(place: etree._Element) -> Points:
+    """All x below with the y beside each: `x` and `y`, `x1` and `y1`, `x_left_top` and `y_left_top`, ..."""
+    leaves = [(str(leaf.tag).lower(), _finite(leaf.text)) for leaf in place.iter() if _is_coordinate(leaf)]
+    pairs = list(
+        zip(
+            [number for tag, number in leaves if tag[0] == "x"],
+            [number for tag, number in leaves if tag[0] == "y"],
+            strict=True,
+        )
+    )
+    if len(pairs) < 2:
+        raise ValueError("fewer than two points")
+    return pairs
+
+
+def _is_coordinate(leaf: etree._Element) -> bool:
+    return not len(leaf) and str(leaf.tag).lower().startswith(("x", "y"))
+
+
+def _finite(text: str | None) -> float:
+    number = float(text or "")
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
+
+
+_EXTENTS = {"bndbox": _bounded, "robndbox": _rotated, "polygon": _polygon, "segm": _mask}
