@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tasks.formats.labels import NOT_NUMBERS, LabelledImage, LabelledObject, Origin
-from tasks.formats.yolo import LINE_UNKNOWN, NO_SUCH_CLASS, yolo_to_labels
+from tasks.formats.yolo import LINE_UNKNOWN, NO_SUCH_CLASS, NOT_FRACTIONS, SCORE_AT_END, yolo_to_labels
 from tasks.formats.yolo_entries import YoloEntry
 from tasks.formats.yolo_layout import YoloLayout, read_data_yaml, read_obj_data
 from tests.parse_fixture import objects_of
@@ -66,13 +66,45 @@ def test_hidden_points_of_a_pose_are_left_out(tmp_path: Path) -> None:
         ("2 0.5 nan 0.2 0.4", "bus", NOT_NUMBERS),
         ("2 0.5 half 0.2 0.4", "bus", NOT_NUMBERS),
         ("2 0.5 0.5 0.2", "bus", LINE_UNKNOWN),
-        ("2 0.5 0.5 0.2 0.4 0.93", "bus", LINE_UNKNOWN),
+        ("2 0.5 0.5 0.2 0.4 0.93", "bus", SCORE_AT_END),
+        ("2 0.5 0.5 0.2 0.4 1.0", "bus", SCORE_AT_END),
+        ("2 0.5 0.5 0.2 0.4 car", "bus", LINE_UNKNOWN),
+        ("2 0.1 0.2 0.3 0.1 0.4 0.5 0.2 0.6 0.93", "bus", SCORE_AT_END),
+        ("2 48 36 40 20", "bus", NOT_FRACTIONS),
+        ("2 50 50 20.5 20", "bus", NOT_FRACTIONS),
+        ("2 10 20 30 20 20 90", "bus", NOT_FRACTIONS),
+        ("2 0.5 0.5 0.2 inf", "bus", NOT_NUMBERS),
         ("2", "bus", LINE_UNKNOWN),
     ],
 )
 def test_line_without_a_box_says_why(tmp_path: Path, line: str, label: str, reason: str) -> None:
     found = read_line(tmp_path, line)
     assert (found.label, found.details.refused) == (label, reason)
+
+
+def reasons(folder: Path, text: str, numbers_per_point: int | None = None) -> list[str | None]:
+    write(folder, {"x.txt": text})
+    layout = YoloLayout({0: "car"}, numbers_per_point, [YoloEntry("x.jpg", "train", folder / "x.txt")])
+    return [found.details.refused for found in objects_of(next(yolo_to_labels(layout, EXPORT, folder)))]
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers_per_point", "expected"),
+    [
+        ("0 .5 .5 .2 .2 0.87\n0 .2 .2 .1 .1 1\n0 .8 .8 .1 .1 0\n", None, [SCORE_AT_END] * 3),
+        ("0 .5 .5 .2 .2 3\n0 .2 .2 .1 .1 1\n0 .8 .8 .1 .1\n", None, [None] * 3),
+        ("0 .5 .5 .2 .2 0.5\n0 .2 .2 .1 .1\n", None, [SCORE_AT_END, None]),
+        ("0 .5 .5 .2 .2 .1 .2 2 0.5\n0 .5 .5 .2 .2 .1 .2 2 1\n", 3, [SCORE_AT_END] * 2),
+        ("0 48 36 40 20\n0 1 1 2 2\n0 .5 .5 .1 .1\n", None, [NOT_FRACTIONS, NOT_FRACTIONS, None]),
+        ("0 .5 .5 .2 .2 .1 .2 2\n", 3, [None]),
+        ("0 1.01 .5 .2 .2\n", None, [None]),
+    ],
+    ids=["scores", "tracks", "scores and boxes", "poses", "pixels", "visibility", "over the border"],
+)
+def test_rows_of_a_file_are_treated_alike(
+    tmp_path: Path, text: str, numbers_per_point: int | None, expected: list[str | None]
+) -> None:
+    assert reasons(tmp_path, text, numbers_per_point) == expected
 
 
 LABELS = {"labels/train/1.txt": "0 .5 .5 .2 .4\n", "images/train/1.jpg": "", "images/train/2.jpg": ""}

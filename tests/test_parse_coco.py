@@ -59,6 +59,35 @@ def test_object_without_a_box_is_in_the_ledger(tmp_path: Path, annotation: dict[
     assert parsed_of(tmp_path, annotation).ledger.dropped == {reason: 1}
 
 
+def test_category_that_the_file_does_not_list_is_named_by_its_id(tmp_path: Path) -> None:
+    box = {"bbox": [1, 2, 3, 4]}
+    parsed = parsed_of(tmp_path, box, box | {"category_id": 7}, box | {"category_id": "x"}, box | {"category_id": 7})
+    assert parsed.ledger.dropped == {"category_id 7 is not in categories": 2, "category_id x is not in categories": 1}
+    assert parsed.objects["label"].tolist() == ["car"]
+
+
+def test_many_unknown_categories_are_counted_together(tmp_path: Path) -> None:
+    parsed = parsed_of(tmp_path, *({"bbox": [1, 2, 3, 4], "category_id": number} for number in range(100, 400)))
+    assert (len(parsed.ledger.dropped), parsed.ledger.dropped["category_id is not in categories"]) == (21, 280)
+
+
+@pytest.mark.parametrize(
+    ("ids", "given"),
+    [((1, 1), ("1", "1")), (("1", "1"), (1, 1)), (("a-1", "cat"), ("a-1", "cat")), ((1, 1), (1.0, 1.0))],
+    ids=["text in annotations", "text in lists", "words", "floats"],
+)
+def test_ids_may_be_text(tmp_path: Path, ids: tuple[object, object], given: tuple[object, object]) -> None:
+    found = json.dumps(
+        {
+            "images": [{"id": ids[0], "file_name": "a.jpg"}],
+            "categories": [{"id": ids[1], "name": "car"}],
+            "annotations": [{"image_id": given[0], "category_id": given[1], "bbox": [1, 2, 3, 4]}],
+        }
+    )
+    parsed = run(export_of(tmp_path, {"annotations/instances_default.json": found}))
+    assert list(parsed.boxes("name").values()) == [[("car", "box", 1, 2, 4, 6)]]
+
+
 def test_size_beyond_all_images_is_named(tmp_path: Path) -> None:
     raw = export_of(tmp_path, {"instances_default.json": content(width=10**30)})
     with pytest.raises(PipelineError, match=r"(?s)not a sound COCO file: .*images\.0\.width"):

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tasks.contracts.errors import PipelineError
+from tasks.formats.yolo import SCORE_AT_END
 from tests.cvat_fixture import BOX, document, image
 from tests.parse_fixture import Parsed, export_of, run
 
@@ -26,13 +27,15 @@ def test_objects_of_cvats_track_format_keep_their_tracks(tmp_path: Path) -> None
         tmp_path,
         {
             "data.yaml": "train: images\n" + NAMES,
-            "images/1.jpg": "",
-            "labels/1.txt": "0 .5 .5 .2 .4 17\n0 .5 .5 .1 .1\n0 .5 .5 .2 .4 0.9\n0.0 .5 .5 .1 .1\n",
+            "images/1.jpg": "1",
+            "images/2.jpg": "2",
+            "labels/1.txt": "0 .5 .5 .2 .4 17\n0 .5 .5 .1 .1\n0.0 .5 .5 .1 .1\n",
+            "labels/2.txt": "0 .5 .5 .2 .4 17\n0 .5 .5 .2 .4 0.9\n",
         },
     )
     parsed = run(raw)
     assert parsed.objects["track_id"].fillna("").tolist() == ["17", "", ""]
-    assert (parsed.ledger.objects.kept, parsed.ledger.objects.dropped) == (3, 1)
+    assert parsed.ledger.dropped == {SCORE_AT_END: 2}
 
 
 @pytest.mark.parametrize(

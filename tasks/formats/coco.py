@@ -11,13 +11,14 @@ from typing import Any
 from pydantic import BaseModel, Field, ValidationError
 
 from tasks.contracts.errors import PipelineError, first_of
-from tasks.formats.coco_objects import CocoAnnotation, coco_object
+from tasks.formats.coco_objects import CocoAnnotation, Id, coco_object
 from tasks.formats.json_stream import read_members, value_at
 from tasks.formats.labels import LabelledImage, LabelledObject, Origin
 from tasks.formats.text_files import read_text
 
 _INSTANCES, _KEYPOINTS = "instances_", "person_keypoints_"
 _MOST_PIXELS = 2**31  # of a side
+_UNKNOWN_SHOWN = 20  # category ids by number
 
 _Likeness = tuple[str, ...]  # equal for an object that two files have
 
@@ -25,14 +26,14 @@ _Likeness = tuple[str, ...]  # equal for an object that two files have
 class CocoCategory(BaseModel):
     """A label."""
 
-    id: int
+    id: Id
     name: str
 
 
 class CocoImage(BaseModel):
     """An image; sizes in pixels."""
 
-    id: int | str
+    id: Id
     file_name: str
     width: int | None = Field(default=None, le=_MOST_PIXELS)
     height: int | None = Field(default=None, le=_MOST_PIXELS)
@@ -43,11 +44,12 @@ class CocoFile:
     """The parts of a file that matter here; annotations stay text until their image's turn has come."""
 
     text: str
-    labels: dict[int, str] = field(default_factory=dict)  # by category id
+    labels: dict[int | str, str] = field(default_factory=dict)  # by category id
     images: list[CocoImage] = field(default_factory=list)
     places: dict[int | str, "array[int]"] = field(default_factory=lambda: defaultdict(lambda: array("q")))
     faults: list[str] = field(default_factory=list)
     _counts: Counter[str] = field(default_factory=Counter)
+    _unknown: set[int | str] = field(default_factory=set)  # the first category ids that `labels` lacks
 
     def take(self, key: str, place: int, value: Any) -> None:
         """Keep a part of the file."""
@@ -69,8 +71,21 @@ class CocoFile:
         """What is labelled on an image; asked again, nothing."""
         for place in self.places.pop(image.id, ()):
             annotation = CocoAnnotation.model_validate(value_at(self.text, place))
-            label = "" if annotation.category_id is None else self.labels.get(annotation.category_id, "")
-            yield (str(annotation.id), label, str(annotation.bbox)), coco_object(annotation, label)
+            label, unknown = self._label(annotation.category_id)
+            yield (str(annotation.id), label, str(annotation.bbox)), coco_object(annotation, label, unknown)
+
+    def _label(self, category_id: int | str | None) -> tuple[str, str | None]:
+        """The label, and the reason if the file has none of that id."""
+        if category_id is None:
+            return "", None
+        if category_id in self.labels:
+            return self.labels[category_id], None
+        # Each is a row of the ledger, which a file that numbers all its objects would make endless.
+        if len(self._unknown) < _UNKNOWN_SHOWN:
+            self._unknown.add(category_id)
+        if category_id not in self._unknown:
+            return "category unknown", "category_id is not in categories"
+        return f"category {category_id}", f"category_id {category_id} is not in categories"
 
 
 def read_coco(path: Path) -> CocoFile | None:

@@ -4,10 +4,11 @@ The box is COCO's own `bbox`, which is the extent of the segmentation; without o
 """
 
 import math
-from typing import Any
+import re
+from typing import Annotated, Any
 
 from pycocotools import mask as rle
-from pydantic import BaseModel
+from pydantic import BaseModel, BeforeValidator
 
 from tasks.formats import geometry
 from tasks.formats.geometry import Box
@@ -19,12 +20,22 @@ _NOWHERE: Box = (math.nan, math.nan, math.nan, math.nan)
 _MALFORMED = (KeyError, TypeError, ValueError, OverflowError)
 
 
+def _same_id(given: Any) -> Any:
+    # Tools write one id as a number here and as text there.
+    if isinstance(given, float) and given.is_integer():
+        return int(given)
+    return int(given) if isinstance(given, str) and re.fullmatch(r"0|[1-9]\d{0,17}", given) else given
+
+
+Id = Annotated[int | str, BeforeValidator(_same_id)]
+
+
 class CocoAnnotation(BaseModel):
     """An object. What may be malformed in a single one is looked at when it is converted."""
 
     id: Any = None
-    image_id: int | str
-    category_id: int | None = None
+    image_id: Id
+    category_id: Id | None = None
     bbox: Any = None  # x, y, width, height
     segmentation: Any = None  # polygons, or a mask as run lengths
     keypoints: Any = None  # x, y, visibility, ...
@@ -32,8 +43,8 @@ class CocoAnnotation(BaseModel):
     attributes: dict[str, Any] | None = None
 
 
-def coco_object(annotation: CocoAnnotation, label: str) -> LabelledObject:
-    """Convert an annotation; a malformed segmentation leaves the box alone."""
+def coco_object(annotation: CocoAnnotation, label: str, no_label: str | None = None) -> LabelledObject:
+    """Convert an annotation; a malformed segmentation leaves the box alone. no_label: why its label is not known."""
     attributes = annotation.attributes or {}
     kept = {name: value for name, value in attributes.items() if name not in _COLUMNS}
     shape, box, points, refused = _extent(annotation)
@@ -61,7 +72,7 @@ def coco_object(annotation: CocoAnnotation, label: str) -> LabelledObject:
             track_id=None if track_id is None else str(track_id),
             attributes=kept,
             points=points,
-            refused=refused,
+            refused=no_label or refused,
         ),
     )
 

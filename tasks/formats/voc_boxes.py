@@ -32,9 +32,9 @@ class Extent(NamedTuple):
 
 def object_extent(element: etree._Element, rotation: float) -> Extent:
     """The tight box of an `object`. rotation: degrees by which its `bndbox` is turned, as CVAT writes it."""
-    place = next((found for name in GEOMETRIES if (found := element.find(name)) is not None), None)
+    place = next((child for name in GEOMETRIES if (child := element.find(name)) is not None), None)
     if place is None:
-        others = [child.tag for child in element if len(child) and child.tag not in ("part", "parts", "attributes")]
+        others = [str(one.tag) for one in element if len(one) and one.tag not in ("part", "parts", "attributes")]
         also = f", only {', '.join(others)}" if others else ""
         return Extent("box", _NOWHERE, refused=f"no bndbox, robndbox or polygon{also}")
     try:

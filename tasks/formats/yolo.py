@@ -1,11 +1,13 @@
 """YOLO label files, one text file per image with one object per line, in fractions of the image's size.
 
 Detection is `class cx cy w h [track]`, segmentation and oriented boxes are `class x y x y x y ...`, pose is
-`class cx cy w h x y [visibility] ...`.
+`class cx cy w h x y [visibility] ...`. A score at the end, as trackers and predictors write it, is told from a track by
+all rows of a file together.
 """
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.formats import geometry
@@ -15,8 +17,12 @@ from tasks.formats.text_files import read_text
 from tasks.formats.yolo_layout import YoloLayout
 
 NO_SUCH_CLASS = "class number without a name"
+SCORE_AT_END = "one column too many, which looks like a prediction's score: these are no labels"
+NOT_FRACTIONS = "coordinates are not fractions of the image"
 LINE_UNKNOWN = "line is neither a box, a polygon nor a pose"
 _NOWHERE: Box = (math.nan, math.nan, math.nan, math.nan)
+# Augmented and rounded labels reach a little over the border; twice the image is no such slip.
+_FURTHEST = 2.0
 
 
 def yolo_to_labels(layout: YoloLayout, export: Origin, raw: Path) -> Iterator[LabelledImage]:
@@ -31,19 +37,40 @@ def yolo_to_labels(layout: YoloLayout, export: Origin, raw: Path) -> Iterator[La
             subset=entry.subset,
             file=f"raw/{entry.image.relative_to(raw).as_posix()}" if entry.image else None,
             relative=True,
-            objects=[_object(line.split(), layout) for line in text.splitlines() if line.strip()],
+            objects=_objects(text, layout),
         )
 
 
-def _object(words: list[str], layout: YoloLayout) -> LabelledObject:
+@dataclass(frozen=True, slots=True)
+class _Habits:
+    """What all rows of a file together say of each."""
+
+    has_scores: bool  # what more columns than a shape needs hold
+    in_pixels: bool
+
+
+def _objects(text: str, layout: YoloLayout) -> list[LabelledObject]:
+    rows = [line.split() for line in text.splitlines() if line.strip()]
+    habits = _Habits(
+        any(_is_longer(row, layout.numbers_per_point) and _is_score(row[-1]) for row in rows),
+        any(map(_is_in_pixels, rows)),
+    )
+    return [_object(row, layout, habits) for row in rows]
+
+
+def _object(words: list[str], layout: YoloLayout, habits: _Habits) -> LabelledObject:
     shape, box, points, refused, track_id = "box", _NOWHERE, None, None, None
-    label = f"class {words[0]}"
-    # A fraction there is the score of a prediction.
-    if layout.numbers_per_point is None and len(words) == 6 and words[5].isdecimal():
+    label, each = f"class {words[0]}", layout.numbers_per_point
+    if habits.has_scores and _is_longer(words, each):
+        refused = SCORE_AT_END
+    elif each is None and len(words) == 6 and words[5].isdecimal():
         *words, track_id = words
+    if habits.in_pixels and (_is_in_pixels(words) or all(word.isdecimal() for word in words[1:5])):
+        refused = NOT_FRACTIONS
     try:
         label = layout.labels[_class_number(words[0])]
-        shape, box, points = _shape([float(word) for word in words[1:]], layout.numbers_per_point)
+        if refused is None:
+            shape, box, points = _shape([float(word) for word in words[1:]], each)
     except KeyError:
         refused = NO_SUCH_CLASS
     except _LineUnknownError:
@@ -51,6 +78,31 @@ def _object(words: list[str], layout: YoloLayout) -> LabelledObject:
     except ValueError:
         refused = NOT_NUMBERS
     return LabelledObject(label, shape, *box, details=Details(track_id=track_id, points=points, refused=refused))
+
+
+def _is_longer(words: list[str], numbers_per_point: int | None) -> bool:
+    """Whether a row has one column more than a shape: a track or a score."""
+    numbers = len(words) - 1
+    if numbers_per_point is None:
+        return numbers >= 5 and numbers % 2 == 1
+    return numbers >= 5 and (numbers - 5) % numbers_per_point == 0
+
+
+def _is_score(word: str) -> bool:
+    # 0 and 1 may be tracks: whether they are, the other rows say.
+    return not word.isdecimal() and 0 <= _number(word) <= 1
+
+
+def _is_in_pixels(words: list[str]) -> bool:
+    # What stands behind a box is a track, a score or the points of a pose, whose visibility is up to 2.
+    return any(_FURTHEST < abs(_number(word)) < math.inf for word in words[1:5])
+
+
+def _number(word: str) -> float:
+    try:
+        return float(word)
+    except ValueError:
+        return math.nan
 
 
 def _class_number(word: str) -> int:

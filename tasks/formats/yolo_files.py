@@ -32,7 +32,7 @@ class YoloFiles:
         """
         *folder, name = path_parts(path) or [""]
         try:
-            return next((path for found in self._like(tuple(folder)) if (path := self._in(found, name))), None)
+            return next(filter(None, (self._in(found, name) for found in self._like(tuple(folder)))), None)
         except OSError:  # text that is no path, and longer than one may be
             return None
 
