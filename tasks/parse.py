@@ -8,7 +8,7 @@ Out:
   annotations/images.parquet    one row per image or video frame
   annotations/objects.parquet   one row per object that has a box
   annotations/ledger.json       what became of every object
-  annotations/frames/           frames decoded from videos
+  annotations/frames/           frames decoded from videos, and pictures that were within label files
 
 Params: parse
 
@@ -48,6 +48,9 @@ class ParseParams(Params):
     classes: list[str] = Field(description="labels to expect, after renaming; empty: every label found")
     rename: dict[str, str] = Field(description="label as labelled -> label in the tables")
     drop: list[str] = Field(description="labels to leave out, after renaming")
+    ignore: list[str] = Field(
+        default=[], description="label files to pass over: patterns of paths below raw, as old/* or *.csv"
+    )
     points: Literal["ledger", "hull"] = Field(description="points: counted only, or boxed where a set has an extent")
     frame_step: int = Field(ge=1, description="of CVAT videos, every n-th frame of the task")
     frame_format: Literal["jpg", "png"] = Field(description="of frames decoded from video files")
@@ -61,7 +64,7 @@ def parse(raw: Path, annotations: Path, params: ParseParams) -> Ledger:
 
     Raises PipelineError with the faults of all exports.
     """
-    label_files = find_label_files(raw, Reading(raw, params.points, params.frame_step))
+    label_files = find_label_files(raw, Reading(raw, params.points, params.frame_step, annotations), params.ignore)
     image_files = ImageFiles(raw, [file.own_folders[0] for file in label_files if file.is_video])
     tally = Tally()
     rules = LabelRules(params.classes, params.rename, params.drop)

@@ -57,6 +57,7 @@ def test_image_is_found(tmp_path: Path, paths: list[str], name: str, subset: str
         (["a/images/my%20photo.jpg"], "my photo.jpg", "a/images/my%20photo.jpg"),
         (["a/images/caf%C3%A9.jpg"], "café.jpg", "a/images/caf%C3%A9.jpg"),
         (["a/images/" + "车_01.jpg".encode("gbk").decode("cp437")], "车_01.jpg", None),
+        (["a/images/" + "猫.jpg".encode("gbk").decode("utf-8")], "猫.jpg", None),
         (["a/images/" + "写真.jpg".encode("cp932").decode("cp437")], "写真.jpg", None),
         (["a/images/" + "фото/й.jpg".encode("cp866").decode("cp437")], "фото/й.jpg", None),
         (["a/images/x.avif"], "x.jpg", "a/images/x.avif"),
@@ -70,7 +71,7 @@ def test_image_is_found(tmp_path: Path, paths: list[str], name: str, subset: str
     ],
     ids=[
         "case", "case and base name elsewhere", "percent in the label", "percent in the file", "percent of UTF-8",
-        "zip in GBK", "zip in Shift JIS", "zip in Cyrillic", "AVIF", "case in folders", "nearer ending",
+        "zip in GBK", "zip in GBK read as UTF-8", "zip in Shift JIS", "zip in Cyrillic", "AVIF", "case in folders", "nearer ending",
         "several endings", "several cases", "other ending elsewhere", "frame of another video", "mask",
     ],
 )  # fmt: skip

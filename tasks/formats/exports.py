@@ -2,9 +2,10 @@
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from tasks.contracts.manifest import MANIFEST, Manifest
 from tasks.contracts.record import read_record
 from tasks.formats.image_files import SUFFIXES as IMAGE_SUFFIXES
 from tasks.formats.labels import LabelFile, LabelledImage, Origin
-from tasks.formats.recognition import READS, Reading, Recognised, recognise
+from tasks.formats.loose_labels import recognise
+from tasks.formats.recognition import READS, Reading, Recognised
 from tasks.formats.video_frames import SUFFIXES as VIDEO_SUFFIXES
 
 log = logging.getLogger(__name__)
@@ -35,16 +37,19 @@ class _Export:
     is_outdated: bool = False  # a later version is held
 
 
-def find_label_files(raw: Path, reading: Reading) -> list[LabelFile]:
+def find_label_files(raw: Path, reading: Reading, ignored: Sequence[str] = ()) -> list[LabelFile]:
     """All label files below the ingest folder, newest first.
 
-    Without a manifest every folder that holds labels is an export. Raises PipelineError naming each file or folder
-    that cannot be read, or if there are no labels at all.
+    Without a manifest every folder that holds labels is an export. ignored: patterns of paths, relative to `raw`, that
+    are passed over. Raises PipelineError naming each file or folder that cannot be read, or if there are no labels at
+    all.
     """
     if not raw.is_dir():
         raise PipelineError("folder does not exist", str(raw), "Run ingest, or pass --raw DIR")
     faults: list[str] = []
-    found = [_label_file(raw, export, recognised, reading) for export, recognised in _exports(raw, faults)]
+    ignore = _Ignore(raw, ignored)
+    found = [_label_file(raw, export, recognised, reading) for export, recognised in _exports(raw, faults, ignore)]
+    ignore.tell()
     if faults:
         raise PipelineError("exports cannot be read", f"\n{first_of(faults)}\n", f"Formats that are read: {READS}")
     if not found:
@@ -65,9 +70,30 @@ def _newest_first(files: list[LabelFile]) -> list[LabelFile]:
     return [file for _, _, file in sorted(placed, key=lambda place: place[:2], reverse=True)]
 
 
-def _exports(raw: Path, faults: list[str]) -> Iterator[tuple[_Export, Recognised]]:
+class _Ignore:
+    """Says which files a person wants to be passed over, and remembers how many these are."""
+
+    def __init__(self, raw: Path, patterns: Sequence[str]) -> None:
+        self._raw, self._found = raw, dict[str, set[Path]]()
+        for pattern in patterns:
+            self._found[pattern] = set()
+
+    def __call__(self, path: Path) -> bool:
+        for pattern, found in self._found.items():
+            if fnmatchcase(path.relative_to(self._raw).as_posix(), pattern) or fnmatchcase(path.name, pattern):
+                found.add(path)
+                return True
+        return False
+
+    def tell(self) -> None:
+        """Log what was passed over."""
+        for pattern, found in self._found.items():
+            log.warning("parse.ignore %s: %d files are passed over", pattern, len(found))
+
+
+def _exports(raw: Path, faults: list[str], ignore: _Ignore) -> Iterator[tuple[_Export, Recognised]]:
     if not (raw / MANIFEST).is_file():
-        for recognised in sorted(recognise(raw, faults), key=lambda found: _stamp(found.folder.name) or _NEVER):
+        for recognised in sorted(recognise(raw, faults, ignore), key=lambda found: _stamp(found.folder.name) or _NEVER):
             folder = recognised.folder.relative_to(raw).as_posix()
             taken = datetime.fromtimestamp(recognised.path.stat().st_mtime, UTC)
             name = raw.resolve().name if folder == "." else folder
@@ -78,7 +104,7 @@ def _exports(raw: Path, faults: list[str]) -> Iterator[tuple[_Export, Recognised
     latest = {_lasting_name(export.name): export for export in held}
     for export in held:
         own_faults: list[str] = []
-        recognised_here = list(recognise(raw / export.folder, own_faults))
+        recognised_here = list(recognise(raw / export.folder, own_faults, ignore))
         if not recognised_here and not own_faults and not _has_media(raw / export.folder):
             own_faults.append(f"no known format: {raw / export.folder}, from {export.source}")
         name = _lasting_name(export.name)

@@ -6,6 +6,7 @@ code page 437 where Windows wrote its own.
 
 import unicodedata
 from collections.abc import Iterator
+from contextlib import suppress
 from urllib.parse import unquote
 
 # What zip tools of Windows write without saying so, by how much they are met.
@@ -28,7 +29,7 @@ def near_forms(name: str) -> Iterator[str]:
         return
     plain = unicodedata.normalize("NFC", unquote(name))
     for encoding in _ZIP_ENCODINGS if not plain.isascii() else ():
-        try:
-            yield near(plain.encode(encoding).decode("cp437"))
-        except UnicodeError:
-            continue
+        for read_as in ("cp437", "utf-8"):
+            # Two bytes of GBK may happen to be one letter of UTF-8.
+            with suppress(UnicodeError):
+                yield near(plain.encode(encoding).decode(read_as))

@@ -1,24 +1,34 @@
 """Which label formats a folder holds, and what reads each."""
 
+import json
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
 
 from tasks.contracts.errors import PipelineError
 from tasks.formats import xml_stream
+from tasks.formats.box_csv import box_table_to_labels, read_box_table
 from tasks.formats.coco import coco_parts, coco_subset, coco_to_labels, read_coco
+from tasks.formats.createml import createml_names, createml_to_labels, is_createml
 from tasks.formats.cvat_images import cvat_images_to_labels
 from tasks.formats.cvat_meta import read_meta
 from tasks.formats.cvat_video import cvat_video_to_labels
+from tasks.formats.image_files import base_name, near_name
+from tasks.formats.labelme import is_labelme, labelme_files, labelme_to_labels
 from tasks.formats.labels import LabelledImage, Origin, PointShapes
-from tasks.formats.voc import is_voc, voc_labels, voc_notes, voc_to_labels
+from tasks.formats.text_files import read_text
+from tasks.formats.unread import json_fault
+from tasks.formats.voc import is_voc, voc_files, voc_labels, voc_notes, voc_to_labels
 from tasks.formats.yolo import yolo_to_labels
 from tasks.formats.yolo_layout import YoloLayout, read_data_yaml, read_obj_data
 
-READS = "CVAT for images 1.1, CVAT for video 1.1, COCO 1.0, Ultralytics YOLO, YOLO 1.1 and Pascal VOC"
+READS = (
+    "CVAT for images 1.1, CVAT for video 1.1, COCO 1.0, Ultralytics YOLO, YOLO 1.1 and YOLO with classes.txt, "
+    "Pascal VOC, LabelMe, CreateML, and CSV with filename,class,xmin,ymin,xmax,ymax"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +38,7 @@ class Reading:
     raw: Path  # the ingest folder
     points: PointShapes
     frame_step: int
+    annotations: Path  # for pictures that label files hold within
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,39 +50,75 @@ class Recognised:
     folder: Path  # that its images lie below, if they came along
     labels: tuple[str, ...]  # declared
     read: Callable[[Origin, Reading], Iterator[LabelledImage]]  # the origin stands for images without one of their own
+    files: Collection[Path]  # that it stands for: all label files that its reader opens, or leaves aside with a note
     written: datetime | None = None
     is_video: bool = False  # its images, if they came along, are frames of one video
     subsets: frozenset[str] = frozenset()
     notes: list[str] = field(default_factory=list)
+    images: frozenset[str] = frozenset()  # near base names of all, where they are known without reading labels
 
 
-def recognise(folder: Path, faults: list[str]) -> Iterator[Recognised]:
-    """All label files below a folder, sorted by path. What is broken or of another format is added to `faults`."""
-    for place, folders, files in os.walk(folder):
-        folders.sort()
-        if is_voc(Path(place)):
-            yield _voc(Path(place))
-            folders.clear()
-            continue
-        for path in sorted(Path(place, name) for name in files):
-            probe = _PROBES.get(path.suffix.lower())
-            try:
-                found = probe(path, folder) if probe else None
-            except PipelineError as error:
-                faults.append(str(error))
-                continue
-            if found is not None:
-                yield found
-                # One file of these stands for all others in and below its folder.
-                if found.format in _OWN_FOLDER:
-                    folders.clear()
-                    break
+class Search:
+    """Label files of one export: those that are read, and those that are not."""
+
+    def __init__(self, export: Path, is_ignored: Callable[[Path], bool]) -> None:
+        self.export = export
+        self.faults: list[str] = []  # what is broken or of another format
+        self.claimed: set[Path] = set()  # files that something recognised stands for
+        self._is_ignored = is_ignored
+        self._held: list[Recognised] = []
+
+    def files(self) -> Iterator[tuple[Path, list[Path]]]:
+        """Folders with their files, sorted; without those that are claimed or to be ignored."""
+        for place, folders, names in os.walk(self.export):
+            folders.sort()
+            paths = (Path(place, name) for name in sorted(names))
+            yield Path(place), [path for path in paths if path not in self.claimed and not self._is_ignored(path)]
+
+    def recognised(self) -> Iterator[Recognised]:
+        """All that is recognised by itself, sorted by path."""
+        for place, paths in self.files():
+            if is_voc(place) and not all(map(self._is_ignored, voc_files(place))):
+                yield from self._claim(_voc(place, self._is_ignored))
+            for path in paths:
+                probe = None if path in self.claimed else _PROBES.get(path.suffix.lower())
+                try:
+                    found = probe(path, self) if probe else None
+                except PipelineError as error:
+                    self.claimed.add(path)
+                    self.faults.append(str(error))
+                    continue
+                if found is not None:
+                    yield from self._claim(found)
+
+    def _claim(self, found: Recognised) -> Iterator[Recognised]:
+        self.claimed.update(found.files)
+        # Exporters and people put one set of labels down in several formats: then the first one speaks.
+        same = next(filter(lambda one: _is_same(found, one), self.around(found.folder)), None)
+        if same is not None:
+            inside = found.path.relative_to(self.export).as_posix()
+            same.notes.append(f"{inside} ({found.format}) labels images that are read as {same.format}: it is not read")
+            return
+        self._held.append(found)
+        yield found
+
+    def around(self, folder: Path) -> list[Recognised]:
+        """What was recognised in this folder or one above it."""
+        return [one for one in self._held if folder.is_relative_to(one.folder)]
+
+    def is_ignored(self, path: Path) -> bool:
+        """Whether a file is to be passed over."""
+        return self._is_ignored(path)
 
 
-def _xml(path: Path, _export: Path) -> Recognised | None:
+def _is_same(one: Recognised, other: Recognised) -> bool:
+    return one.format != other.format and bool(one.images) and one.images <= other.images
+
+
+def _xml(path: Path, search: Search) -> Recognised | None:
     root = xml_stream.root_tag(path)
     if root == "annotation":
-        return _voc(path.parent)
+        return _voc(path.parent, search.is_ignored)
     return _cvat(path) if root == "annotations" else None
 
 
@@ -86,25 +133,25 @@ def _cvat(path: Path) -> Recognised:
     kind = "cvat_video" if meta.is_video else "cvat_images"
     origins = [task.origin for task in (meta.task, *meta.tasks.values()) if task.origin is not None]
     is_video = meta.is_video or any(origin.is_video for origin in origins)
-    return Recognised(kind, path, path.parent, meta.labels, read, meta.written, is_video)
+    return Recognised(kind, path, path.parent, meta.labels, read, [path], meta.written, is_video)
 
 
-def _json(path: Path, export: Path) -> Recognised | None:
+def _json(path: Path, search: Search) -> Recognised | None:
     if path.name == "annotations.json" and (path.parent / "task.json").is_file():
         raise PipelineError(
             "backup of a CVAT task", str(path.parent), 'Export its annotations as "CVAT for images 1.1"'
         )
-    parts = coco_parts(path)
-    # Read with the first one.
-    return _coco(parts, export) if path == parts[0] else None
+    parts = [part for part in coco_parts(path) if not search.is_ignored(part)]
+    return _coco(parts, search.export) or _other_json(path, search)
 
 
 def _coco(parts: list[Path], export: Path) -> Recognised | None:
-    labels, notes = dict[Path, tuple[str, ...]](), list[str]()
+    labels, notes, images = dict[Path, tuple[str, ...]](), list[str](), set[str]()
     for part in parts:
         read = read_coco(part)
         if read is not None:
             labels[part] = tuple(read.labels.values())
+            images |= {_stem(image.file_name) for image in read.images}
             notes += [] if read.images else [f"{part.name} lists no image"]
     if not labels:
         return None
@@ -115,54 +162,134 @@ def _coco(parts: list[Path], export: Path) -> Recognised | None:
         path.parent.parent if path.parent.name.lower() == "annotations" and path.parent != export else path.parent,
         tuple(dict.fromkeys(chain.from_iterable(labels.values()))),
         lambda origin, _reading: coco_to_labels(list(labels), origin, notes),
+        list(labels),
         subsets=frozenset(filter(None, map(coco_subset, path.parent.glob("*.json")))),
         notes=notes,
+        images=frozenset(images),
     )
 
 
-def _yolo(kind: str, path: Path, layout: YoloLayout) -> Recognised:
+def _other_json(path: Path, search: Search) -> Recognised | None:
+    try:
+        content = json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise PipelineError("JSON cannot be read", f"{path}: {error}", "Export the labels again") from error
+    if is_labelme(content):
+        return _labelme([one for one in labelme_files(path.parent) if not search.is_ignored(one)])
+    if is_createml(content):
+        return Recognised(
+            "createml",
+            path,
+            path.parent,
+            (),
+            lambda origin, _reading: createml_to_labels(path, content, origin),
+            [path],
+            images=frozenset(map(_stem, createml_names(content))),
+        )
+    fault = json_fault(path, content)
+    if fault is not None:
+        raise fault
+    return None
+
+
+def _labelme(paths: Sequence[Path]) -> Recognised:
+    return Recognised(
+        "labelme",
+        paths[0],
+        paths[0].parent,
+        (),
+        lambda origin, reading: labelme_to_labels(paths, origin, reading.annotations),
+        paths,
+        images=frozenset(_stem(path.name) for path in paths),
+    )
+
+
+def _csv(path: Path, _search: Search) -> Recognised | None:
+    table = read_box_table(path)
+    if table is None:
+        return None
+    return Recognised(
+        "csv",
+        path,
+        path.parent,
+        (),
+        lambda origin, _reading: box_table_to_labels(table, origin),
+        [path],
+        images=frozenset(map(_stem, table.names())),
+    )
+
+
+def yolo(kind: str, path: Path, layout: YoloLayout, folder: Path | None = None) -> Recognised:
+    """The labels of a YOLO layout. path: what names its classes."""
+    used = {entry.label_file for entry in layout.entries if entry.label_file}
+    return Recognised(
+        kind,
+        path,
+        folder or path.parent,
+        tuple(layout.labels.values()),
+        lambda origin, reading: yolo_to_labels(layout, origin, reading.raw),
+        {path, *used, *layout.passed_over},
+        subsets=frozenset(entry.subset for entry in layout.entries if entry.subset),
+        notes=layout.notes,
+        images=frozenset(_stem(entry.image.name if entry.image else entry.name) for entry in layout.entries),
+    )
+
+
+def _yolo(kind: str, path: Path, layout: YoloLayout, search: Search) -> Recognised | None:
     if not layout.is_found:
+        # Beside the file that describes an export others lie about, of other machines.
+        if any(one.format in _YOLO for one in search.around(path.parent)):
+            return None
         raise PipelineError(
             "neither an image nor a label file is where the export says",
             "; ".join([str(path), *layout.notes]),
             "Mend the paths of its subsets, or export the labels again",
         )
-    return Recognised(
-        kind,
-        path,
-        path.parent,
-        tuple(layout.labels.values()),
-        lambda origin, reading: yolo_to_labels(layout, origin, reading.raw),
-        subsets=frozenset(entry.subset for entry in layout.entries),
-        notes=layout.notes,
-    )
+    fresh = [entry for entry in layout.entries if not {entry.label_file, entry.image} & search.claimed]
+    if not fresh:
+        return None
+    found = yolo(kind, path, replace(layout, entries=fresh))
+    # Images too: another file that describes the same export must not list them again.
+    return replace(found, files={*found.files, *(entry.image for entry in fresh if entry.image)})
 
 
-def _voc(folder: Path) -> Recognised:
+def _voc(folder: Path, is_ignored: Callable[[Path], bool]) -> Recognised:
+    files = [path for path in voc_files(folder) if not is_ignored(path)]
     return Recognised(
         "voc",
         folder,
         folder,
         voc_labels(folder),
-        lambda origin, reading: voc_to_labels(folder, origin, reading.raw),
+        lambda origin, reading: voc_to_labels(folder, origin, reading.raw, is_ignored),
+        files,
         notes=voc_notes(folder),
+        images=frozenset(_stem(path.name) for path in files),
     )
 
 
-def _obj_data(path: Path, _export: Path) -> Recognised | None:
-    return _yolo("yolo", path, read_obj_data(path)) if path.name.lower() == "obj.data" else None
+def _stem(name: str) -> str:
+    """The near base name of an image, or of the label file that has its name."""
+    base = base_name(near_name(name))
+    ending = next(filter(base.endswith, (".xml", ".json", ".txt")), "")
+    return base.removesuffix(ending)
 
 
-def _yaml(path: Path, export: Path) -> Recognised | None:
-    layout = read_data_yaml(path, export)
-    return None if layout is None else _yolo("ultralytics_yolo", path, layout)
+def _obj_data(path: Path, search: Search) -> Recognised | None:
+    return _yolo("yolo", path, read_obj_data(path), search) if path.name.lower() == "obj.data" else None
 
 
-_PROBES: dict[str, Callable[[Path, Path], Recognised | None]] = {
+def _yaml(path: Path, search: Search) -> Recognised | None:
+    layout = read_data_yaml(path, search.export)
+    return None if layout is None else _yolo("ultralytics_yolo", path, layout, search)
+
+
+_PROBES: dict[str, Callable[[Path, Search], Recognised | None]] = {
     ".data": _obj_data,
     ".yaml": _yaml,
     ".yml": _yaml,
     ".xml": _xml,
     ".json": _json,
+    ".csv": _csv,
+    ".tsv": _csv,
 }
-_OWN_FOLDER = frozenset({"ultralytics_yolo", "yolo", "voc"})
+_YOLO = frozenset({"ultralytics_yolo", "yolo"})

@@ -4,7 +4,7 @@ Coordinates are taken as CVAT writes them: from 0, the edges of the box. (Files 
 from 1 and include the last one, so that their boxes come out up to one pixel off.)
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from lxml import etree
@@ -62,13 +62,16 @@ def voc_notes(folder: Path) -> list[str]:
     return [f"{masks:,} instance masks in SegmentationObject are not read, only boxes are"] if masks else []
 
 
-def voc_to_labels(folder: Path, export: Origin, raw: Path) -> Iterator[LabelledImage]:
+def voc_to_labels(
+    folder: Path, export: Origin, raw: Path, is_ignored: Callable[[Path], bool] = lambda _: False
+) -> Iterator[LabelledImage]:
     """Read the images of a folder, sorted by name; those that a subset lists without labels are negatives.
 
-    raw: the ingest folder.
+    raw: the ingest folder. is_ignored: label files to pass over.
     """
     annotations = _annotations(folder)
-    paths = {path.relative_to(annotations).with_suffix("").as_posix(): path for path in _xml_files(annotations)}
+    files = [path for path in _xml_files(annotations) if not is_ignored(path)]
+    paths = {path.relative_to(annotations).with_suffix("").as_posix(): path for path in files}
     subsets = _subsets(folder, paths)
     places = [place for name in (_IMAGES, "images") if (place := _folder(folder, name)) is not None]
     for stem in sorted(paths.keys() | subsets.keys()):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tasks.formats import geometry
 from tasks.formats.geometry import Box
-from tasks.formats.labels import NOT_NUMBERS, Details, LabelledImage, LabelledObject, Origin, Points
+from tasks.formats.labels import NOT_NUMBERS, Details, LabelledImage, LabelledObject, Origin, Points, TextBox
 from tasks.formats.text_files import read_text
 from tasks.formats.yolo_layout import YoloLayout
 
@@ -49,7 +49,7 @@ class _Habits:
     in_pixels: bool
 
 
-def _objects(text: str, layout: YoloLayout) -> list[LabelledObject]:
+def _objects(text: str, layout: YoloLayout) -> list[LabelledObject | TextBox]:
     rows = [line.split() for line in text.splitlines() if line.strip()]
     habits = _Habits(
         any(_is_longer(row, layout.numbers_per_point) and _is_score(row[-1]) for row in rows),

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from tasks.formats.text_files import read_text
 from tasks.formats.written_paths import is_image, path_parts
@@ -23,24 +24,32 @@ class YoloEntry:
     """One image."""
 
     name: str  # without the folders of all images and of the subset
-    subset: str
+    subset: str | None
     label_file: Path | None  # None: there is none, so nothing is labelled on it
     image: Path | None = None  # None: it did not come along, or lies elsewhere
 
 
 @dataclass(frozen=True, slots=True)
-class _Named:
+class Named:
     """An image, or a label file whose image did not come along, as a subset names it."""
 
-    subset: str
+    subset: str | None
     path: str
     label_file: Path | None
     image: Path | None
     is_listed: bool  # by itself, not as one of a folder
 
 
-def find_entries(root: Path, subsets: Mapping[str, Sequence[str]]) -> tuple[list[YoloEntry], list[str]]:
-    """What the subsets name, each image once, and notes of what people should know about them."""
+class Entries(NamedTuple):
+    """What the subsets of an export name."""
+
+    entries: list[YoloEntry]  # each image once
+    notes: list[str]  # what people should know about them
+    passed_over: list[Path]  # label files whose images a list leaves out
+
+
+def find_entries(root: Path, subsets: Mapping[str, Sequence[str]]) -> Entries:
+    """Look up what the subsets name below a folder."""
     files, notes = YoloFiles(root), list[str]()
     named = [one for subset, items in subsets.items() for one in _subset(files, subset, items, notes)]
     once = _each_once(named, notes)
@@ -48,11 +57,13 @@ def find_entries(root: Path, subsets: Mapping[str, Sequence[str]]) -> tuple[list
     _note(notes, bare, "listed images have no label file, nothing is labelled on them")
     shared = [file.name for file, count in Counter(one.label_file for one in once).items() if file and count > 1]
     _note(notes, shared, "label files belong to several images of one stem, each got all objects")
-    if once:
+    unread: list[str] = []
+    # A list leaves images out on purpose; a folder that no subset names was forgotten.
+    if any(one.is_listed for one in once):
         used = {one.label_file for one in once}
         unread = [path for path in files.below(root) if _is_label_path(path) and root / path not in used]
         _note(notes, unread, "label files belong to no image of a subset and are not read")
-    return _entries(once), notes
+    return Entries(entries_of(once), notes, [root / path for path in unread])
 
 
 def _note(notes: list[str], places: Sequence[str], what: str) -> None:
@@ -60,7 +71,7 @@ def _note(notes: list[str], places: Sequence[str], what: str) -> None:
         notes.append(f"{len(places):,} {what}: {', '.join(places[:5])}")
 
 
-def _subset(files: YoloFiles, subset: str, items: Sequence[str], notes: list[str]) -> list[_Named]:
+def _subset(files: YoloFiles, subset: str, items: Sequence[str], notes: list[str]) -> list[Named]:
     named = [one for item in items for one in _item(files, subset, item)]
     if subset.lower() in USUAL_SUBSETS:
         missing = [item for item in items if not is_image(item) and _folder_or_list(files, item) is None]
@@ -73,7 +84,7 @@ def _subset(files: YoloFiles, subset: str, items: Sequence[str], notes: list[str
     return []
 
 
-def _is_labelled(one: _Named) -> bool:
+def _is_labelled(one: Named) -> bool:
     is_certain = one.image is not None or one.is_listed or _is_label_path(f"{one.path}.txt")
     return one.label_file is not None and is_certain
 
@@ -83,7 +94,7 @@ def _folder_or_list(files: YoloFiles, item: str) -> Path | None:
     return files.find(item) or files.find(swapped(item))
 
 
-def _item(files: YoloFiles, subset: str, item: str) -> Iterator[_Named]:
+def _item(files: YoloFiles, subset: str, item: str) -> Iterator[Named]:
     found = _folder_or_list(files, item)
     if is_image(item):
         yield _listed(files, subset, item)
@@ -95,27 +106,27 @@ def _item(files: YoloFiles, subset: str, item: str) -> Iterator[_Named]:
                 yield _listed(files, subset, line.strip())
 
 
-def _listed(files: YoloFiles, subset: str, path: str) -> _Named:
+def _listed(files: YoloFiles, subset: str, path: str) -> Named:
     image = files.find(path)
     is_held = image is not None and image.is_file()
-    return _Named(subset, path, files.label_file(path), image if is_held else None, is_listed=True)
+    return Named(subset, path, files.label_file(path), image if is_held else None, is_listed=True)
 
 
-def _in_folder(files: YoloFiles, subset: str, folder: Path) -> Iterator[_Named]:
+def _in_folder(files: YoloFiles, subset: str, folder: Path) -> Iterator[Named]:
     known = set()
     for path in filter(is_image, files.below(folder)):
         label_file = files.label_file(path)
         known.add(label_file)
-        yield _Named(subset, path, label_file, files.root / path, is_listed=False)
+        yield Named(subset, path, label_file, files.root / path, is_listed=False)
     labels = files.find(swapped(folder.relative_to(files.root).as_posix())) or folder
     for path in files.below(labels):
         if is_label_name(path) and files.root / path not in known:
-            yield _Named(subset, path[: -len(".txt")], files.root / path, None, is_listed=False)
+            yield Named(subset, path[: -len(".txt")], files.root / path, None, is_listed=False)
 
 
-def _each_once(named: Iterable[_Named], notes: list[str]) -> list[_Named]:
+def _each_once(named: Iterable[Named], notes: list[str]) -> list[Named]:
     seen: set[object] = set()
-    once, again = list[_Named](), list[_Named]()
+    once, again = list[Named](), list[Named]()
     for one in named:
         key = _identity(one)
         (again if key in seen else once).append(one)
@@ -124,7 +135,7 @@ def _each_once(named: Iterable[_Named], notes: list[str]) -> list[_Named]:
     return once
 
 
-def _identity(one: _Named) -> object:
+def _identity(one: Named) -> object:
     if one.image is not None:
         return one.image
     if one.label_file is None:
@@ -133,7 +144,8 @@ def _identity(one: _Named) -> object:
     return (one.label_file, path_parts(one.path)[-1]) if is_image(one.path) else one.label_file
 
 
-def _entries(named: Sequence[_Named]) -> list[YoloEntry]:
+def entries_of(named: Sequence[Named]) -> list[YoloEntry]:
+    """Images by names that tell them apart."""
     names = [_name(one.path, one.subset) for one in named]
     counts = Counter((one.subset, name) for one, name in zip(named, names, strict=True))
     return [
@@ -149,13 +161,13 @@ def _full_name(path: str) -> str:
     return swapped("/".join(path_parts(path)), "labels", "images")
 
 
-def _name(path: str, subset: str) -> str:
+def _name(path: str, subset: str | None) -> str:
     parts = list(PurePosixPath(path.replace("\\", "/")).parts)
     for place, part in enumerate(parts):
         if _is_folder_of_all(part):
             parts = parts[place + 1 :]
             break
-    if len(parts) > 1 and parts[0].lower() == subset.lower():
+    if len(parts) > 1 and subset and parts[0].lower() == subset.lower():
         parts = parts[1:]
     return "/".join(parts)
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from tasks.contracts.errors import PipelineError
 from tasks.formats.text_files import read_text
-from tasks.formats.yolo_entries import USUAL_SUBSETS, YoloEntry, find_entries
+from tasks.formats.yolo_entries import USUAL_SUBSETS, Entries, YoloEntry, find_entries
 from tasks.formats.yolo_files import YoloFiles
 
 _NO_SUBSETS = frozenset({"classes", "names", "backup", "download", "nc", "path", "kpt_names", "kpt_shape"})
@@ -26,6 +26,7 @@ class YoloLayout:
     numbers_per_point: int | None  # of pose; None without
     entries: list[YoloEntry]
     notes: list[str] = field(default_factory=list)
+    passed_over: list[Path] = field(default_factory=list)  # label files that a list of images leaves out
 
     @property
     def is_found(self) -> bool:
@@ -48,8 +49,8 @@ def read_data_yaml(path: Path, export: Path) -> YoloLayout | None:
     subsets = {key: items for key, value in content.items() if key not in _NO_SUBSETS and (items := _texts(value))}
     if "names" not in content:
         return None
-    entries, notes = _first_found(_roots(path.parent, content.get("path"), export), subsets)
-    if not entries and not any(key.lower() in USUAL_SUBSETS for key in subsets):
+    found = _first_found(_roots(path.parent, content.get("path"), export), subsets)
+    if not found.entries and not any(key.lower() in USUAL_SUBSETS for key in subsets):
         return None
     try:
         data = _DataYaml.model_validate(content)
@@ -57,8 +58,19 @@ def read_data_yaml(path: Path, export: Path) -> YoloLayout | None:
         raise PipelineError(
             "not a sound data.yaml", f"{path}: {error.errors()[0]['msg']}", "Give names as a list or by number"
         ) from error
-    names = dict(enumerate(data.names)) if isinstance(data.names, list) else data.names
-    return YoloLayout(names, data.kpt_shape[1] if data.kpt_shape else None, entries, notes)
+    return YoloLayout(_numbered(data.names), data.kpt_shape[1] if data.kpt_shape else None, *found)
+
+
+def _numbered(names: dict[int, str] | list[str]) -> dict[int, str]:
+    return dict(enumerate(names)) if isinstance(names, list) else names
+
+
+def names_of_yaml(path: Path) -> dict[int, str]:
+    """The class names of a YAML, whatever else it says; none if it has none that are sound."""
+    try:
+        return _numbered(_DataYaml.model_validate(_content(path)).names)
+    except (ValidationError, PipelineError):
+        return {}
 
 
 def read_obj_data(path: Path) -> YoloLayout:
@@ -112,10 +124,10 @@ def _roots(own: Path, declared: object, export: Path) -> list[Path]:
     return sorted({export / inside: None, own: None} if is_held else [own], key=lambda root: -len(root.parts))
 
 
-def _first_found(roots: Iterable[Path], subsets: Mapping[str, Sequence[str]]) -> tuple[list[YoloEntry], list[str]]:
-    found: tuple[list[YoloEntry], list[str]] = ([], [])
+def _first_found(roots: Iterable[Path], subsets: Mapping[str, Sequence[str]]) -> Entries:
+    found = Entries([], [], [])
     for root in roots:
         found = find_entries(root, subsets)
-        if any(entry.image or entry.label_file for entry in found[0]):
+        if any(entry.image or entry.label_file for entry in found.entries):
             break
     return found

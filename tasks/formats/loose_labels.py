@@ -1,0 +1,93 @@
+"""All label files of an export: what is recognised by itself, YOLO's with a file of class names, and those not read."""
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from tasks.contracts.errors import PipelineError
+from tasks.formats.image_files import SUFFIXES as IMAGE_SUFFIXES
+from tasks.formats.near_names import near
+from tasks.formats.recognition import Recognised, Search, yolo
+from tasks.formats.text_files import read_text
+from tasks.formats.unread import IGNORE, why_labels
+from tasks.formats.yolo_classes import by_names_file, classes_layout, is_label_rows, root_of
+from tasks.formats.yolo_entries import is_label_name
+
+_LABEL_FOLDER = re.compile(r"label|annotation|(^|_)gt($|_)", re.IGNORECASE)
+_KEYS = re.compile(r"^\s*(nc|train|val)\s*:", re.MULTILINE)
+_SHOWN = 3
+
+
+def recognise(export: Path, faults: list[str], is_ignored: Callable[[Path], bool]) -> Iterator[Recognised]:
+    """All label files of an export, sorted by path.
+
+    `faults` gets what is broken, and every other file that could be labels by its content: not one may be missed in
+    silence. is_ignored: what a person wants to be passed over.
+    """
+    search = Search(export, is_ignored)
+    yield from search.recognised()
+    images: dict[str, list[Path]] = defaultdict(list)
+    left: list[Path] = []
+    for _, paths in search.files():
+        for path in paths:
+            if path.suffix.lower() in IMAGE_SUFFIXES:
+                images[near(path.stem)].append(path)
+            else:
+                left.append(path)
+    rows = [path for path in left if is_label_name(path.name) and _is_label_file(path, images)]
+    named, nameless = by_names_file(rows, export)
+    for names_file, (names, label_files) in sorted(named.items()):
+        root = root_of(names_file, export)
+        yield yolo("yolo", names_file, classes_layout(root, names, label_files, images), root)
+    search.faults += _without_names(nameless, export)
+    # A file of class names may look like anything.
+    others = sorted(set(left) - set(rows) - set(named))
+    for path in others:
+        kind = why_labels(path, is_named_like_image=near(path.stem) in images or _is_in_label_folder(path, export))
+        if kind is not None:
+            search.faults.append(str(PipelineError(f"labels in a format that is not read ({kind})", str(path), IGNORE)))
+    faults += search.faults
+
+
+def _is_label_file(path: Path, images: dict[str, list[Path]]) -> bool:
+    try:
+        text = read_text(path)
+    except PipelineError:
+        return False
+    return is_label_rows(
+        text, is_certain=near(path.stem) in images or _LABEL_FOLDER.search(path.parent.name) is not None
+    )
+
+
+def _is_in_label_folder(path: Path, export: Path) -> bool:
+    return any(map(_LABEL_FOLDER.search, path.relative_to(export).parts[:-1]))
+
+
+def _without_names(label_files: list[Path], export: Path) -> Iterator[str]:
+    folders: dict[Path, list[Path]] = defaultdict(list)
+    for path in label_files:
+        folders[path.parent].append(path)
+    for folder, paths in sorted(folders.items()):
+        shown = ", ".join(path.name for path in paths[:_SHOWN])
+        what = f"{len(paths):,} YOLO label files without class names"
+        hint = "Give them a data.yaml with `names`, or a classes.txt, or name them in parse.ignore"
+        yield str(PipelineError(what, f"{folder}: {shown}; {_lack(folder, export)}", hint))
+
+
+def _lack(folder: Path, export: Path) -> str:
+    """What is there in place of class names."""
+    for place in (folder, *folder.parents):
+        for path in sorted(place.iterdir()):
+            if path.suffix.lower() in (".yaml", ".yml") and path.is_file() and _KEYS.search(_text(path)):
+                return f"{path} has no `names`, or no subset that holds them"
+        if place == export:
+            break
+    return "neither data.yaml, obj.data nor classes.txt tells of them"
+
+
+def _text(path: Path) -> str:
+    try:
+        return read_text(path)
+    except PipelineError:
+        return ""

@@ -1,0 +1,186 @@
+"""What could be labels by its content, in a format that is not read: told, so that nobody misses them in silence."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.contracts.errors import PipelineError
+from tasks.formats import xml_stream
+from tasks.formats.text_files import read_text
+from tasks.formats.written_paths import is_image
+
+IGNORE = "Export them in a format that is read, or name them in parse.ignore"
+_COCO = ("images", "annotations", "categories")
+# Keys under which tools put where an object is.
+_PLACES = frozenset(
+    {
+        *(
+            "bbox",
+            "bboxes",
+            "box",
+            "boxes",
+            "box2d",
+            "bounding_box",
+            "boundingbox",
+            "bounding_boxes",
+            "rectanglelabels",
+        ),
+        *("polygon", "polygons", "polygonlabels", "segmentation", "keypoints", "shape_attributes", "exterior"),
+        *("xmin", "x_min", "bndbox", "rle", "cuboid"),
+    }
+)
+_TAGS = frozenset(
+    {"object", "box", "bndbox", "robndbox", "bbox", "polygon", "rect", "rectangle", "track", "hrsc_object"}
+)
+_COLUMNS = re.compile(r"(^|[._])(bbox|bboxes|boxes|objects|xmin|x_min|annotations|segmentation)($|[._])", re.IGNORECASE)
+_TF_BOXES = re.compile(rb"image/object/|bbox/xmin")
+_HEAD_BYTES = 1 << 20
+_DEPTH, _ITEMS = 8, 20  # of JSON that is looked through
+_ROWS = 200
+
+
+def json_fault(path: Path, content: object) -> PipelineError | None:
+    """The fault of a JSON that is no format that is read, but looks like labels."""
+    if isinstance(content, dict):
+        lacking = [key for key in _COCO if not isinstance(content.get(key), list)]
+        if len(lacking) == 1 and _is_coco(path, content, lacking[0]):
+            return PipelineError(
+                f"COCO without `{lacking[0]}`", str(path), "Add the key, or name the file in parse.ignore"
+            )
+    kind = _json_kind(content)
+    if kind is None and not has_places(content):
+        return None
+    return PipelineError(f"labels in a format that is not read ({kind or 'JSON of its own kind'})", str(path), IGNORE)
+
+
+def _is_coco(path: Path, content: dict[str, Any], lacking: str) -> bool:
+    if lacking == "annotations":
+        # `image_info_test.json` of the challenge lists images that nobody labelled.
+        first = next(iter(content["images"]), None)
+        return isinstance(first, dict) and "file_name" in first and not path.name.lower().startswith("image_info")
+    # Captions of images are no objects; nor is what a labelling tool tells of its project.
+    return any(
+        isinstance(one, dict) and not {"bbox", "segmentation", "keypoints", "category_id"}.isdisjoint(one)
+        for one in content["annotations"][:_ITEMS]
+    )
+
+
+def _json_kind(content: object) -> str | None:
+    first = content
+    if isinstance(content, list):
+        first = next(iter(content), None)
+    elif isinstance(content, dict) and "_via_img_metadata" not in content:
+        first = next(iter(content.values()), None)
+    if isinstance(content, dict) and "_via_img_metadata" in content:
+        return "VGG Image Annotator"
+    if not isinstance(first, dict):
+        return None
+    if isinstance(content, list) and {"image_id", "bbox", "score"} <= first.keys():
+        return "COCO results, which are predictions"
+    if {"filename", "regions"} <= first.keys():
+        return "VGG Image Annotator"
+    if isinstance(content, list) and "data" in first and not {"annotations", "completions"}.isdisjoint(first):
+        return "Label Studio's JSON; it exports COCO and YOLO too"
+    return None
+
+
+def has_places(content: object, depth: int = _DEPTH) -> bool:
+    """Whether JSON tells somewhere where an object is; only its first items are looked at."""
+    if depth == 0 or not isinstance(content, dict | list):
+        return False
+    if isinstance(content, list):
+        return any(has_places(item, depth - 1) for item in content[:_ITEMS])
+    if any(str(key).lower() in _PLACES and value not in (None, "", []) for key, value in content.items()):
+        return True
+    return any(has_places(value, depth - 1) for value in list(content.values())[:_ITEMS])
+
+
+def why_labels(path: Path, *, is_named_like_image: bool) -> str | None:
+    """What kind of labels a file seems to hold that no reader takes; None where it holds none.
+
+    is_named_like_image: an image has its stem, or it is in a folder of labels.
+    """
+    suffix = path.suffix.lower()
+    if suffix in (".txt", ""):
+        return _text_kind(path, is_named_like_image=is_named_like_image) if suffix else None
+    if suffix in (".ndjson", ".jsonl"):
+        return "JSON lines with places of objects" if any(map(has_places, _json_lines(path))) else None
+    if suffix == ".xml":
+        return "XML with objects" if _TAGS & _xml_tags(path) else None
+    if suffix == ".parquet":
+        return "Parquet with boxes" if any(map(_COLUMNS.search, _parquet_columns(path))) else None
+    if ".tfrecord" in path.name.lower() or suffix == ".record":
+        with path.open("rb") as file:
+            return "TFRecord" if _TF_BOXES.search(file.read(_HEAD_BYTES)) else None
+    return None
+
+
+def _text_kind(path: Path, *, is_named_like_image: bool) -> str | None:
+    try:
+        lines = read_text(path).splitlines()[:_ROWS]
+    except PipelineError:
+        return None  # notes of people in any encoding; label files stop where they are read
+    rows = [re.split(r"[\s,;]+", line.strip()) for line in lines if line.strip()]
+    if not rows:
+        return None
+    if all(is_image(row[0]) and _numbers(row[1:]) >= 4 for row in rows):
+        return "rows of an image and its boxes"
+    if path.stem.lower() == "gt" and all(_numbers(row) >= 6 for row in rows):
+        return "MOT"
+    # DOTA has two lines of its own before.
+    body = [row for row in rows if not row[0].lower().startswith(("imagesource", "gsd"))]
+    if is_named_like_image and body and all(_numbers(row) >= 4 for row in body):
+        return "rows of numbers beside an image, such as KITTI or DOTA"
+    return None
+
+
+def _numbers(words: list[str]) -> int:
+    return sum(re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", word, re.IGNORECASE) is not None for word in words)
+
+
+def _json_lines(path: Path) -> Iterator[object]:
+    try:
+        lines = read_text(path).splitlines()[:_ROWS]
+    except PipelineError:
+        return
+    for line in lines:
+        try:
+            yield json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+
+
+def _xml_tags(path: Path) -> set[str]:
+    tags = _Tags()
+    try:
+        for _ in xml_stream.feed(path, tags):
+            if tags.count > _ROWS * 10:
+                break
+    except PipelineError:
+        pass  # told when it was looked at first
+    return tags.found
+
+
+class _Tags:
+    """Keeps the names of elements."""
+
+    def __init__(self) -> None:
+        self.found: set[str] = set()
+        self.count = 0
+
+    def start(self, tag: str, _attributes: object) -> None:
+        """Note one."""
+        self.found.add(tag.lower())
+        self.count += 1
+
+
+def _parquet_columns(path: Path) -> list[str]:
+    try:
+        return [column.path for column in pq.ParquetFile(path).schema]
+    except (pa.ArrowException, OSError):
+        return []

@@ -1,0 +1,140 @@
+"""YOLO label files of which no `data.yaml` or `obj.data` tells: Label Studio's, LabelImg's, makesense's.
+
+Their class names stand in `classes.txt` or a file of that kind, in their own folder or in one above it.
+"""
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from tasks.contracts.errors import PipelineError
+from tasks.formats.near_names import near
+from tasks.formats.text_files import read_text
+from tasks.formats.yolo_entries import USUAL_SUBSETS, Named, entries_of
+from tasks.formats.yolo_files import swapped
+from tasks.formats.yolo_layout import YoloLayout, names_of_yaml
+
+# The likeliest first.
+_NAME_FILES = (
+    *("classes.txt", "obj.names", "_darknet.labels", "class.names", "classes.names", "class_names.txt", "names.txt"),
+    *("predefined_classes.txt", "labels.txt", "label.txt", "labelmap.txt"),
+)
+_LABEL_FOLDERS = frozenset({"labels", "label", "annotations", "txt"})
+_ROWS_READ = 200
+_FARTHEST = 1.5  # of a fraction
+
+
+def is_label_rows(text: str, *, is_certain: bool) -> bool:
+    """Whether a text's rows are those of a YOLO label file: a class number and at least four numbers.
+
+    is_certain: something else says that it is one; otherwise its numbers must be fractions.
+    """
+    rows = [line.split() for line in text.splitlines()[:_ROWS_READ] if line.strip()]
+    if not rows or not all(len(row) >= 5 and re.fullmatch(r"\d+(\.0+)?", row[0]) for row in rows):
+        return False
+    try:
+        numbers = [float(word) for row in rows for word in row[1:5]]
+    except ValueError:
+        return False
+    return is_certain or all(0 <= number <= _FARTHEST for number in numbers)
+
+
+def class_names(label_file: Path, export: Path) -> tuple[Path, Mapping[int, str]] | None:
+    """The nearest file of class names beside or above a label file, and its names; None if there is none."""
+    for folder in label_file.parents:
+        files = {path.name.lower(): path for path in sorted(folder.iterdir()) if path.is_file()}
+        for name, path in sorted(files.items(), key=lambda item: _rank(item[0])):
+            names = _names(path, name)
+            if names:
+                return path, names
+        if folder == export:
+            break
+    return None
+
+
+def _rank(name: str) -> tuple[int, str]:
+    return (_NAME_FILES.index(name) if name in _NAME_FILES else len(_NAME_FILES), name)
+
+
+def _names(path: Path, name: str) -> Mapping[int, str]:
+    if name.endswith((".yaml", ".yml")):
+        return names_of_yaml(path)
+    if name == "notes.json":
+        return _label_studio_names(path)
+    if name not in _NAME_FILES and not name.endswith(".names"):
+        return {}
+    lines = [line.strip() for line in read_text(path).splitlines()]
+    while lines and not lines[-1]:
+        lines.pop()
+    # A label file may be called so too, and CVAT's label map of VOC has columns.
+    if is_label_rows("\n".join(lines), is_certain=True) or (
+        name == "labelmap.txt" and any(":" in one for one in lines)
+    ):
+        return {}
+    return dict(enumerate(lines))
+
+
+def _label_studio_names(path: Path) -> Mapping[int, str]:
+    try:
+        categories = json.loads(read_text(path)).get("categories")
+        return {int(category["id"]): str(category["name"]) for category in categories}
+    except (PipelineError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return {}
+
+
+def classes_layout(
+    root: Path, names: Mapping[int, str], label_files: Sequence[Path], images: Mapping[str, Sequence[Path]]
+) -> YoloLayout:
+    """The images of these label files. images: all of the export, by near stem."""
+    named = list(_named(root, label_files, images))
+    found = {one.image for one in named}
+    beside = {path.parent for path in found if path is not None}
+    bare = sorted(path for paths in images.values() for path in paths if path.parent in beside and path not in found)
+    notes = []
+    if bare:
+        shown = ", ".join(path.relative_to(root).as_posix() for path in bare[:5])
+        notes.append(f"{len(bare):,} images beside labelled ones have no label file and are left out: {shown}")
+    return YoloLayout(names, None, entries_of(named), notes)
+
+
+def _named(root: Path, label_files: Iterable[Path], images: Mapping[str, Sequence[Path]]) -> Iterator[Named]:
+    for label_file in sorted(label_files):
+        image = _image(label_file, images.get(near(label_file.stem), ()))
+        path = (image or label_file.with_suffix("")).relative_to(root).as_posix()
+        folders = (part for part in path.split("/")[:-1] if part.lower() in USUAL_SUBSETS)
+        yield Named(next(folders, None), path, label_file, image, is_listed=False)
+
+
+def _image(label_file: Path, images: Sequence[Path]) -> Path | None:
+    """The image of a label file: in a like-named folder, beside it, or the only one of its stem."""
+    places = [label_file.parent.as_posix(), swapped(label_file.parent.as_posix(), "labels", "images")]
+    close = [image for image in images if near(image.parent.as_posix()) in map(near, places)]
+    exact = [image for image in close or images if image.stem == label_file.stem]
+    found = exact or close or list(images)
+    return found[0] if len(found) == 1 else None
+
+
+def root_of(names_file: Path, export: Path) -> Path:
+    """The folder that images and label files lie below: that of the names, or the one above a folder of labels."""
+    folder = names_file.parent
+    return folder.parent if folder.name.lower() in _LABEL_FOLDERS and folder != export else folder
+
+
+def by_names_file(
+    label_files: Iterable[Path], export: Path
+) -> tuple[dict[Path, tuple[Mapping[int, str], list[Path]]], list[Path]]:
+    """Label files by the file of their class names, with the names; and those that have none."""
+    found: dict[Path, tuple[Mapping[int, str], list[Path]]] = {}
+    nameless: list[Path] = []
+    folders: dict[Path, list[Path]] = defaultdict(list)
+    for path in label_files:
+        folders[path.parent].append(path)
+    for paths in folders.values():
+        names = class_names(paths[0], export)
+        if names is None:
+            nameless += paths
+        else:
+            found.setdefault(names[0], (names[1], []))[1].extend(paths)
+    return found, nameless
