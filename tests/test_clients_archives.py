@@ -166,6 +166,31 @@ def test_file_that_is_no_zip_is_refused(data: bytes | None, tmp_path: Path) -> N
     assert "is not a sound zip" in faults_of(archive, tmp_path / "out")
 
 
+def test_backslashes_of_windows_separate_folders(tmp_path: Path) -> None:
+    entries = {"annotations.xml": b"1", "images\\": b"", "images\\cam 1\\a.jpg": b"23"}
+    assert unpack(zip_of(tmp_path / "a.zip", entries), tmp_path / "out", LIMITS) == (2, 3)
+    assert (tmp_path / "out" / "images" / "cam 1" / "a.jpg").read_bytes() == b"23"
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["a\\..\\..\\evil.txt"], "could leave its folder"),
+        (["\\\\server\\share\\evil.txt"], "could leave its folder"),
+        (["C:\\evil.txt"], "could leave its folder"),
+        (["a\\b.txt", "a/b.txt"], "are one file"),
+    ],
+    ids=["parent inside", "share", "drive", "both separators"],
+)
+def test_backslashes_lead_nowhere_else(names: list[str], said: str, tmp_path: Path) -> None:
+    assert said in faults_of(zip_of(tmp_path / "a.zip", dict.fromkeys(names, b"1")), tmp_path / "out")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zip"]
+
+
+def test_file_with_a_backslash_in_its_name_is_called_so() -> None:
+    assert "'images\\\\a.jpg' has a backslash in its name" in name_faults(["images\\a.jpg"])[0]
+
+
 @pytest.mark.parametrize(
     ("raw", "flag", "read"),
     [

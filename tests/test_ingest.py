@@ -78,6 +78,20 @@ def tree(folder: Path) -> dict[str, bytes]:
         ),
         pytest.param([".git/x.json", "a.zip", "b/.DS_Store"], {"a": ["a.zip"]}, id="hidden files"),
         pytest.param(["README.md", "a.zip"], {"a": ["a.zip"]}, id="a file of no export"),
+        pytest.param(
+            ["Classes.txt", "Imgs/1.jpg", "Txt/1.txt"],
+            {"labels": ["Classes.txt", "Imgs/1.jpg", "Txt/1.txt"]},
+            id="YOLO with class names",
+        ),
+        pytest.param(["classes.txt", "a.zip"], {"a": ["a.zip"]}, id="class names beside a zip"),
+        pytest.param(
+            ["a.zip", "b.csv", "c/1.jpg"],
+            {"a": ["a.zip"], "labels": ["b.csv"], "c": ["c/1.jpg"]},
+            id="a table beside exports",
+        ),
+        pytest.param(
+            ["a.zip", "b.jpg", "b.txt"], {"a": ["a.zip"], "labels": ["b.jpg", "b.txt"]}, id="texts beside images"
+        ),
     ],
 )
 def test_source_is_divided_into_exports(paths: list[str], exports: dict[str, list[str]]) -> None:

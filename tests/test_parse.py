@@ -215,3 +215,20 @@ def test_failed_run_leaves_what_stood_before(tmp_path: Path) -> None:
         main(raw=tmp_path / "raw", annotations=tmp_path / "annotations", params=REPOSITORY / "params.yaml")
     assert (tmp_path / "annotations" / "ledger.json").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir() if "partial" in path.name] == []
+
+
+@pytest.mark.parametrize(
+    ("shape", "box"),
+    [
+        ('<mask label="car" rle="{}" left="0" top="0" width="2400" height="2400"/>', (1, 0, 2400, 2400)),
+        ('<box label="car" xtl="1" ytl="2" xbr="3" ybr="4"><attribute name="note">{}</attribute></box>', (1, 2, 3, 4)),
+    ],
+    ids=["runs of a mask", "text of an attribute"],
+)
+def test_value_beyond_10_mb_is_read(tmp_path: Path, shape: str, box: tuple[int, ...]) -> None:
+    runs = ",".join(["1"] * 2400 * 2400)
+    small = image("b.jpg", BOX)
+    write(tmp_path / "raw" / "annotations.xml", document(image("a.jpg", shape.format(runs), width=2400), small))
+    boxes = run(tmp_path / "raw").boxes("name")
+    assert boxes["a.jpg",][0][2:] == (*box[:2], box[2], min(box[3], 80))
+    assert len(boxes["b.jpg",]) == 1

@@ -6,6 +6,7 @@ import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from pydantic import Field
@@ -80,12 +81,11 @@ def unpack(archive: Path, folder: Path, limits: Limits) -> tuple[int, int]:
 def _name(entry: zipfile.ZipInfo) -> str:
     """The entry's name as it was meant: many tools write UTF-8 without the flag that says so."""
     name = entry.orig_filename
-    if entry.flag_bits & UTF8:
-        return name
-    try:
-        return name.encode("cp437").decode("utf-8")
-    except UnicodeError:
-        return name
+    if not entry.flag_bits & UTF8:
+        with suppress(UnicodeError):
+            name = name.encode("cp437").decode("utf-8")
+    # Some tools of Windows write its own separator, against the format's rules.
+    return name.replace("\\", "/")
 
 
 def _is_litter(name: str) -> bool:
@@ -122,7 +122,9 @@ def _name_fault(name: str) -> str | None:
     if any("\ud800" <= letter <= "\udfff" for letter in name):  # how Python shows bytes that are no UTF-8
         return "has a name that is not UTF-8"
     parts = name.removesuffix("/").split("/")
-    if "\\" in name or "\0" in name or PureWindowsPath(name).drive or any(part in ("", ".", "..") for part in parts):
+    if "\\" in name:
+        return "has a backslash in its name, as if unpacked by a tool that does not know it for a separator"
+    if "\0" in name or PureWindowsPath(name).drive or any(part in ("", ".", "..") for part in parts):
         return "has a name that could leave its folder"
     if any(len(part.encode()) > NAME_BYTES for part in parts):
         return f"has a name longer than {NAME_BYTES} bytes"

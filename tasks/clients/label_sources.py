@@ -24,11 +24,15 @@ log = logging.getLogger(__name__)
 # A folder that holds one of these is an unpacked export itself, otherwise a collection of exports.
 EXPORT_FOLDERS = {"annotations", "images", "imagesets", "jpegimages", "labels", "obj_train_data"}
 YOLO_FILES = {"data.yaml", "data.yml", "obj.data"}  # they describe all that lies below their folder
+CLASS_FILES = {"classes.txt", "obj.names"}  # so do these, but a list of class names may lie beside zips too
 EXPORT_SUFFIXES = {
     *(".xml", ".json", ".yaml", ".yml", ".data", ".names"),
-    *(".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"),
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".avif", ".heic", ".heif", ".gif"),
+    *(".jp2", ".ppm", ".pgm", ".jxl"),
     *(".mp4", ".avi", ".mov", ".mkv", ".webm"),
 }
+# Labels too, those that parse only names among them; but beside folders they may be a list of these.
+TABLE_SUFFIXES = {".csv", ".tsv", ".labels", ".jsonl", ".ndjson", ".parquet", ".tfrecord", ".record"}
 
 DOWNLOADS_AT_ONCE = 8
 SOURCES = "Set ingest.source in params.yaml to a CVAT zip, a folder of exports, or s3://bucket/prefix"
@@ -113,13 +117,17 @@ def _divide(paths: list[PurePosixPath], folder: PurePosixPath, name: str) -> Ite
             direct.append(path)
     data = [path for path in direct if path.suffix.lower() in EXPORT_SUFFIXES]
     zips = [path for path in direct if _is_zip(path)]
-    is_yolo = below and YOLO_FILES & {path.name.lower() for path in direct}
-    if is_yolo or (not zips and (data or EXPORT_FOLDERS & {first.lower() for first in below})):
+    names = {path.name.lower() for path in direct}
+    is_yolo = below and YOLO_FILES & names
+    if is_yolo or (not zips and (data or CLASS_FILES & names or EXPORT_FOLDERS & {first.lower() for first in below})):
         yield Part(name, folder, paths)
         return
     yield from (Part(path.with_suffix("").as_posix(), folder, [path]) for path in zips)
-    if data:
-        yield Part(name, folder, data)
+    tables = [path for path in direct if path.suffix.lower() in TABLE_SUFFIXES]
+    if data or tables:
+        # With label files of YOLO, which are texts, beside images.
+        texts = [path for path in direct if path.suffix.lower() == ".txt"]
+        yield Part(name, folder, sorted({*data, *tables, *texts}))
     for first, inside in below.items():
         inner = folder / first
         if any(_is_zip(path) for path in inside):

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 Box = tuple[float, float, float, float]
 Point = tuple[float, float]
@@ -43,14 +44,17 @@ def ellipse_box(centre: Point, radii: Point, degrees: float) -> Box:
     return centre[0] - half_width, centre[1] - half_height, centre[0] + half_width, centre[1] + half_height
 
 
-def mask_box(runs: Sequence[int], left: int, top: int, width: int, height: int) -> Box | None:
+def mask_box(runs: Sequence[int] | NDArray[np.int64], left: int, top: int, width: int, height: int) -> Box | None:
     """The tight box of the set pixels of a CVAT mask; None if no pixel is set.
 
     `runs` are lengths in row order over the `width` x `height` rectangle at (left, top), unset pixels first. A pixel
     covers [x, x + 1), so the box ends one after the last set pixel. Raises ValueError if the runs do not fill it.
     """
     lengths = np.asarray(runs, dtype=np.int64)
-    if width <= 0 or height <= 0 or lengths.min(initial=0) < 0 or int(lengths.sum()) != width * height:
+    # Each by itself too: the sum of huge ones would run over.
+    if width <= 0 or height <= 0 or not 0 <= lengths.min(initial=0) <= lengths.max(initial=0) <= width * height:
+        raise ValueError("runs do not fill the rectangle")
+    if int(lengths.sum()) != width * height:
         raise ValueError("runs do not fill the rectangle")
     ends = np.cumsum(lengths)
     is_set = (np.arange(len(lengths)) % 2 == 1) & (lengths > 0)

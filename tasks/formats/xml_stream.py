@@ -12,6 +12,7 @@ from lxml import etree
 from tasks.contracts.errors import PipelineError
 
 _CHUNK_BYTES = 1 << 16
+_LIMITED_BYTES = 10_000_000  # of one value, by libxml2
 
 
 class StartTarget(Protocol):
@@ -63,7 +64,9 @@ def feed(path: Path, target: StartTarget | Target) -> Iterator[None]:
         resolve_entities="internal",  # type: ignore[arg-type]  # lxml's stubs know no third value yet
         no_network=True,
         load_dtd=False,
-        huge_tree=False,
+        # Its limits are those of a value too, and the runs of one mask may take more than 10 MB. What the limits are
+        # there for, a small document that grows, is refused above; a large one is as large as it says.
+        huge_tree=path.stat().st_size > _LIMITED_BYTES,
     )
     try:
         with path.open("rb") as file:
