@@ -35,7 +35,7 @@ from tasks.checks.findings import Finding, Validation, findings_table
 from tasks.checks.image_measures import ImageMeasures, measure_images
 from tasks.checks.image_rules import damaged_images, image_quality, image_sizes, missing_images, undecodable_images
 from tasks.checks.label_rules import class_counts, empty_images, similar_labels
-from tasks.checks.ledger_rules import ledger_findings
+from tasks.checks.ledger_rules import empty_exports, ledger_findings
 from tasks.checks.rules import RULES
 from tasks.checks.twin_rules import exact_duplicates, near_duplicates
 from tasks.contracts.check_report import SEVERITIES, CheckReport, ExpectationCount, RuleCount, Severity
@@ -66,6 +66,9 @@ class CheckParams(Params):
     min_objects_per_class: int = Field(ge=0, description="fewer objects of a class are reported")
     max_imbalance: float = Field(ge=1, description="objects of the most frequent class per rarest one")
     max_empty_share: float = Field(ge=0, le=1, description="per export; more images without objects")
+    allow_empty_exports: list[str] = Field(
+        default=[], description="exports without any object that are meant so: patterns of their names"
+    )
     tiny_box_px: float = Field(ge=0, description="boxes narrower or lower, in pixels")
     huge_box_share: float = Field(gt=0, le=1, description="boxes over more of their image")
     same_box_iou: float = Field(gt=0, le=1, description="boxes that overlap more are labelled twice")
@@ -102,6 +105,7 @@ def check(
         *_image_findings(measured, objects, params),
         *_label_findings(images, objects, per_class, params),
         *ledger_findings(ledger, params.max_dropped_share),
+        *empty_exports(ledger, params.allow_empty_exports),
     ]
     return Checked(
         _report(measured, per_class, findings, validation.counts, params),

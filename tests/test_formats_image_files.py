@@ -71,7 +71,8 @@ def test_image_is_found(tmp_path: Path, paths: list[str], name: str, subset: str
     ],
     ids=[
         "case", "case and base name elsewhere", "percent in the label", "percent in the file", "percent of UTF-8",
-        "zip in GBK", "zip in GBK read as UTF-8", "zip in Shift JIS", "zip in Cyrillic", "AVIF", "case in folders", "nearer ending",
+        "zip in GBK", "zip in GBK read as UTF-8", "zip in Shift JIS", "zip in Cyrillic", "AVIF",
+        "case in folders", "nearer ending",
         "several endings", "several cases", "other ending elsewhere", "frame of another video", "mask",
     ],
 )  # fmt: skip

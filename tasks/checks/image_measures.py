@@ -22,6 +22,10 @@ Grey = NDArray[np.uint8]
 
 _JPEG, _EXIF = b"\xff\xd8\xff", b"Exif\0\0"
 _HEADER_BYTES = 65_536
+_PNG, _PNG_DEPTH = b"\x89PNG", 24  # where the bits of a channel stand
+_TIFF, _JPEG_XL = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), (b"\xff\x0a", b"\0\0\0\x0cJXL ")
+_HEIC = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
+_DARK = 64  # of 256: the upper eight of 16 bits, where the upper two are not used
 # Sharpness depends on resolution: it is measured on images shrunk to about this many pixels on their longer side.
 _MEASURED_SIDE = 320
 # imagehash takes the DCT of an image four times the hash's side; shrunk to it by us, it need not resize again.
@@ -39,6 +43,7 @@ class ImageMeasures(NamedTuple):
     contrast: float | None = None  # standard deviation of grey values
     sharpness: float | None = None  # variance of the Laplacian over the variance of grey values
     hash: str | None = None  # perceptual hash, 64 hexadecimal digits
+    peak: int = 0  # greatest value of an image of 16 bits that uses 14 or fewer; 0 for all others
 
 
 def measure_images(paths: Sequence[Path]) -> list[ImageMeasures]:
@@ -71,6 +76,7 @@ def measure_image(path: Path) -> ImageMeasures:
         contrast=float(deviation[0, 0]),
         sharpness=float((edges[0, 0] / max(deviation[0, 0], 1.0)) ** 2),
         hash=_perceptual_hash(small),
+        peak=_peak(path) if grey.max() < _DARK else 0,
     )
 
 
@@ -126,8 +132,29 @@ def _perceptual_hash(grey: Grey) -> str:
     return np.packbits(bits).tobytes().hex()
 
 
+def _peak(path: Path) -> int:
+    """The greatest value of an image of 16 bits, of which decoders keep the upper eight; 0 for other images."""
+    data = path.read_bytes()
+    if data.startswith(_PNG) and data[_PNG_DEPTH] != 16:
+        return 0
+    pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
+    return int(pixels.max()) if pixels is not None and pixels.dtype == np.uint16 else 0
+
+
 def _fault(path: Path) -> str:
     """Why a file cannot be decoded: a header that can be read means that the rest is cut off or damaged."""
+    try:
+        data = path.read_bytes()
+        if data[4:8] == b"ftyp" and data[8:12] in _HEIC:
+            return "heic"
+        if data.startswith(_JPEG_XL):
+            return "jxl"
+        if data.startswith(_TIFF):
+            pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
+            if pixels is not None and pixels.dtype not in (np.uint8, np.uint16):
+                return "float" if np.issubdtype(pixels.dtype, np.floating) else "wide"
+    except (OSError, cv2.error):
+        pass
     try:
         with PillowImage.open(path):
             return "truncated"

@@ -12,6 +12,7 @@ from tasks.checks.findings import Finding, rows
 _BLUR_AGAINST_SCENE = 8
 _SCENE_IMAGES = 10  # fewer say nothing about what is usual
 # A size that a larger share of images has is another camera, and many odd sizes are a mixed collection: no outliers.
+_DEPTH_BITS = 16
 _ODD_SIZE_SHARE = 0.01
 _ODD_IMAGES_SHARE = 0.05
 _ODD_AREA_FACTOR = 4
@@ -38,6 +39,13 @@ def undecodable_images(images: pd.DataFrame, limit: float) -> Iterator[Finding]:
 
 _FAULTS = {
     "unreadable": ("unreadable_image", "cannot be decoded"),
+    "float": (
+        "unreadable_image",
+        "has numbers with fractions for pixels: float TIFF is not read, save it with 8 or 16 bits",
+    ),
+    "wide": ("unreadable_image", "has 32 or more bits a channel, which are not read: save it with 8 or 16"),
+    "heic": ("unreadable_image", "is HEIC, for which there is no decoder: save it as JPEG or PNG"),
+    "jxl": ("unreadable_image", "is JPEG XL, for which there is no decoder: save it as JPEG or PNG"),
     "truncated": ("truncated_image", "ends before its image does, or is damaged"),
 }
 
@@ -75,7 +83,11 @@ def image_quality(
     enough = decoded.groupby("group")["sharpness"].transform("size") >= _SCENE_IMAGES
     least = np.where(enough, np.maximum(min_sharpness, usual / _BLUR_AGAINST_SCENE), min_sharpness)
     for row, least_sharpness in zip(rows(decoded), least, strict=True):
-        if row.brightness < min_brightness:
+        if row.peak > 0:
+            times = 2 ** (_DEPTH_BITS - int(row.peak).bit_length())
+            message = f"16 bits with a maximum of {row.peak:,.0f}: read at 1/{times} of its brightness"
+            yield Finding("unused_bits", "warning", message, row.image_id, value=row.peak)
+        elif row.brightness < min_brightness:
             message = f"mean grey value {row.brightness:.1f} of 255"
             yield Finding("dark_image", "warning", message, row.image_id, value=row.brightness)
         elif row.contrast < min_contrast:

@@ -1,6 +1,7 @@
 """Figures of parse's ledger that a labeller should know of."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 
 from tasks.checks.findings import Finding
 from tasks.contracts.ledger import Ledger
@@ -18,10 +19,19 @@ def ledger_findings(ledger: Ledger, max_dropped_share: float) -> Iterator[Findin
         places = "; ".join(ledger.dropped_examples.get(reason, [])[:_PLACES_SHOWN])
         yield Finding("dropped_objects", "warning", message, value=float(count), where=places or None)
     if share > max_dropped_share:
-        message = f"{share:.1%} of all objects could not become boxes, the limit is {max_dropped_share:.1%}"
+        message = (
+            f"{share:.1%} of all objects were dropped, the limit is {max_dropped_share:.1%}; most: {next(iter(lost))}"
+        )
         yield Finding("dropped_objects", "error", message, value=share)
+    for file in ledger.in_fractions:
+        message = f"all boxes of {file} lie within [0, 1]: fractions of the image, not pixels"
+        yield Finding("boxes_in_fractions", "error", message, where=file)
+    if ledger.images.nearly_named:
+        message = f"{ledger.images.nearly_named:,} images have a file of nearly their name, which was the only one"
+        places = "; ".join(ledger.nearly_named[:_PLACES_SHOWN])
+        yield Finding("nearly_named_images", "note", message, value=float(ledger.images.nearly_named), where=places)
     if ledger.images.ambiguous:
-        message = f"{ledger.images.ambiguous:,} images were left out: several files could be meant"
+        message = f"{ledger.images.ambiguous:,} images were left out: it is not certain which file is meant"
         places = "; ".join(ledger.ambiguous[:_PLACES_SHOWN])
         yield Finding("ambiguous_images", "warning", message, value=float(ledger.images.ambiguous), where=places)
     if ledger.images.size_mismatches:
@@ -36,3 +46,18 @@ def ledger_findings(ledger: Ledger, max_dropped_share: float) -> Iterator[Findin
     if ledger.clipped:
         message = f"{ledger.clipped:,} boxes went over the border of their image and were cut there"
         yield Finding("clipped_boxes", "note", message, value=float(ledger.clipped))
+
+
+def empty_exports(ledger: Ledger, allowed: Sequence[str]) -> Iterator[Finding]:
+    """An error for each export none of whose images has an object; allowed: patterns of names where that is meant."""
+    for name, export in ledger.exports.items():
+        objects, images = export.objects, export.images
+        # What a newer export speaks for is counted there.
+        is_superseded = images.superseded > 0 and (objects.total > 0 or images.superseded == images.declared)
+        if not export.formats or objects.kept + objects.converted or is_superseded:
+            continue
+        if any(fnmatchcase(name, pattern) for pattern in allowed):
+            continue
+        why = f"all {objects.dropped:,} of its objects were dropped" if objects.dropped else "it has labels of none"
+        message = f"none of the {images.declared:,} images of {name} has an object: {why}"
+        yield Finding("export_without_objects", "error", message, value=float(images.declared), where=name)

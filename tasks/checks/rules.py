@@ -26,13 +26,20 @@ RULES: dict[str, Rule] = {
         "Labels speak of images that are not held.",
         "Put the image files beside the labels, or raise check.max_missing_share.",
     ),
+    "nearly_named_images": Rule(
+        "A file's name differs in case, ending or encoding from what its labels say.",
+        "See whether the names are right.",
+    ),
     "ambiguous_images": Rule(
-        "Several image files could be meant.", "Name files as CVAT does, or export the task with its images."
+        "It is not certain which image file is meant.", "Name files as CVAT does, or export the task with its images."
     ),
     "unreadable_image": Rule(
         "A file is no image that can be decoded.", "Replace it, or raise check.max_unreadable_share."
     ),
     "truncated_image": Rule("A file ends before its image does.", "Copy the file again from where it came."),
+    "unused_bits": Rule(
+        "An image uses few of its 16 bits, and is read too dark.", "Scale it to its full range, or save it with 8 bits."
+    ),
     "damaged_image": Rule(
         "A JPEG decodes, but not without complaint.", "Look at it; if part is grey or shifted, copy the file again."
     ),
@@ -55,6 +62,10 @@ RULES: dict[str, Rule] = {
     "dark_image": Rule("An image is almost black.", "Leave it out if its objects cannot be told."),
     "low_contrast_image": Rule("An image is almost one grey.", "Leave it out if its objects cannot be told."),
     "odd_image_size": Rule("An image has quite another size than the rest.", "See whether it belongs to the data."),
+    "export_without_objects": Rule(
+        "No image of an export has an object.",
+        "See ledger.json for what was dropped; if it is meant, name the export in check.allow_empty_exports.",
+    ),
     "images_without_objects": Rule("Many images have no object.", "See whether they were labelled at all."),
     # Labels
     "similar_labels": Rule("Two labels differ by little more than spelling.", "Merge them in CVAT or by parse.rename."),
@@ -63,10 +74,13 @@ RULES: dict[str, Rule] = {
     "class_with_few_objects": Rule("A class has too few objects to learn and measure.", "Label more of them."),
     "class_imbalance": Rule("The most frequent class dwarfs a rare one.", "Label more images with the rare class."),
     "dropped_objects": Rule(
-        "Objects could not become boxes.", "See ledger.json for the reasons, or raise check.max_dropped_share."
+        "Objects were dropped.", "See ledger.json for the reasons, or raise check.max_dropped_share."
     ),
     "clipped_boxes": Rule("Boxes went over the border and were cut there.", "Nothing to mend."),
     # Boxes
+    "boxes_in_fractions": Rule(
+        "Boxes are given in fractions of the image.", "Export them in pixels, or as YOLO, which has fractions."
+    ),
     "tiny_box": Rule("A box is only a few pixels wide or high.", "Delete it if it was a slip of the hand."),
     "huge_box": Rule("A box fills nearly the whole image.", "See whether it is meant."),
     "duplicate_box": Rule("An object is labelled twice.", "Delete one of the two boxes."),

@@ -60,5 +60,6 @@ class Ledger(Record):
     unreadable: list[str]
     size_mismatches: list[str]  # with both sizes
     shared: list[str] = []  # with the export of the image that came first
+    in_fractions: list[str] = []  # label files all of whose boxes, said to be in pixels, lie within [0, 1]
     nearly_named: list[str] = []  # with the file that was taken
     dropped_examples: dict[str, list[str]]  # reason -> first places, as "export: image, shape, label"

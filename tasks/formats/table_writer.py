@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.contracts.images import image_path
@@ -152,6 +153,7 @@ class TableWriter:
             self._tally.clipped += columns.clipped
             self._note(chunk, columns)
             self._objects.add(columns.table)
+            self._note_furthest(chunk[0], columns.table)
             per_image = columns.per_image
         for placed, count in zip(chunk, per_image, strict=True):
             if count:
@@ -159,6 +161,12 @@ class TableWriter:
                 self._empty.pop(placed.image_id, None)
             elif placed.objects_before is None:
                 self._empty[placed.image_id] = placed.label_file.export
+
+    def _note_furthest(self, placed: PlacedImage, table: pa.Table) -> None:
+        if len(table) and not placed.image.relative:
+            file = placed.label_file.path.relative_to(self._raw).as_posix()
+            furthest = max(pc.max(table[side]).as_py() for side in ("x_max", "y_max"))
+            self._tally.furthest[file] = max(furthest, self._tally.furthest.get(file, 0.0))
 
     def _note(self, chunk: list[PlacedImage], columns: ObjectColumns) -> None:
         def place(row: int) -> str:

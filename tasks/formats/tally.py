@@ -10,6 +10,7 @@ KEPT, CONVERTED = "kept", "converted"  # every other outcome of an object is a r
 ON_PURPOSE = (FRAME_SKIPPED, LABEL_DROPPED, DELETED)
 _SHOWN = 50  # names per list
 _EXAMPLES = 5  # places per reason
+_FRACTION = 1.01  # rounded
 
 Fate = tuple[str, str, str, str]  # export, shape, label, outcome
 
@@ -26,6 +27,7 @@ class Tally:
         self.notes: dict[str, list[str]] = defaultdict(list)
         self.superseded_by: dict[str, set[str]] = defaultdict(set)
         self.declared_labels: dict[str, set[str]] = defaultdict(set)  # by export
+        self.furthest: dict[str, float] = {}  # label file -> greatest coordinate of its boxes, where it has pixels
         self.clipped = 0
         self.outside = 0
         self.files_without_labels = 0
@@ -81,6 +83,7 @@ class Tally:
             unreadable=self.names["unreadable"],
             size_mismatches=self.names["size_mismatches"],
             shared=self.names["shared"],
+            in_fractions=sorted(file for file, furthest in self.furthest.items() if furthest <= _FRACTION),
             nearly_named=self.names["nearly_named"],
             dropped_examples=dict(sorted(self.examples.items())),
         )
