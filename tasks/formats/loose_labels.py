@@ -16,6 +16,7 @@ from tasks.formats.yolo_entries import is_label_name
 
 _LABEL_FOLDER = re.compile(r"label|annotation|(^|_)gt($|_)", re.IGNORECASE)
 _KEYS = re.compile(r"^\s*(nc|train|val)\s*:", re.MULTILINE)
+_YAML = (".yaml", ".yml")
 _SHOWN = 3
 
 
@@ -37,9 +38,17 @@ def recognise(export: Path, faults: list[str], is_ignored: Callable[[Path], bool
                 left.append(path)
     rows = [path for path in left if is_label_name(path.name) and _is_label_file(path, images)]
     named, nameless = by_names_file(rows, export)
+    folders = {path.parent for path in rows}
+    blank = [path for path in left if path.parent in folders and near(path.stem) in images and _is_blank(path)]
     for names_file, (names, label_files) in sorted(named.items()):
         root = root_of(names_file, export)
-        yield yolo("yolo", names_file, classes_layout(root, names, label_files, images), root)
+        beside = {path.parent for path in label_files}
+        # Of an image on which nothing is labelled.
+        negatives = [path for path in blank if path.parent in beside]
+        layout = classes_layout(root, names, [*label_files, *negatives], images)
+        if names_file.suffix.lower() in _YAML:
+            layout.notes.append(f"{len(label_files):,} label files are in no subset of {names_file.name}, but read")
+        yield yolo("yolo", names_file, layout, root)
     search.faults += _without_names(nameless, export)
     # A file of class names may look like anything.
     others = sorted(set(left) - set(rows) - set(named))
@@ -58,6 +67,10 @@ def _is_label_file(path: Path, images: dict[str, list[Path]]) -> bool:
     return is_label_rows(
         text, is_certain=near(path.stem) in images or _LABEL_FOLDER.search(path.parent.name) is not None
     )
+
+
+def _is_blank(path: Path) -> bool:
+    return is_label_name(path.name) and not _text(path).strip()
 
 
 def _is_in_label_folder(path: Path, export: Path) -> bool:
@@ -79,7 +92,7 @@ def _lack(folder: Path, export: Path) -> str:
     """What is there in place of class names."""
     for place in (folder, *folder.parents):
         for path in sorted(place.iterdir()):
-            if path.suffix.lower() in (".yaml", ".yml") and path.is_file() and _KEYS.search(_text(path)):
+            if path.suffix.lower() in _YAML and path.is_file() and _KEYS.search(_text(path)):
                 return f"{path} has no `names`, or no subset that holds them"
         if place == export:
             break

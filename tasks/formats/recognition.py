@@ -159,7 +159,7 @@ def _coco(parts: list[Path], export: Path) -> Recognised | None:
     return Recognised(
         "coco",
         path,
-        path.parent.parent if path.parent.name.lower() == "annotations" and path.parent != export else path.parent,
+        _media_folder(path, export),
         tuple(dict.fromkeys(chain.from_iterable(labels.values()))),
         lambda origin, _reading: coco_to_labels(list(labels), origin, notes),
         list(labels),
@@ -169,18 +169,24 @@ def _coco(parts: list[Path], export: Path) -> Recognised | None:
     )
 
 
+def _media_folder(path: Path, export: Path) -> Path:
+    """The folder that the images of a label file lie below: the one above a folder of labels alone."""
+    is_labels = path.parent.name.lower() in ("annotations", "labels", "jsons", "json", "csv")
+    return path.parent.parent if is_labels and path.parent != export else path.parent
+
+
 def _other_json(path: Path, search: Search) -> Recognised | None:
     try:
         content = json.loads(read_text(path))
     except (ValueError, RecursionError) as error:
         raise PipelineError("JSON cannot be read", f"{path}: {error}", "Export the labels again") from error
     if is_labelme(content):
-        return _labelme([one for one in labelme_files(path.parent) if not search.is_ignored(one)])
+        return _labelme([one for one in labelme_files(path.parent) if not search.is_ignored(one)], search.export)
     if is_createml(content):
         return Recognised(
             "createml",
             path,
-            path.parent,
+            _media_folder(path, search.export),
             (),
             lambda origin, _reading: createml_to_labels(path, content, origin),
             [path],
@@ -192,11 +198,11 @@ def _other_json(path: Path, search: Search) -> Recognised | None:
     return None
 
 
-def _labelme(paths: Sequence[Path]) -> Recognised:
+def _labelme(paths: Sequence[Path], export: Path) -> Recognised:
     return Recognised(
         "labelme",
         paths[0],
-        paths[0].parent,
+        _media_folder(paths[0], export),
         (),
         lambda origin, reading: labelme_to_labels(paths, origin, reading.annotations),
         paths,
@@ -204,14 +210,14 @@ def _labelme(paths: Sequence[Path]) -> Recognised:
     )
 
 
-def _csv(path: Path, _search: Search) -> Recognised | None:
+def _csv(path: Path, search: Search) -> Recognised | None:
     table = read_box_table(path)
     if table is None:
         return None
     return Recognised(
         "csv",
         path,
-        path.parent,
+        _media_folder(path, search.export),
         (),
         lambda origin, _reading: box_table_to_labels(table, origin),
         [path],

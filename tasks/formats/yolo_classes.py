@@ -88,10 +88,11 @@ def classes_layout(
     root: Path, names: Mapping[int, str], label_files: Sequence[Path], images: Mapping[str, Sequence[Path]]
 ) -> YoloLayout:
     """The images of these label files. images: all of the export, by near stem."""
-    named = list(_named(root, label_files, images))
+    held = {stem: [path for path in paths if path.is_relative_to(root)] for stem, paths in images.items()}
+    named = list(_named(root, label_files, held))
     found = {one.image for one in named}
     beside = {path.parent for path in found if path is not None}
-    bare = sorted(path for paths in images.values() for path in paths if path.parent in beside and path not in found)
+    bare = sorted(path for paths in held.values() for path in paths if path.parent in beside and path not in found)
     notes = []
     if bare:
         shown = ", ".join(path.relative_to(root).as_posix() for path in bare[:5])
