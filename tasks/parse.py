@@ -34,7 +34,7 @@ from tasks.formats.exports import find_label_files
 from tasks.formats.image_files import ImageFiles
 from tasks.formats.label_rules import LabelRules
 from tasks.formats.placing import Placer
-from tasks.formats.recognition import Reading
+from tasks.formats.recognised import Reading
 from tasks.formats.table_writer import TableWriter
 from tasks.formats.tally import Tally
 from tasks.formats.video_frames import VideoFrames

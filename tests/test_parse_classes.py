@@ -75,7 +75,7 @@ def test_class_without_a_name_is_in_the_ledger(tmp_path: Path) -> None:
 
 
 def test_each_folder_has_its_own_class_names(tmp_path: Path) -> None:
-    files = {}
+    files: dict[str, str] = {}
     for camera, names in (("cam1", "cat\ndog"), ("cam2", "car\nbus")):
         files |= {f"{camera}/a.jpg": camera, f"{camera}/a.txt": DOG, f"{camera}/classes.txt": names}
     boxes = run(export_of(tmp_path, files)).boxes("file")

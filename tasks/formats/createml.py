@@ -42,7 +42,8 @@ def createml_to_labels(path: Path, content: list[dict[str, Any]], export: Origin
 
 
 def _object(one: dict[str, Any]) -> LabelledObject:
-    box, refused, given = _NOWHERE, None, one.get("coordinates")
+    box, refused = _NOWHERE, None
+    given: Any = one.get("coordinates")
     try:
         x, y, width, height = (float(given[side]) for side in _SIDES)
         box = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)

@@ -15,7 +15,8 @@ from tasks.contracts.record import read_record
 from tasks.formats.image_files import SUFFIXES as IMAGE_SUFFIXES
 from tasks.formats.labels import LabelFile, LabelledImage, Origin
 from tasks.formats.loose_labels import recognise
-from tasks.formats.recognition import READS, Reading, Recognised
+from tasks.formats.recognised import Reading, Recognised
+from tasks.formats.recognition import READS
 from tasks.formats.video_frames import SUFFIXES as VIDEO_SUFFIXES
 
 log = logging.getLogger(__name__)

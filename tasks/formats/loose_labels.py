@@ -8,7 +8,8 @@ from pathlib import Path
 from tasks.contracts.errors import PipelineError
 from tasks.formats.image_files import SUFFIXES as IMAGE_SUFFIXES
 from tasks.formats.near_names import near
-from tasks.formats.recognition import Recognised, Search, yolo
+from tasks.formats.recognised import Recognised
+from tasks.formats.recognition import Search, yolo
 from tasks.formats.text_files import read_text
 from tasks.formats.unread import IGNORE, why_labels
 from tasks.formats.yolo_classes import by_names_file, classes_layout, is_label_rows, root_of

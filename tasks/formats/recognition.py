@@ -2,9 +2,8 @@
 
 import json
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -18,7 +17,8 @@ from tasks.formats.cvat_meta import read_meta
 from tasks.formats.cvat_video import cvat_video_to_labels
 from tasks.formats.image_files import base_name, near_name
 from tasks.formats.labelme import is_labelme, labelme_files, labelme_to_labels
-from tasks.formats.labels import LabelledImage, Origin, PointShapes
+from tasks.formats.labels import LabelledImage, Origin
+from tasks.formats.recognised import Reading, Recognised
 from tasks.formats.text_files import read_text
 from tasks.formats.unread import json_fault
 from tasks.formats.voc import is_voc, voc_files, voc_labels, voc_notes, voc_to_labels
@@ -29,33 +29,6 @@ READS = (
     "CVAT for images 1.1, CVAT for video 1.1, COCO 1.0, Ultralytics YOLO, YOLO 1.1 and YOLO with classes.txt, "
     "Pascal VOC, LabelMe, CreateML, and CSV with filename,class,xmin,ymin,xmax,ymax"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """How labels are read."""
-
-    raw: Path  # the ingest folder
-    points: PointShapes
-    frame_step: int
-    annotations: Path  # for pictures that label files hold within
-
-
-@dataclass(frozen=True, slots=True)
-class Recognised:
-    """A body of labels."""
-
-    format: str
-    path: Path  # what the reader opens
-    folder: Path  # that its images lie below, if they came along
-    labels: tuple[str, ...]  # declared
-    read: Callable[[Origin, Reading], Iterator[LabelledImage]]  # the origin stands for images without one of their own
-    files: Collection[Path]  # that it stands for: all label files that its reader opens, or leaves aside with a note
-    written: datetime | None = None
-    is_video: bool = False  # its images, if they came along, are frames of one video
-    subsets: frozenset[str] = frozenset()
-    notes: list[str] = field(default_factory=list)
-    images: frozenset[str] = frozenset()  # near base names of all, where they are known without reading labels
 
 
 class Search:
