@@ -153,3 +153,42 @@ def hash_of(folder: Path, pixels: Grey) -> str:
     value = measure_image(written(folder, pixels)).hash
     assert value is not None
     return value
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64", "int32", "uint32"])
+def test_numbers_that_no_decoder_takes_are_called_so(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "image.tif"
+    path.write_bytes(cv2.imencode(".tif", scene(0).astype(kind))[1].tobytes())
+    assert measure_image(path).fault == ("float" if kind.startswith("float") else "wide")
+
+
+@pytest.mark.parametrize(
+    ("head", "fault"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "heic"),
+        (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", "heic"),
+        (b"\xff\x0a\x00\x00", "jxl"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "jxl"),
+    ],
+    ids=["HEIC", "HEIC of another brand", "JPEG XL", "JPEG XL in a box"],
+)
+def test_kind_without_a_decoder_is_told(tmp_path: Path, head: bytes, fault: str) -> None:
+    (tmp_path / "image.jpg").write_bytes(head + bytes(100))
+    assert measure_image(tmp_path / "image.jpg").fault == fault
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize(("bits", "expected"), [(10, True), (12, True), (14, True), (16, False)])
+def test_image_that_uses_few_of_its_16_bits_is_told_with_its_maximum(
+    tmp_path: Path, suffix: str, bits: int, *, expected: bool
+) -> None:
+    pixels = (scene(0).astype(np.uint32) * (2**bits - 1) // 255).astype(np.uint16)
+    pixels[0, 0] = 2**bits - 1
+    path = tmp_path / f"image{suffix}"
+    path.write_bytes(cv2.imencode(suffix, pixels)[1].tobytes())
+    assert measure_image(path).peak == (2**bits - 1 if expected else 0)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg"])
+def test_dark_image_of_8_bits_uses_all_of_them(tmp_path: Path, suffix: str) -> None:
+    assert measure_image(written(tmp_path, scene(0) // 10, f"image{suffix}")).peak == 0
