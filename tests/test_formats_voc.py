@@ -71,10 +71,11 @@ SEGM = "<segm><username>a</username><box><xmin>1</xmin><ymin>2</ymin><xmax>3</xm
         (f"<type>bounding_box</type><polygon>{LABELME}</polygon>", "box", (5, 2, 33, 9)),
         (f"<polygon>{ROBOFLOW}</polygon>", "polygon", (5, 2, 33, 9)),
         (SEGM, "mask", (1, 2, 3, 4)),
+        (f"<bndbox/><polygon>{ROBOFLOW}</polygon>", "polygon", (5, 2, 33, 9)),
     ],
     ids=[
         "upright", "quarter turn", "radians", "degrees", "corners", "LabelMe", "rectangle of LabelMe", "Roboflow",
-        "mask of LabelMe",
+        "mask of LabelMe", "empty bndbox",
     ],
 )  # fmt: skip
 def test_object_without_bndbox_gets_the_tight_box_of_what_it_has(

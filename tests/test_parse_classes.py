@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.formats.yolo import NO_SUCH_CLASS
+from tasks.formats.yolo import LINE_UNKNOWN, NO_SUCH_CLASS
 from tests.cvat_fixture import BOX, document, image
 from tests.parse_fixture import export_of, run, write_image
 
@@ -67,6 +67,11 @@ def test_empty_label_file_is_a_negative_and_an_image_without_one_is_left_out(tmp
     assert parsed.ledger.exports["export"].notes == [
         "1 images beside labelled ones have no label file and are left out: images/c.jpg"
     ]
+
+
+def test_one_odd_row_does_not_hide_the_others(tmp_path: Path) -> None:
+    parsed = run(export_of(tmp_path, {"a.jpg": "", "a.txt": DOG + "1 .5\n", "classes.txt": "cat\ndog"}))
+    assert (parsed.boxes("name"), parsed.ledger.dropped) == ({("a.jpg",): BOXES}, {LINE_UNKNOWN: 1})
 
 
 def test_class_without_a_name_is_in_the_ledger(tmp_path: Path) -> None:

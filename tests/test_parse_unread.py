@@ -3,6 +3,8 @@
 import json
 import logging
 import struct
+import zipfile
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +75,10 @@ def beside_sound_labels(folder: Path, files: dict[str, str]) -> Path:
         ({"b.json": json.dumps([{"name": "b", "labels": [{"category": "a", "box2d": {"x1": 1}}]}])}, "its own kind"),
         ({"b.ndjson": '{"type": "dataset"}\n{"file": "b.jpg", "annotations": {"boxes": [[0, 1, 2, 3, 4]]}}\n'},
          r"JSON lines with places of objects\): .*b\.ndjson"),
+        ({"b.json": json.dumps([{"file": "b", "marks": [{"x": 1, "y": 2, "width": 3, "height": 4}]}])}, "its own kind"),
+        ({"b.json": json.dumps({"shapes": [{"shape_type": "rectangle", "points": [[1, 2], [3, 4]]}]})}, "its own kind"),
+        ({"b.jpg": "", "b.txt": "dog 0.5 0.5 0.2 0.4\n"}, r"rows of numbers beside an image.*b\.txt"),
+        ({"b.jpg": "", "b.txt": "0,0.5,0.5,0.2,0.4\n"}, r"rows of numbers beside an image.*b\.txt"),
         ({"b.xml": "<dataset><images><image file='b.jpg'><box top='1' left='2'/></image></images></dataset>"},
          r"XML with objects\): .*b\.xml"),
     ],
@@ -80,7 +86,8 @@ def beside_sound_labels(folder: Path, files: dict[str, str]) -> Path:
         "COCO without categories", "COCO without images", "COCO without annotations", "data.yaml without names",
         "no class names", "upper case beside images", "KITTI", "DOTA", "MOT",
         "rows of an image", "CSV with a list", "CSV without labels", "CSV of predictions", "VIA", "VIA project",
-        "VIA as CSV", "Label Studio", "COCO results", "Supervisely", "BDD", "NDJSON", "dlib",
+        "VIA as CSV", "Label Studio", "COCO results", "Supervisely", "BDD", "marks", "shapes", "names in rows",
+        "commas", "NDJSON", "dlib",
     ],
 )  # fmt: skip
 def test_file_that_could_be_labels_stops_the_run_by_name(tmp_path: Path, files: dict[str, str], said: str) -> None:
@@ -95,6 +102,44 @@ def test_binary_label_files_stop_the_run_by_name(tmp_path: Path) -> None:
     (raw / "export" / "b.tfrecord").write_bytes(struct.pack("<Q", len(record)) + record)
     with pytest.raises(PipelineError, match=r"(?s)Parquet with boxes.*b\.parquet.*TFRecord.*b\.tfrecord"):
         run(raw)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("classes.txt", "caf\xe9\ncar\n"),
+        ("b.txt", ROW + "# caf\xe9\n"),
+        ("b.csv", "filename,class,xmin,ymin,xmax,ymax\nb.jpg,caf\xe9,1,2,3,4\n"),
+    ],
+)
+def test_label_file_that_is_not_utf_8_is_named(tmp_path: Path, name: str, text: str) -> None:
+    raw = beside_sound_labels(tmp_path, {"b.jpg": "", "b.txt": ROW, "classes.txt": "car\n"})
+    (raw / "export" / name).write_bytes(text.encode("latin-1"))
+    with pytest.raises(PipelineError, match=rf"text is not UTF-8: .*{name}"):
+        run(raw)
+
+
+def test_table_without_boxes_may_be_in_any_encoding(tmp_path: Path) -> None:
+    raw = beside_sound_labels(tmp_path, {})
+    write(raw / "good" / "places.csv", "")
+    (raw / "good" / "places.csv").write_bytes("place,camera\ncaf\xe9,1\n".encode("latin-1"))
+    assert len(run(raw).images) == 1
+
+
+@pytest.mark.parametrize(("inside", "stops"), [("task/annotations.xml", True), ("images/a.jpg", False)])
+def test_zip_with_labels_within_an_export_stops_the_run(tmp_path: Path, inside: str, *, stops: bool) -> None:
+    raw = beside_sound_labels(tmp_path, {"b.jpg": ""})
+    with zipfile.ZipFile(raw / "export" / "more.zip", "w") as archive:
+        archive.writestr(inside, "")
+    with pytest.raises(PipelineError, match=r"zip within an export.*more\.zip") if stops else nullcontext():
+        run(raw)
+
+
+def test_label_file_that_keeps_the_ending_of_its_image_is_read(tmp_path: Path) -> None:
+    files = {"data.yaml": "train: images\nnames: [car]\n", "images/b.jpg": "", "labels/b.jpg.txt": ROW}
+    parsed = run(export_of(tmp_path, files))
+    assert [(name, len(rows)) for (name,), rows in parsed.boxes("name").items()] == [("b.jpg", 1)]
+    assert len(parsed.images) == 1
 
 
 def test_all_unread_files_are_told_at_once(tmp_path: Path) -> None:

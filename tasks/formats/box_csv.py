@@ -6,6 +6,7 @@ coordinates lists an image on which nothing is labelled.
 
 import csv
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +58,12 @@ class BoxTable:
 
 def read_box_table(path: Path) -> BoxTable | None:
     """Read a CSV; None for one without boxes. Raises PipelineError naming what a table of boxes lacks."""
-    lines = read_text(path).splitlines()
+    try:
+        lines = read_text(path).splitlines()
+    except PipelineError:
+        if not _has_boxes(path.read_bytes().decode("latin-1").splitlines()):
+            return None
+        raise
     delimiter = max(",;\t", key="\n".join(lines[:5]).count)
     rows = [row for row in csv.reader(lines, delimiter=delimiter) if any(map(str.strip, row))]
     if not rows:
@@ -75,6 +81,11 @@ def read_box_table(path: Path) -> BoxTable | None:
         return None
     _refuse_lack(path, header, places, others)
     return BoxTable(path, places, rows[1:])
+
+
+def _has_boxes(lines: list[str]) -> bool:
+    words = set(re.split(r"[,;\t]", lines[0].lower())) if lines else set()
+    return len(words & _MEANINGS.keys()) > 3 or not _OTHER_BOXES.isdisjoint(words)
 
 
 def _without_header(first: list[str]) -> tuple[str, ...] | None:

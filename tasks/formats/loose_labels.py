@@ -38,7 +38,7 @@ def recognise(export: Path, faults: list[str], is_ignored: Callable[[Path], bool
             else:
                 left.append(path)
     rows = [path for path in left if is_label_name(path.name) and _is_label_file(path, images)]
-    named, nameless = by_names_file(rows, export)
+    named, nameless = by_names_file(rows, export, search.faults)
     folders = {path.parent for path in rows}
     blank = [path for path in left if path.parent in folders and near(path.stem) in images and _is_blank(path)]
     for names_file, (names, label_files) in sorted(named.items()):
@@ -64,7 +64,8 @@ def _is_label_file(path: Path, images: dict[str, list[Path]]) -> bool:
     try:
         text = read_text(path)
     except PipelineError:
-        return False
+        # If it is one, it is refused where it is read.
+        text = path.read_bytes().decode("latin-1")
     return is_label_rows(
         text, is_certain=near(path.stem) in images or _LABEL_FOLDER.search(path.parent.name) is not None
     )

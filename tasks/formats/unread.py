@@ -2,8 +2,9 @@
 
 import json
 import re
-from collections.abc import Iterator
-from pathlib import Path
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
@@ -31,14 +32,20 @@ _PLACES = frozenset(
             "rectanglelabels",
         ),
         *("polygon", "polygons", "polygonlabels", "segmentation", "keypoints", "shape_attributes", "exterior"),
-        *("xmin", "x_min", "bndbox", "rle", "cuboid"),
+        *("xmin", "x_min", "bndbox", "rle", "cuboid", "shape_type"),
     }
+)
+_SIDES = (
+    frozenset({"x", "y", "width", "height"}),
+    frozenset({"left", "top", "width", "height"}),
+    frozenset({"x1", "y1", "x2", "y2"}),
 )
 _TAGS = frozenset(
     {"object", "box", "bndbox", "robndbox", "bbox", "polygon", "rect", "rectangle", "track", "hrsc_object"}
 )
 _COLUMNS = re.compile(r"(^|[._])(bbox|bboxes|boxes|objects|xmin|x_min|annotations|segmentation)($|[._])", re.IGNORECASE)
 _TF_BOXES = re.compile(rb"image/object/|bbox/xmin")
+_LABEL_SUFFIXES = frozenset({".xml", ".json", ".yaml", ".yml", ".data", ".csv", ".txt"})
 _HEAD_BYTES = 1 << 20
 _DEPTH, _ITEMS = 8, 20  # of JSON that is looked through
 _ROWS = 200
@@ -95,7 +102,8 @@ def has_places(content: object, depth: int = _DEPTH) -> bool:
         return False
     if isinstance(content, list):
         return any(has_places(item, depth - 1) for item in content[:_ITEMS])
-    if any(str(key).lower() in _PLACES and value not in (None, "", []) for key, value in content.items()):
+    keys = {str(key).lower() for key, value in content.items() if value not in (None, "", [])}
+    if not _PLACES.isdisjoint(keys) or any(sides <= keys for sides in _SIDES):
         return True
     return any(has_places(value, depth - 1) for value in list(content.values())[:_ITEMS])
 
@@ -105,19 +113,23 @@ def why_labels(path: Path, *, is_named_like_image: bool) -> str | None:
 
     is_named_like_image: an image has its stem, or it is in a folder of labels.
     """
-    suffix = path.suffix.lower()
-    if suffix in (".txt", ""):
-        return _text_kind(path, is_named_like_image=is_named_like_image) if suffix else None
-    if suffix in (".ndjson", ".jsonl"):
-        return "JSON lines with places of objects" if any(map(has_places, _json_lines(path))) else None
-    if suffix == ".xml":
-        return "XML with objects" if _TAGS & _xml_tags(path) else None
-    if suffix == ".parquet":
-        return "Parquet with boxes" if any(map(_COLUMNS.search, _parquet_columns(path))) else None
-    if ".tfrecord" in path.name.lower() or suffix == ".record":
-        with path.open("rb") as file:
-            return "TFRecord" if _TF_BOXES.search(file.read(_HEAD_BYTES)) else None
-    return None
+    suffix = ".tfrecord" if ".tfrecord" in path.name.lower() else path.suffix.lower()
+    if suffix == ".txt":
+        return _text_kind(path, is_named_like_image=is_named_like_image)
+    kind, holds_labels = _KINDS.get(suffix, ("", lambda _: False))
+    return kind if holds_labels(path) else None
+
+
+def _is_label_name(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in _LABEL_SUFFIXES
+
+
+def _zipped(path: Path) -> list[str]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.namelist()
+    except (zipfile.BadZipFile, OSError, NotImplementedError, UnicodeError):
+        return []
 
 
 def _text_kind(path: Path, *, is_named_like_image: bool) -> str | None:
@@ -134,7 +146,8 @@ def _text_kind(path: Path, *, is_named_like_image: bool) -> str | None:
         return "MOT"
     # DOTA has two lines of its own before.
     body = [row for row in rows if not row[0].lower().startswith(("imagesource", "gsd"))]
-    if is_named_like_image and body and all(_numbers(row) >= 4 for row in body):
+    # One odd row must not hide the others.
+    if is_named_like_image and 2 * sum(_numbers(row) >= 4 for row in body) >= max(1, len(body)):
         return "rows of numbers beside an image, such as KITTI or DOTA"
     return None
 
@@ -184,3 +197,19 @@ def _parquet_columns(path: Path) -> list[str]:
         return [column.path for column in pq.ParquetFile(path).schema]
     except (pa.ArrowException, OSError):
         return []
+
+
+def _is_tf_record(path: Path) -> bool:
+    with path.open("rb") as file:
+        return _TF_BOXES.search(file.read(_HEAD_BYTES)) is not None
+
+
+_KINDS: dict[str, tuple[str, Callable[[Path], bool]]] = {
+    ".ndjson": ("JSON lines with places of objects", lambda path: any(map(has_places, _json_lines(path)))),
+    ".jsonl": ("JSON lines with places of objects", lambda path: any(map(has_places, _json_lines(path)))),
+    ".xml": ("XML with objects", lambda path: not _TAGS.isdisjoint(_xml_tags(path))),
+    ".parquet": ("Parquet with boxes", lambda path: any(map(_COLUMNS.search, _parquet_columns(path)))),
+    ".tfrecord": ("TFRecord", _is_tf_record),
+    ".record": ("TFRecord", _is_tf_record),
+    ".zip": ("a zip within an export, which stays packed", lambda path: any(map(_is_label_name, _zipped(path)))),
+}

@@ -14,7 +14,7 @@ from tasks.formats import geometry
 from tasks.formats.geometry import Box
 from tasks.formats.labels import NOT_NUMBERS, Points
 
-GEOMETRIES = ("bndbox", "robndbox", "polygon", "segm")  # the first one that is there counts
+GEOMETRIES = ("bndbox", "robndbox", "polygon", "segm")  # the first one that is sound counts
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
 _CENTRED = ("cx", "cy", "w", "h")
 _NOWHERE: Box = (math.nan, math.nan, math.nan, math.nan)
@@ -32,17 +32,19 @@ class Extent(NamedTuple):
 
 def object_extent(element: etree._Element, rotation: float) -> Extent:
     """The tight box of an `object`. rotation: degrees by which its `bndbox` is turned, as CVAT writes it."""
-    place = next((child for name in GEOMETRIES if (child := element.find(name)) is not None), None)
-    if place is None:
+    places = [child for name in GEOMETRIES if (child := element.find(name)) is not None]
+    if not places:
         others = [str(one.tag) for one in element if len(one) and one.tag not in ("part", "parts", "attributes")]
         also = f", only {', '.join(others)}" if others else ""
         return Extent("box", _NOWHERE, refused=f"no bndbox, robndbox or polygon{also}")
-    try:
-        found = _EXTENTS[str(place.tag)](place, rotation)
-    except ValueError:
-        return Extent("box", _NOWHERE, refused=NOT_NUMBERS)
-    is_rectangle = place.tag == "polygon" and element.findtext("type") == "bounding_box"
-    return found._replace(shape="box", points=None) if is_rectangle else found
+    for place in places:
+        try:
+            found = _EXTENTS[str(place.tag)](place, rotation)
+        except ValueError:
+            continue
+        is_rectangle = place.tag == "polygon" and element.findtext("type") == "bounding_box"
+        return found._replace(shape="box", points=None) if is_rectangle else found
+    return Extent("box", _NOWHERE, refused=NOT_NUMBERS)
 
 
 def _bounded(place: etree._Element, rotation: float) -> Extent:

@@ -32,13 +32,26 @@ def is_label_rows(text: str, *, is_certain: bool) -> bool:
     is_certain: something else says that it is one; otherwise its numbers must be fractions.
     """
     rows = [line.split() for line in text.splitlines()[:_ROWS_READ] if line.strip()]
-    if not rows or not all(len(row) >= 5 and re.fullmatch(r"\d+(\.0+)?", row[0]) for row in rows):
-        return False
+    if is_certain:
+        # One odd row must not hide the others.
+        return 2 * sum(map(_is_label_row, rows)) >= max(1, len(rows))
+    return bool(rows) and all(_is_label_row(row) and _are_fractions(row[1:5]) for row in rows)
+
+
+def _is_label_row(row: list[str]) -> bool:
+    return len(row) >= 5 and re.fullmatch(r"\d+(\.0+)?", row[0]) is not None and all(map(_is_number, row[1:5]))
+
+
+def _are_fractions(words: list[str]) -> bool:
+    return all(0 <= float(word) <= _FARTHEST for word in words)
+
+
+def _is_number(word: str) -> bool:
     try:
-        numbers = [float(word) for row in rows for word in row[1:5]]
+        float(word)
     except ValueError:
         return False
-    return is_certain or all(0 <= number <= _FARTHEST for number in numbers)
+    return True
 
 
 def class_names(label_file: Path, export: Path) -> tuple[Path, Mapping[int, str]] | None:
@@ -124,16 +137,23 @@ def root_of(names_file: Path, export: Path) -> Path:
 
 
 def by_names_file(
-    label_files: Iterable[Path], export: Path
+    label_files: Iterable[Path], export: Path, faults: list[str]
 ) -> tuple[dict[Path, tuple[Mapping[int, str], list[Path]]], list[Path]]:
-    """Label files by the file of their class names, with the names; and those that have none."""
+    """Label files by the file of their class names, with the names; and those that have none.
+
+    `faults` gets files of class names that cannot be read.
+    """
     found: dict[Path, tuple[Mapping[int, str], list[Path]]] = {}
     nameless: list[Path] = []
     folders: dict[Path, list[Path]] = defaultdict(list)
     for path in label_files:
         folders[path.parent].append(path)
     for paths in folders.values():
-        names = class_names(paths[0], export)
+        try:
+            names = class_names(paths[0], export)
+        except PipelineError as error:
+            faults.append(str(error))
+            continue
         if names is None:
             nameless += paths
         else:

@@ -39,12 +39,13 @@ class YoloFiles:
     def label_file(self, image: str) -> Path | None:
         """The label file of an image: in a like-named folder in Ultralytics' layout, beside the image in YOLO 1.1."""
         stem = image.removesuffix(Path(image).suffix)
-        found = self.find(swapped(stem) + ".txt") or self.find(stem + ".txt")
+        found = self.find(swapped(stem) + ".txt") or self.find(stem + ".txt") or self.find(swapped(image) + ".txt")
         return None if found is None or self._is_of_another(found, image) else found
 
     def _is_of_another(self, label_file: Path, image: str) -> bool:
         """Whether a label file of nearly an image's name has the very name of another image beside it."""
-        if label_file.stem == Path(path_parts(image)[-1]).stem:
+        name = path_parts(image)[-1]
+        if label_file.stem in (name, Path(name).stem):
             return False
         found = self.find(image)
         return found is not None and label_file.stem in self._stems(found.parent)
