@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image, ImageOps
 
+from tasks.checks.image_measures import measure_image
+from tasks.contracts.images import read_image
 from tests.cvat_fixture import BOX, document, image, write
 from tests.parse_fixture import export_of, run, write_image
 
@@ -110,3 +114,21 @@ def test_text_that_a_windows_tool_wrote_is_read(tmp_path: Path, encoding: str, n
     path = raw / "export" / name
     path.write_bytes(path.read_text().replace("\n", "\r\n").encode(encoding))
     assert run(raw).objects["label"].tolist() == ["car"]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_turned_avif_is_upright_everywhere(tmp_path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    pixels = np.zeros((48, 64, 3), np.uint8)
+    pixels[:24, :32], pixels[24:, :32, 0] = 255, 255
+    raw = export_of(tmp_path, {"data.yaml": YAML, "labels/train/a.txt": LINE})
+    path = raw / "export" / "images" / "train" / "a.avif"
+    path.parent.mkdir(parents=True)
+    Image.fromarray(pixels).save(path, exif=exif, quality=100)
+    with Image.open(path) as image:
+        upright = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    found, measures = read_image(path), measure_image(path)
+    assert run(raw).images[["width", "height"]].to_numpy().tolist() == [[measures.width, measures.height]]
+    assert (measures.height, measures.width) == upright.shape[:2] == found.shape[:2]
+    assert np.abs(found.astype(int) - upright).mean() < 3

@@ -16,6 +16,7 @@ from PIL import ExifTags
 from PIL import Image as PillowImage
 from tqdm import tqdm
 
+from tasks.contracts.images import is_avif, turned_avif
 from tasks.contracts.near_duplicates import HASH_SIDE
 
 Grey = NDArray[np.uint8]
@@ -91,6 +92,8 @@ def _decode(path: Path) -> tuple[Grey | None, str | None]:
         grey, complaint = _decode_jpeg(data) if data.startswith(_JPEG) else (None, None)
         if grey is None or _is_turned(data):
             grey = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_GRAYSCALE)
+            if grey is not None and is_avif(data[:12]):
+                grey = np.asarray(turned_avif(grey, data), dtype=np.uint8)
     except (OSError, cv2.error):
         return None, None
     return grey, complaint

@@ -1,6 +1,7 @@
 """Where an image of the tables lies, and how it is decoded: one way for every stage."""
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -33,7 +34,27 @@ def read_image(path: Path) -> Image:
         raise ValueError(f"{path} cannot be decoded: {error.err}") from error
     if decoded is None:
         raise ValueError(f"{path} cannot be decoded")
-    return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+    upright = turned_avif(decoded, content.tobytes()) if is_avif(content[:12].tobytes()) else decoded
+    return np.asarray(cv2.cvtColor(upright, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+
+def is_avif(head: bytes) -> bool:
+    """Whether a file that begins so is AVIF."""
+    return head[4:12] in (b"ftypavif", b"ftypavis")
+
+
+def turned_avif(decoded: NDArray[Any], content: bytes) -> NDArray[Any]:
+    """Upright pixels of an AVIF: its boxes `irot` and `imir` say how it is to be turned and mirrored.
+
+    OpenCV leaves that undone, unlike the EXIF orientation of other kinds. (ISO/IEC 23008-12, 6.5.10 and 6.5.12)
+    """
+    head = content[: content.find(b"mdat")]
+    turn, mirror = head.find(b"irot"), head.find(b"imir")
+    if turn >= 0:
+        decoded = np.rot90(decoded, head[turn + 4] & 3)
+    if mirror >= 0:
+        decoded = decoded[:, ::-1] if head[mirror + 4] & 1 else decoded[::-1]
+    return np.ascontiguousarray(decoded)
 
 
 def read_held_image(path: Path) -> Image:
