@@ -5,8 +5,8 @@ coordinates lists an image on which nothing is labelled.
 """
 
 import csv
+import io
 import math
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from pathlib import Path
 from tasks.contracts.errors import PipelineError
 from tasks.formats.geometry import Box
 from tasks.formats.labels import NOT_NUMBERS, Details, LabelledImage, LabelledObject, Origin
-from tasks.formats.text_files import read_text
+from tasks.formats.text_files import head_of, read_text
 from tasks.formats.written_paths import is_image
 
 _COLUMNS = {
@@ -58,34 +58,42 @@ class BoxTable:
 
 def read_box_table(path: Path) -> BoxTable | None:
     """Read a CSV; None for one without boxes. Raises PipelineError naming what a table of boxes lacks."""
-    try:
-        lines = read_text(path).splitlines()
-    except PipelineError:
-        if not _has_boxes(path.read_bytes().decode("latin-1").splitlines()):
-            return None
-        raise
-    delimiter = max(",;\t", key="\n".join(lines[:5]).count)
-    rows = [row for row in csv.reader(lines, delimiter=delimiter) if any(map(str.strip, row))]
-    if not rows:
+    head = head_of(path).lstrip("\ufeff\n").split("\n")[:5]
+    delimiter = max(",;\t", key="\n".join(head).count)
+    first = _first_row(head[0], delimiter)
+    if not first or (_without_header(first) is None and not _has_boxes(first)):
         return None
-    header = [name.strip().lower().replace(" ", "_") for name in rows[0]]
+    try:
+        every = list(csv.reader(io.StringIO(read_text(path), newline=""), delimiter=delimiter))
+    except csv.Error as error:
+        raise PipelineError("CSV cannot be read", f"{path}: {error}", "Export the labels again") from error
+    rows = [row for row in every if any(map(str.strip, row))]
+    header = list(map(_column, rows[0]))
     if (meanings := _without_header(rows[0])) is not None:
         return BoxTable(path, {meaning: place for place, meaning in enumerate(meanings)}, rows)
     places: dict[str, int] = {}
     for place, name in enumerate(header):
         if name in _MEANINGS:
             places.setdefault(_MEANINGS[name], place)
-    sides = {"x_min", "y_min", "x_max", "y_max"} & places.keys()
-    others = sorted(_OTHER_BOXES & set(header))
-    if len(sides) < 2 and not others:
-        return None
-    _refuse_lack(path, header, places, others)
+    _refuse_lack(path, header, places, sorted(_OTHER_BOXES & set(header)))
     return BoxTable(path, places, rows[1:])
 
 
-def _has_boxes(lines: list[str]) -> bool:
-    words = set(re.split(r"[,;\t]", lines[0].lower())) if lines else set()
-    return len(words & _MEANINGS.keys()) > 3 or not _OTHER_BOXES.isdisjoint(words)
+def _first_row(line: str, delimiter: str) -> list[str]:
+    try:
+        return next(csv.reader([line], delimiter=delimiter), [])
+    except csv.Error:
+        return []  # a field longer than any header has
+
+
+def _has_boxes(first: list[str]) -> bool:
+    words = set(map(_column, first))
+    sides = {"x_min", "y_min", "x_max", "y_max"} & {_MEANINGS.get(word) for word in words}
+    return len(sides) > 1 or not _OTHER_BOXES.isdisjoint(words)
+
+
+def _column(name: str) -> str:
+    return name.strip().lower().replace(" ", "_")
 
 
 def _without_header(first: list[str]) -> tuple[str, ...] | None:

@@ -10,7 +10,7 @@ from tasks.formats.image_files import SUFFIXES as IMAGE_SUFFIXES
 from tasks.formats.near_names import near
 from tasks.formats.recognised import Recognised
 from tasks.formats.recognition import Search, yolo
-from tasks.formats.text_files import read_text
+from tasks.formats.text_files import head_of
 from tasks.formats.unread import IGNORE, why_labels
 from tasks.formats.yolo_classes import by_names_file, classes_layout, is_label_rows, root_of
 from tasks.formats.yolo_entries import is_label_name
@@ -61,18 +61,13 @@ def recognise(export: Path, faults: list[str], is_ignored: Callable[[Path], bool
 
 
 def _is_label_file(path: Path, images: dict[str, list[Path]]) -> bool:
-    try:
-        text = read_text(path)
-    except PipelineError:
-        # If it is one, it is refused where it is read.
-        text = path.read_bytes().decode("latin-1")
-    return is_label_rows(
-        text, is_certain=near(path.stem) in images or _LABEL_FOLDER.search(path.parent.name) is not None
-    )
+    # In another encoding too: if it is a label file, it is refused where it is read.
+    is_certain = near(path.stem) in images or _LABEL_FOLDER.search(path.parent.name) is not None
+    return is_label_rows(head_of(path), is_certain=is_certain)
 
 
 def _is_blank(path: Path) -> bool:
-    return is_label_name(path.name) and not _text(path).strip()
+    return is_label_name(path.name) and not head_of(path).strip()
 
 
 def _is_in_label_folder(path: Path, export: Path) -> bool:
@@ -94,15 +89,8 @@ def _lack(folder: Path, export: Path) -> str:
     """What is there in place of class names."""
     for place in (folder, *folder.parents):
         for path in sorted(place.iterdir()):
-            if path.suffix.lower() in _YAML and path.is_file() and _KEYS.search(_text(path)):
+            if path.suffix.lower() in _YAML and path.is_file() and _KEYS.search(head_of(path)):
                 return f"{path} has no `names`, or no subset that holds them"
         if place == export:
             break
     return "neither data.yaml, obj.data nor classes.txt tells of them"
-
-
-def _text(path: Path) -> str:
-    try:
-        return read_text(path)
-    except PipelineError:
-        return ""

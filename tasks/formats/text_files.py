@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tasks.contracts.errors import PipelineError
 
+_HEAD_BYTES = 1 << 20
 # Longest first: the mark of UTF-32 begins with that of UTF-16.
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -28,6 +29,13 @@ def read_text(path: Path) -> str:
         raise PipelineError(
             "text is not UTF-8", f"{path}: {error.reason} at byte {error.start:,}", "Save it as UTF-8"
         ) from error
+
+
+def head_of(path: Path) -> str:
+    """How a text begins, for a look at what it may be; letters that are none in its encoding are left out."""
+    with path.open("rb") as file:
+        content = file.read(_HEAD_BYTES)
+    return content.decode(_encoding(content), errors="ignore").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _encoding(content: bytes) -> str:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from tasks.contracts.errors import PipelineError
 from tasks.formats import xml_stream
-from tasks.formats.text_files import read_text
+from tasks.formats.text_files import head_of
 from tasks.formats.written_paths import is_image
 
 IGNORE = "Export them in a format that is read, or name them in parse.ignore"
@@ -133,10 +133,7 @@ def _zipped(path: Path) -> list[str]:
 
 
 def _text_kind(path: Path, *, is_named_like_image: bool) -> str | None:
-    try:
-        lines = read_text(path).splitlines()[:_ROWS]
-    except PipelineError:
-        return None  # notes of people in any encoding; label files stop where they are read
+    lines = head_of(path).splitlines()[:_ROWS]
     rows = [re.split(r"[\s,;]+", line.strip()) for line in lines if line.strip()]
     if not rows:
         return None
@@ -157,11 +154,7 @@ def _numbers(words: list[str]) -> int:
 
 
 def _json_lines(path: Path) -> Iterator[object]:
-    try:
-        lines = read_text(path).splitlines()[:_ROWS]
-    except PipelineError:
-        return
-    for line in lines:
+    for line in head_of(path).splitlines()[:_ROWS]:
         try:
             yield json.loads(line)
         except (ValueError, RecursionError):
