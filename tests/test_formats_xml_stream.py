@@ -60,6 +60,12 @@ def test_small_document_is_read_whole(tmp_path: Path) -> None:
     assert (tree.tag, tree.findtext("b"), tree[0].get("c")) == ("a", "x & y", "1")
 
 
+def test_name_that_no_tree_takes_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.xml").write_text("<a><:b/></a>")
+    with pytest.raises(PipelineError, match=r"cannot be read: .*a\.xml: .*:b"):
+        xml_stream.read_tree(tmp_path / "a.xml")
+
+
 def test_first_element_is_told_without_reading_on(tmp_path: Path) -> None:
     (tmp_path / "a.xml").write_text("<?xml version='1.0'?><!-- by hand --><annotations><broken")
     assert xml_stream.root_tag(tmp_path / "a.xml") == "annotations"

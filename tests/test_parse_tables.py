@@ -38,10 +38,10 @@ def test_table_of_boxes_is_read(tmp_path: Path, name: str, text: str) -> None:
 
 
 def test_rows_of_an_image_come_together_and_empty_ones_are_negatives(tmp_path: Path) -> None:
-    text = "a.jpg,20,10,60,30,dog\nb.jpg,,,,,\na.jpg,1,2,3,4,cat\nc.jpg,x,1,2,3,dog\n"
+    text = "a.jpg,20,10,60,30,dog\nb.jpg,,,,,\na.jpg,1,2,3,4,cat\nc.jpg,x,1,2,3,dog\nc.jpg,1\n"
     parsed = run(export_of(tmp_path, {"annotations.csv": text} | {f"{name}.jpg": name for name in "abc"}))
     assert parsed.images["name"].tolist() == ["a.jpg", "b.jpg", "c.jpg"]
-    assert (parsed.objects["label"].tolist(), parsed.ledger.dropped) == (["dog", "cat"], {NOT_NUMBERS: 1})
+    assert (parsed.objects["label"].tolist(), parsed.ledger.dropped) == (["dog", "cat"], {NOT_NUMBERS: 1, NO_LABEL: 1})
     assert parsed.ledger.images.empty == 2
 
 

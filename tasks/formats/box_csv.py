@@ -32,6 +32,7 @@ _COLUMNS = {
 _MEANINGS = {name: meaning for meaning, names in _COLUMNS.items() for name in names.split()}
 _OTHER_BOXES = frozenset({"bbox", "box", "boxes", "bboxes", "region_shape_attributes", "polygon", "segmentation"})
 _SCORES = frozenset({"score", "confidence", "conf", "probability"})
+_OF_IMAGE = ("image", "width", "height")
 _RETINANET = ("image", "x_min", "y_min", "x_max", "y_max", "label")
 _TENSORFLOW = ("image", "width", "height", "label", "x_min", "y_min", "x_max", "y_max")
 _NOWHERE: Box = (math.nan, math.nan, math.nan, math.nan)
@@ -129,7 +130,9 @@ def box_table_to_labels(table: BoxTable, export: Origin) -> Iterator[LabelledIma
         if image is None:
             size = _pixels(table.value(row, "width")), _pixels(table.value(row, "height"))
             image = images[name] = LabelledImage(name, export, *size)
-        if any(table.value(row, meaning) for meaning in ("x_min", "y_min", "x_max", "y_max", "box_width", "label")):
+        # A row that is cut short was to have a box.
+        is_cut = len(row) <= max(table.places.values())
+        if is_cut or any(table.value(row, meaning) for meaning in table.places if meaning not in _OF_IMAGE):
             image.objects.append(_object(table, row))
     yield from images.values()
 

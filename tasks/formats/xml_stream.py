@@ -138,6 +138,9 @@ class _Tree:
 def read_tree(path: Path) -> etree._Element:
     """Read a small document whole; the same documents are refused."""
     tree = _Tree()
-    for _ in feed(path, tree):
-        pass
+    try:
+        for _ in feed(path, tree):
+            pass
+    except ValueError as error:  # of names that the parser lets pass, and trees do not
+        raise PipelineError("XML cannot be read", f"{path}: {error}", "Export the labels again") from error
     return tree.close()
