@@ -121,11 +121,11 @@ def name_faults(names: list[str]) -> list[str]:
 def _name_fault(name: str) -> str | None:
     if any("\ud800" <= letter <= "\udfff" for letter in name):  # how Python shows bytes that are no UTF-8
         return "has a name that is not UTF-8"
-    parts = name.removesuffix("/").split("/")
-    if "\\" in name:
-        return "has a backslash in its name, as if unpacked by a tool that does not know it for a separator"
+    parts = name.removesuffix("/").replace("\\", "/").split("/")
     if "\0" in name or PureWindowsPath(name).drive or any(part in ("", ".", "..") for part in parts):
         return "has a name that could leave its folder"
+    if "\\" in name:
+        return "has a backslash in its name, as if unpacked by a tool that does not know it for a separator"
     if any(len(part.encode()) > NAME_BYTES for part in parts):
         return f"has a name longer than {NAME_BYTES} bytes"
     return None
