@@ -90,13 +90,14 @@ def test_each_folder_has_its_own_class_names(tmp_path: Path) -> None:
     }
 
 
-def test_folder_of_labels_that_no_subset_names_is_read(tmp_path: Path) -> None:
-    files = {"data.yaml": "train: images/train\nnames: [cat, dog]\n"}
-    for subset in ("train", "val"):
-        files |= {f"images/{subset}/{subset}.jpg": subset, f"labels/{subset}/{subset}.txt": DOG}
-    parsed = run(export_of(tmp_path, files))
-    assert parsed.boxes("name", "subset") == {("train.jpg", "train"): BOXES, ("val.jpg", "val"): BOXES}
-    assert parsed.ledger.exports["export"].notes == ["1 label files are in no subset of data.yaml, but read"]
+@pytest.mark.parametrize("label", ["a.txt", "labels/a.txt"])
+def test_images_that_are_labelled_in_voc_too_are_read_once(tmp_path: Path, label: str) -> None:
+    voc = "<annotation><filename>a.jpg</filename><object><name>dog</name><bndbox><xmin>1</xmin><ymin>2</ymin>"
+    files = {"a.jpg": "", "a.xml": voc + "<xmax>3</xmax><ymax>4</ymax></bndbox></object></annotation>"}
+    parsed = run(export_of(tmp_path, {label: DOG, "classes.txt": "cat\ndog"} | files))
+    assert parsed.boxes("name") == {("a.jpg",): [("dog", "box", 1, 2, 3, 4)]}
+    notes = ["export/classes.txt (yolo) labels images that are read as voc: it is not read"]
+    assert parsed.ledger.exports["export"].notes == notes
 
 
 def test_list_of_classes_beside_other_labels_is_nothing(tmp_path: Path) -> None:

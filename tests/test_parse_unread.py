@@ -53,6 +53,16 @@ def beside_sound_labels(folder: Path, files: dict[str, str]) -> Path:
             r"without class names: .*neither data\.yaml, obj\.data nor classes\.txt",
         ),
         ({"b.jpg": "", "b.TXT": "3 48 36 40 20\n"}, r"without class names: .*b\.TXT"),
+        (
+            {"data.yaml": "train: images/train\nnames: [car]\n", "images/train/b.jpg": "", "labels/train/b.txt": ROW,
+             "images/val/c.jpg": "c", "labels/val/c.txt": ROW},
+            r"without class names: .*labels/val: c\.txt; .*data\.yaml has no `names`, or no subset that holds them",
+        ),
+        (
+            {"data.yaml": "train: images\nnames: [car]\n", "images/b.jpg": "", "labels/b.txt": ROW,
+             "labels_old/b.txt": ROW, "classes.txt": "car\n"},
+            r"1 YOLO label files of images that have others: .*labels_old: b\.txt",
+        ),
         ({"b.jpg": "", "b.txt": "Car 0.00 0 -1.58 587.01 173.33 614.12 200.12 1.65 1.67 3.64 -0.65 1.71 46.70 -1.59"},
          r"KITTI or DOTA\): .*b\.txt"),
         ({"b.jpg": "", "b.txt": "imagesource:x\ngsd:1\n1 2 3 4 5 6 7 8 plane 0\n"}, r"KITTI or DOTA\): .*b\.txt"),
@@ -84,7 +94,8 @@ def beside_sound_labels(folder: Path, files: dict[str, str]) -> Path:
     ],
     ids=[
         "COCO without categories", "COCO without images", "COCO without annotations", "data.yaml without names",
-        "no class names", "upper case beside images", "KITTI", "DOTA", "MOT",
+        "no class names", "upper case beside images", "subset that data.yaml lacks", "second labels", "KITTI", "DOTA",
+        "MOT",
         "rows of an image", "CSV with a list", "CSV without labels", "CSV of predictions", "VIA", "VIA project",
         "VIA as CSV", "Label Studio", "COCO results", "Supervisely", "BDD", "marks", "shapes", "names in rows",
         "commas", "NDJSON", "dlib",

@@ -2,17 +2,17 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tasks.contracts.errors import PipelineError
-from tasks.formats.image_files import SUFFIXES as IMAGE_SUFFIXES
 from tasks.formats.near_names import near
 from tasks.formats.recognised import Recognised
 from tasks.formats.recognition import Search, yolo
 from tasks.formats.text_files import head_of
 from tasks.formats.unread import IGNORE, why_labels
-from tasks.formats.yolo_classes import by_names_file, classes_layout, is_label_rows, root_of
+from tasks.formats.written_paths import is_image
+from tasks.formats.yolo_classes import by_names_file, classes_layout, image_of, is_label_rows, root_of
 from tasks.formats.yolo_entries import is_label_name
 
 _LABEL_FOLDER = re.compile(r"label|annotation|(^|_)gt($|_)", re.IGNORECASE)
@@ -29,38 +29,37 @@ def recognise(export: Path, faults: list[str], is_ignored: Callable[[Path], bool
     """
     search = Search(export, is_ignored)
     yield from search.recognised()
-    images: dict[str, list[Path]] = defaultdict(list)
-    left: list[Path] = []
-    for _, paths in search.files():
-        for path in paths:
-            if path.suffix.lower() in IMAGE_SUFFIXES:
-                images[near(path.stem)].append(path)
-            else:
-                left.append(path)
+    images = search.images()
+    left = [path for _, paths in search.files() for path in paths if not is_image(path.name)]
     rows = [path for path in left if is_label_name(path.name) and _is_label_file(path, images)]
-    named, nameless = by_names_file(rows, export, search.faults)
-    folders = {path.parent for path in rows}
-    blank = [path for path in left if path.parent in folders and near(path.stem) in images and _is_blank(path)]
+    first = [path for path in rows if image_of(path, images) not in search.claimed]
+    named, nameless = by_names_file(first, export, search.claimed, search.faults)
+    blank = {path for path in set(left) - set(rows) if near(path.stem) in images and _is_blank(path)}
     for names_file, (names, label_files) in sorted(named.items()):
         root = root_of(names_file, export)
-        beside = {path.parent for path in label_files}
-        # Of an image on which nothing is labelled.
-        negatives = [path for path in blank if path.parent in beside]
-        layout = classes_layout(root, names, [*label_files, *negatives], images)
-        if names_file.suffix.lower() in _YAML:
-            layout.notes.append(f"{len(label_files):,} label files are in no subset of {names_file.name}, but read")
-        yield yolo("yolo", names_file, layout, root)
-    search.faults += _without_names(nameless, export)
-    # A file of class names may look like anything.
-    others = sorted(set(left) - set(rows) - set(named))
-    for path in others:
+        folders = {path.parent for path in label_files}
+        # Of images on which nothing is labelled.
+        negatives = [path for path in blank if path.parent in folders and image_of(path, images) not in search.claimed]
+        layout = classes_layout(root, names, [*label_files, *negatives], images, search.claimed)
+        yield from search.claim(yolo("yolo", names_file, layout, root))
+    search.faults += _by_folder(
+        nameless,
+        lambda folder: f"YOLO label files without class names; {_lack(folder, export)}",
+        "Give them a data.yaml with `names` and a subset, or a classes.txt, or name them in parse.ignore",
+    )
+    search.faults += _by_folder(
+        sorted(set(rows) - set(first)),
+        lambda _: "YOLO label files of images that have others",
+        "Remove those that do not count, or name them in parse.ignore",
+    )
+    for path in sorted(set(left) - set(rows) - search.claimed):
         kind = why_labels(path, is_named_like_image=near(path.stem) in images or _is_in_label_folder(path, export))
         if kind is not None:
             search.faults.append(str(PipelineError(f"labels in a format that is not read ({kind})", str(path), IGNORE)))
     faults += search.faults
 
 
-def _is_label_file(path: Path, images: dict[str, list[Path]]) -> bool:
+def _is_label_file(path: Path, images: Mapping[str, Sequence[Path]]) -> bool:
     # In another encoding too: if it is a label file, it is refused where it is read.
     is_certain = near(path.stem) in images or _LABEL_FOLDER.search(path.parent.name) is not None
     return is_label_rows(head_of(path), is_certain=is_certain)
@@ -74,15 +73,14 @@ def _is_in_label_folder(path: Path, export: Path) -> bool:
     return any(map(_LABEL_FOLDER.search, path.relative_to(export).parts[:-1]))
 
 
-def _without_names(label_files: list[Path], export: Path) -> Iterator[str]:
+def _by_folder(label_files: Iterable[Path], what: Callable[[Path], str], hint: str) -> Iterator[str]:
     folders: dict[Path, list[Path]] = defaultdict(list)
     for path in label_files:
         folders[path.parent].append(path)
     for folder, paths in sorted(folders.items()):
-        shown = ", ".join(path.name for path in paths[:_SHOWN])
-        what = f"{len(paths):,} YOLO label files without class names"
-        hint = "Give them a data.yaml with `names`, or a classes.txt, or name them in parse.ignore"
-        yield str(PipelineError(what, f"{folder}: {shown}; {_lack(folder, export)}", hint))
+        kind, _, why = what(folder).partition("; ")
+        where = "; ".join(filter(None, [f"{folder}: {', '.join(path.name for path in paths[:_SHOWN])}", why]))
+        yield str(PipelineError(f"{len(paths):,} {kind}", where, hint))
 
 
 def _lack(folder: Path, export: Path) -> str:

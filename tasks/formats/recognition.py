@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -18,10 +19,12 @@ from tasks.formats.cvat_video import cvat_video_to_labels
 from tasks.formats.image_files import base_name, near_name
 from tasks.formats.labelme import is_labelme, labelme_files, labelme_to_labels
 from tasks.formats.labels import LabelledImage, Origin
+from tasks.formats.near_names import near
 from tasks.formats.recognised import Reading, Recognised
 from tasks.formats.text_files import read_text
 from tasks.formats.unread import json_fault
 from tasks.formats.voc import is_voc, voc_files, voc_labels, voc_notes, voc_to_labels
+from tasks.formats.written_paths import is_image
 from tasks.formats.yolo import yolo_to_labels
 from tasks.formats.yolo_layout import YoloLayout, read_data_yaml, read_obj_data
 
@@ -51,8 +54,8 @@ class Search:
     def recognised(self) -> Iterator[Recognised]:
         """All that is recognised by itself, sorted by path."""
         for place, paths in self.files():
-            if is_voc(place) and not all(map(self._is_ignored, voc_files(place))):
-                yield from self._claim(_voc(place, self._is_ignored))
+            if is_voc(place):
+                yield from self.claim(_voc(place, self._is_ignored))
             for path in paths:
                 probe = None if path in self.claimed else _PROBES.get(path.suffix.lower())
                 try:
@@ -62,9 +65,10 @@ class Search:
                     self.faults.append(str(error))
                     continue
                 if found is not None:
-                    yield from self._claim(found)
+                    yield from self.claim(found)
 
-    def _claim(self, found: Recognised) -> Iterator[Recognised]:
+    def claim(self, found: Recognised) -> Iterator[Recognised]:
+        """Hand on what was recognised, unless its images have their labels already."""
         self.claimed.update(found.files)
         # Exporters and people put one set of labels down in several formats: then the first one speaks.
         same = next(filter(lambda one: _is_same(found, one), self.around(found.folder)), None)
@@ -74,6 +78,14 @@ class Search:
             return
         self._held.append(found)
         yield found
+
+    def images(self) -> dict[str, list[Path]]:
+        """All image files, by near stem."""
+        found: dict[str, list[Path]] = defaultdict(list)
+        for place, _, names in os.walk(self.export):
+            for path in (Path(place, name) for name in sorted(names) if is_image(name)):
+                found[near(path.stem)].append(path)
+        return found
 
     def around(self, folder: Path) -> list[Recognised]:
         """What was recognised in this folder or one above it."""

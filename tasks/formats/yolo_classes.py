@@ -6,7 +6,7 @@ Their class names stand in `classes.txt` or a file of that kind, in their own fo
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tasks.contracts.errors import PipelineError
@@ -54,10 +54,14 @@ def _is_number(word: str) -> bool:
     return True
 
 
-def class_names(label_file: Path, export: Path) -> tuple[Path, Mapping[int, str]] | None:
-    """The nearest file of class names beside or above a label file, and its names; None if there is none."""
+def class_names(label_file: Path, export: Path, described: Container[Path]) -> tuple[Path, Mapping[int, str]] | None:
+    """The nearest file of class names beside or above a label file, and its names; None if there is none.
+
+    described: files that tell of other label files, but not of this one.
+    """
     for folder in label_file.parents:
-        files = {path.name.lower(): path for path in sorted(folder.iterdir()) if path.is_file()}
+        paths = (path for path in sorted(folder.iterdir()) if path.is_file() and path not in described)
+        files = {path.name.lower(): path for path in paths}
         for name, path in sorted(files.items(), key=lambda item: _rank(item[0])):
             names = _names(path, name)
             if names:
@@ -98,14 +102,23 @@ def _label_studio_names(path: Path) -> Mapping[int, str]:
 
 
 def classes_layout(
-    root: Path, names: Mapping[int, str], label_files: Sequence[Path], images: Mapping[str, Sequence[Path]]
+    root: Path,
+    names: Mapping[int, str],
+    label_files: Sequence[Path],
+    images: Mapping[str, Sequence[Path]],
+    claimed: Container[Path],
 ) -> YoloLayout:
-    """The images of these label files. images: all of the export, by near stem."""
+    """The images of these label files. images: all of the export, by near stem; claimed: those of other labels."""
     held = {stem: [path for path in paths if path.is_relative_to(root)] for stem, paths in images.items()}
     named = list(_named(root, label_files, held))
     found = {one.image for one in named}
     beside = {path.parent for path in found if path is not None}
-    bare = sorted(path for paths in held.values() for path in paths if path.parent in beside and path not in found)
+    bare = sorted(
+        path
+        for paths in held.values()
+        for path in paths
+        if path.parent in beside and path not in found and path not in claimed
+    )
     notes = []
     if bare:
         shown = ", ".join(path.relative_to(root).as_posix() for path in bare[:5])
@@ -115,18 +128,19 @@ def classes_layout(
 
 def _named(root: Path, label_files: Iterable[Path], images: Mapping[str, Sequence[Path]]) -> Iterator[Named]:
     for label_file in sorted(label_files):
-        image = _image(label_file, images.get(near(label_file.stem), ()))
+        image = image_of(label_file, images)
         path = (image or label_file.with_suffix("")).relative_to(root).as_posix()
         folders = (part for part in path.split("/")[:-1] if part.lower() in USUAL_SUBSETS)
         yield Named(next(folders, None), path, label_file, image, is_listed=False)
 
 
-def _image(label_file: Path, images: Sequence[Path]) -> Path | None:
+def image_of(label_file: Path, images: Mapping[str, Sequence[Path]]) -> Path | None:
     """The image of a label file: in a like-named folder, beside it, or the only one of its stem."""
+    alike = images.get(near(label_file.stem), ())
     places = [label_file.parent.as_posix(), swapped(label_file.parent.as_posix(), "labels", "images")]
-    close = [image for image in images if near(image.parent.as_posix()) in map(near, places)]
-    exact = [image for image in close or images if image.stem == label_file.stem]
-    found = exact or close or list(images)
+    close = [image for image in alike if near(image.parent.as_posix()) in map(near, places)]
+    exact = [image for image in close or alike if image.stem == label_file.stem]
+    found = exact or close or list(alike)
     return found[0] if len(found) == 1 else None
 
 
@@ -137,7 +151,7 @@ def root_of(names_file: Path, export: Path) -> Path:
 
 
 def by_names_file(
-    label_files: Iterable[Path], export: Path, faults: list[str]
+    label_files: Iterable[Path], export: Path, described: Container[Path], faults: list[str]
 ) -> tuple[dict[Path, tuple[Mapping[int, str], list[Path]]], list[Path]]:
     """Label files by the file of their class names, with the names; and those that have none.
 
@@ -150,7 +164,7 @@ def by_names_file(
         folders[path.parent].append(path)
     for paths in folders.values():
         try:
-            names = class_names(paths[0], export)
+            names = class_names(paths[0], export, described)
         except PipelineError as error:
             faults.append(str(error))
             continue
