@@ -35,8 +35,9 @@ class Listener:
     ],
     ids=["entity expansion", "external entity", "parameter entity", "external type", "type behind another encoding"],
 )
-def test_document_type_is_refused_before_any_element_is_read(tmp_path: Path, document: bytes) -> None:
-    (tmp_path / "a.xml").write_bytes(document)
+@pytest.mark.parametrize("padding", [b"", b"\n" * 10_100_000], ids=["small", "large"])
+def test_document_type_is_refused_before_any_element_is_read(tmp_path: Path, document: bytes, padding: bytes) -> None:
+    (tmp_path / "a.xml").write_bytes(document + padding)
     listener = Listener()
     with pytest.raises(PipelineError, match=r"declares a document type.*export the labels again"):
         list(xml_stream.feed(tmp_path / "a.xml", listener))

@@ -76,6 +76,15 @@ def test_label_file_of_nearly_the_name_stays_with_the_image_of_its_very_name(tmp
     assert (len(parsed.images), parsed.ledger.images.empty) == (2, 1)
 
 
+def test_label_file_of_nearly_the_name_is_noted(tmp_path: Path) -> None:
+    files = {"data.yaml": YAML, "images/train/a b.jpg": "", "labels/train/a%20B.txt": LINE}
+    parsed = run(export_of(tmp_path, files))
+    assert (len(parsed.images), parsed.objects["label"].tolist()) == (1, ["car"])
+    assert parsed.ledger.exports["export"].notes == [
+        "1 label files have nearly the names of their images, as the only ones: a%20B.txt of a b.jpg"
+    ]
+
+
 @pytest.mark.parametrize("held", ["a b.JPG", "a%20b.jpg", "a b.jpeg", "a b.png", "A B.jpg"])
 def test_file_of_nearly_the_name_is_taken_and_counted(tmp_path: Path, held: str) -> None:
     write(tmp_path / "raw" / "annotations.xml", document(image("a b.jpg", BOX)))

@@ -57,6 +57,12 @@ def find_entries(root: Path, subsets: Mapping[str, Sequence[str]]) -> Entries:
     _note(notes, bare, "listed images have no label file, nothing is labelled on them")
     shared = [file.name for file, count in Counter(one.label_file for one in once).items() if file and count > 1]
     _note(notes, shared, "label files belong to several images of one stem, each got all objects")
+    unlike = [
+        f"{one.label_file.name} of {one.image.name}"
+        for one in once
+        if one.label_file and one.image and one.label_file.stem not in (one.image.stem, one.image.name)
+    ]
+    _note(notes, unlike, "label files have nearly the names of their images, as the only ones")
     unread: list[str] = []
     # A list leaves images out on purpose; a folder that no subset names was forgotten.
     if any(one.is_listed for one in once):
