@@ -90,7 +90,8 @@ def _first_row(line: str, delimiter: str) -> list[str]:
 def _has_boxes(first: list[str]) -> bool:
     words = set(map(_column, first))
     sides = {"x_min", "y_min", "x_max", "y_max"} & {_MEANINGS.get(word) for word in words}
-    return len(sides) > 1 or not _OTHER_BOXES.isdisjoint(words)
+    is_placed = {"x", "y", "w", "h"} <= words or {"x", "y", "width", "height"} <= words
+    return len(sides) > 1 or is_placed or not _OTHER_BOXES.isdisjoint(words)
 
 
 def _column(name: str) -> str:

@@ -15,7 +15,8 @@ from tasks.formats.written_paths import is_image
 from tasks.formats.yolo_classes import by_names_file, classes_layout, image_of, is_label_rows, root_of
 from tasks.formats.yolo_entries import is_label_name
 
-_LABEL_FOLDER = re.compile(r"label|annotation|(^|_)gt($|_)", re.IGNORECASE)
+_LABEL_FOLDER = re.compile(r"label|annotation|(^|_)gts?($|_)", re.IGNORECASE)
+_MASK_FOLDERS = frozenset({"segmentationclass", "segmentationobject"})
 _KEYS = re.compile(r"^\s*(nc|train|val)\s*:", re.MULTILINE)
 _YAML = (".yaml", ".yml")
 _SHOWN = 3
@@ -29,14 +30,28 @@ def recognise(export: Path, faults: list[str], is_ignored: Callable[[Path], bool
     """
     search = Search(export, is_ignored)
     yield from search.recognised()
-    images = search.images()
     left = [path for _, paths in search.files() for path in paths if not is_image(path.name)]
+    images = search.images() if left else {}
     rows = [path for path in left if is_label_name(path.name) and _is_label_file(path, images)]
+    yield from _with_class_names(search, rows, sorted(set(left) - set(rows)), images)
+    for path in sorted(set(left) - set(rows) - search.claimed):
+        is_named_like_image = near(path.stem.removeprefix("gt_")) in images or _is_in_label_folder(path, export)
+        kind = why_labels(path, is_named_like_image=is_named_like_image)
+        if kind is not None:
+            search.faults.append(str(PipelineError(f"labels in a format that is not read ({kind})", str(path), IGNORE)))
+    search.faults += _masks(search)
+    faults += search.faults
+
+
+def _with_class_names(
+    search: Search, rows: Sequence[Path], others: Sequence[Path], images: Mapping[str, Sequence[Path]]
+) -> Iterator[Recognised]:
+    """YOLO label files by their files of class names; those without, and second ones of an image, are faults."""
     first = [path for path in rows if image_of(path, images) not in search.claimed]
-    named, nameless = by_names_file(first, export, search.claimed, search.faults)
-    blank = {path for path in set(left) - set(rows) if near(path.stem) in images and _is_blank(path)}
+    named, nameless = by_names_file(first, search.export, search.claimed, search.faults)
+    blank = [path for path in others if near(path.stem) in images and _is_blank(path)]
     for names_file, (names, label_files) in sorted(named.items()):
-        root = root_of(names_file, export)
+        root = root_of(names_file, search.export)
         folders = {path.parent for path in label_files}
         # Of images on which nothing is labelled.
         negatives = [path for path in blank if path.parent in folders and image_of(path, images) not in search.claimed]
@@ -44,7 +59,7 @@ def recognise(export: Path, faults: list[str], is_ignored: Callable[[Path], bool
         yield from search.claim(yolo("yolo", names_file, layout, root))
     search.faults += _by_folder(
         nameless,
-        lambda folder: f"YOLO label files without class names; {_lack(folder, export)}",
+        lambda folder: f"YOLO label files without class names; {_lack(folder, search.export)}",
         "Give them a data.yaml with `names` and a subset, or a classes.txt, or name them in parse.ignore",
     )
     search.faults += _by_folder(
@@ -52,11 +67,14 @@ def recognise(export: Path, faults: list[str], is_ignored: Callable[[Path], bool
         lambda _: "YOLO label files of images that have others",
         "Remove those that do not count, or name them in parse.ignore",
     )
-    for path in sorted(set(left) - set(rows) - search.claimed):
-        kind = why_labels(path, is_named_like_image=near(path.stem) in images or _is_in_label_folder(path, export))
-        if kind is not None:
-            search.faults.append(str(PipelineError(f"labels in a format that is not read ({kind})", str(path), IGNORE)))
-    faults += search.faults
+
+
+def _masks(search: Search) -> Iterator[str]:
+    """Folders of label masks that are no part of a VOC folder, which notes its own."""
+    for place, paths in search.files():
+        is_noted = any(("voc", folder) in search.formats for folder in place.parents)
+        if place.name.lower() in _MASK_FOLDERS and paths and not is_noted:
+            yield str(PipelineError(f"{len(paths):,} label masks, which are not read", str(place), IGNORE))
 
 
 def _is_label_file(path: Path, images: Mapping[str, Sequence[Path]]) -> bool:

@@ -42,6 +42,7 @@ class Search:
         self.faults: list[str] = []  # what is broken or of another format
         self.claimed: set[Path] = set()  # files that something recognised stands for
         self._is_ignored = is_ignored
+        self.formats: set[tuple[str, Path]] = set()  # that were met, and in which folder
         self._held: list[Recognised] = []
 
     def files(self) -> Iterator[tuple[Path, list[Path]]]:
@@ -70,6 +71,7 @@ class Search:
     def claim(self, found: Recognised) -> Iterator[Recognised]:
         """Hand on what was recognised, unless its images have their labels already."""
         self.claimed.update(found.files)
+        self.formats.add((found.format, found.folder))
         # Exporters and people put one set of labels down in several formats: then the first one speaks.
         same = next(filter(lambda one: _is_same(found, one), self.around(found.folder)), None)
         if same is not None:

@@ -139,6 +139,10 @@ def _text_kind(path: Path, *, is_named_like_image: bool) -> str | None:
         return None
     if all(is_image(row[0]) and _numbers(row[1:]) >= 4 for row in rows):
         return "rows of an image and its boxes"
+    names = [row for row in rows if is_image(row[0])]
+    numbers = [row for row in rows if _numbers(row) == len(row)]
+    if names and len(names) + len(numbers) == len(rows) and any(len(row) >= 4 for row in numbers):
+        return "an image and the rows of its boxes, such as WIDER FACE"
     if path.stem.lower() == "gt" and all(_numbers(row) >= 6 for row in rows):
         return "MOT"
     # DOTA has two lines of its own before.
