@@ -1,5 +1,6 @@
 """parse: names that differ in capitals, endings or encoding from what the labels say."""
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from tasks.checks.image_measures import measure_image
+from tasks.clients.archives import Limits, unpack
 from tasks.contracts.images import read_image
 from tests.cvat_fixture import BOX, document, image, write
 from tests.parse_fixture import export_of, run, write_image
@@ -141,3 +143,26 @@ def test_turned_avif_is_upright_everywhere(tmp_path: Path, orientation: int) -> 
     assert run(raw).images[["width", "height"]].to_numpy().tolist() == [[measures.width, measures.height]]
     assert (measures.height, measures.width) == upright.shape[:2] == found.shape[:2]
     assert np.abs(found.astype(int) - upright).mean() < 3
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding"),
+    [("猫_01.jpg", "gbk"), ("写真/犬.jpg", "cp932"), ("카메라.jpg", "cp949"), ("кот.jpg", "cp866")],
+)
+def test_zip_that_names_files_in_another_alphabet_gives_labels_their_images(
+    tmp_path: Path, name: str, encoding: str
+) -> None:
+    write_image(tmp_path / "picture.jpg")
+    raw_name = b"images/" + name.encode(encoding)
+    # No flag of UTF-8 is set for names of plain letters, whose bytes are then replaced.
+    stand_in = "n" * len(raw_name)
+    with zipfile.ZipFile(tmp_path / "labels.zip", "w") as archive:
+        archive.writestr("annotations.xml", document(image(name, BOX)))
+        archive.write(tmp_path / "picture.jpg", stand_in)
+    content = (tmp_path / "labels.zip").read_bytes().replace(stand_in.encode(), raw_name)
+    (tmp_path / "labels.zip").write_bytes(content)
+    (tmp_path / "raw").mkdir()
+    unpack(tmp_path / "labels.zip", tmp_path / "raw" / "labels", Limits(max_files=9, max_gigabytes=1, max_ratio=200))
+    parsed = run(tmp_path / "raw")
+    assert (parsed.images["name"].tolist(), parsed.images["readable"].tolist()) == ([name], [True])
+    assert parsed.ledger.images.nearly_named == 1
