@@ -242,6 +242,19 @@ def test_same_labels_in_a_second_format_are_read_once(tmp_path: Path) -> None:
     ]
 
 
+def test_same_labels_in_voc_are_not_read_after_a_table(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    voc = "<annotation><filename>b.jpg</filename><object><name>car</name><bndbox><xmin>1</xmin><ymin>2</ymin>"
+    files = {
+        "b.jpg": "",
+        "_labels.csv": "filename,class,xmin,ymin,xmax,ymax\nb.jpg,car,1,2,3,4\n",
+        "b.xml": voc + "<xmax>3</xmax><ymax>4</ymax></bndbox></object></annotation>",
+        "labelmap.txt": "car:1,2,3::\n",
+    }
+    parsed = run(export_of(tmp_path, files))
+    assert (len(parsed.images), parsed.ledger.exports["export"].formats) == (1, ["csv"])
+    assert "(voc) labels images that are read as csv: it is not read" in caplog.text
+
+
 def test_second_format_that_has_more_images_is_read(tmp_path: Path) -> None:
     more = COCO | {"images": [*COCO["images"], {"id": 2, "file_name": "c.jpg"}]}
     parsed = run(export_of(tmp_path, YOLO | {"annotations/coco.json": json.dumps(more)}))

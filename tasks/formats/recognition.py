@@ -1,6 +1,7 @@
 """Which label formats a folder holds, and what reads each."""
 
 import json
+import logging
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +28,8 @@ from tasks.formats.voc import is_voc, voc_files, voc_labels, voc_notes, voc_to_l
 from tasks.formats.written_paths import is_image
 from tasks.formats.yolo import yolo_to_labels
 from tasks.formats.yolo_layout import YoloLayout, read_data_yaml, read_obj_data
+
+log = logging.getLogger(__name__)
 
 READS = (
     "CVAT for images 1.1, CVAT for video 1.1, COCO 1.0, Ultralytics YOLO, YOLO 1.1 and YOLO with classes.txt, "
@@ -76,7 +79,9 @@ class Search:
         same = next(filter(lambda one: _is_same(found, one), self.around(found.folder)), None)
         if same is not None:
             inside = found.path.relative_to(self.export).as_posix()
-            same.notes.append(f"{inside} ({found.format}) labels images that are read as {same.format}: it is not read")
+            note = f"{inside} ({found.format}) labels images that are read as {same.format}: it is not read"
+            log.warning("%s: %s", self.export.name, note)
+            same.notes.append(note)
             return
         self._held.append(found)
         yield found
@@ -256,7 +261,7 @@ def _voc(folder: Path, is_ignored: Callable[[Path], bool]) -> Recognised:
         lambda origin, reading: voc_to_labels(folder, origin, reading.raw, is_ignored),
         files,
         notes=voc_notes(folder),
-        images=frozenset(_stem(path.name) for path in files),
+        images=frozenset(_stem(path.name) for path in files if path.suffix.lower() == ".xml"),
     )
 
 
