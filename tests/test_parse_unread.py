@@ -93,6 +93,10 @@ def beside_sound_labels(folder: Path, files: dict[str, str]) -> Path:
         ({"b.json": json.dumps({"shapes": [{"shape_type": "rectangle", "points": [[1, 2], [3, 4]]}]})}, "its own kind"),
         ({"b.jpg": "", "b.txt": "dog 0.5 0.5 0.2 0.4\n"}, r"rows of numbers beside an image.*b\.txt"),
         ({"b.jpg": "", "b.txt": "0,0.5,0.5,0.2,0.4\n"}, r"rows of numbers beside an image.*b\.txt"),
+        ({"b.csv": 'id,image,label\n1,b.jpg,"[{""x"": 1, ""rectanglelabels"": [""a""]}]"\n'}, "Label Studio.s JSON"),
+        ({"b.csv": "TRAINING,gs://x/b.jpg,car,0.1,0.2,,,0.3,0.4,,\n"}, "rows of an image and numbers, without"),
+        ({"output.manifest": '{"source-ref": "b.jpg", "x": {"annotations": [{"left": 1, "top": 2, "width": 3, '
+          '"height": 4}]}}\n'}, r"JSON lines with places of objects\): .*output\.manifest"),
         ({"b.xml": "<dataset><images><image file='b.jpg'><box top='1' left='2'/></image></images></dataset>"},
          r"XML with objects\): .*b\.xml"),
     ],
@@ -103,7 +107,8 @@ def beside_sound_labels(folder: Path, files: dict[str, str]) -> Path:
         "rows of an image", "WIDER FACE", "ICDAR", "masks", "CSV of centres",
         "CSV with a list", "CSV without labels", "CSV of predictions", "VIA", "VIA project",
         "VIA as CSV", "Label Studio", "COCO results", "Supervisely", "BDD", "marks", "shapes", "names in rows",
-        "commas", "NDJSON", "dlib",
+        "commas", "NDJSON", "Label Studio as CSV",
+        "AutoML", "Ground Truth", "dlib",
     ],
 )  # fmt: skip
 def test_file_that_could_be_labels_stops_the_run_by_name(tmp_path: Path, files: dict[str, str], said: str) -> None:

@@ -32,7 +32,7 @@ EXPORT_SUFFIXES = {
     *(".mp4", ".avi", ".mov", ".mkv", ".webm"),
 }
 # Labels too, those that parse only names among them; but beside folders they may be a list of these.
-TABLE_SUFFIXES = {".csv", ".tsv", ".labels", ".jsonl", ".ndjson", ".parquet", ".tfrecord", ".record"}
+TABLE_SUFFIXES = {".csv", ".tsv", ".labels", ".jsonl", ".ndjson", ".manifest", ".parquet", ".tfrecord", ".record"}
 
 DOWNLOADS_AT_ONCE = 8
 SOURCES = "Set ingest.source in params.yaml to a CVAT zip, a folder of exports, or s3://bucket/prefix"

@@ -31,6 +31,7 @@ _COLUMNS = {
 }
 _MEANINGS = {name: meaning for meaning, names in _COLUMNS.items() for name in names.split()}
 _OTHER_BOXES = frozenset({"bbox", "box", "boxes", "bboxes", "region_shape_attributes", "polygon", "segmentation"})
+_LABEL_STUDIO = ("rectanglelabels", "polygonlabels", "brushlabels")
 _SCORES = frozenset({"score", "confidence", "conf", "probability"})
 _OF_IMAGE = ("image", "width", "height")
 _RETINANET = ("image", "x_min", "y_min", "x_max", "y_max", "label")
@@ -63,6 +64,7 @@ def read_box_table(path: Path) -> BoxTable | None:
     delimiter = max(",;\t", key="\n".join(head).count)
     first = _first_row(head[0], delimiter)
     if not first or (_without_header(first) is None and not _has_boxes(first)):
+        _refuse_others(path, first, "\n".join(head))
         return None
     try:
         every = list(csv.reader(io.StringIO(read_text(path), newline=""), delimiter=delimiter))
@@ -78,6 +80,18 @@ def read_box_table(path: Path) -> BoxTable | None:
             places.setdefault(_MEANINGS[name], place)
     _refuse_lack(path, header, places, sorted(_OTHER_BOXES & set(header)))
     return BoxTable(path, places, rows[1:])
+
+
+def _refuse_others(path: Path, first: list[str], head: str) -> None:
+    kind = "Label Studio's JSON in it" if any(word in head for word in _LABEL_STUDIO) else None
+    if any(map(is_image, first)) and sum(map(_is_number, first)) >= 4:
+        kind = "rows of an image and numbers, without a header"
+    if kind is not None:
+        raise PipelineError(
+            f"labels in a format that is not read (CSV with {kind})",
+            str(path),
+            "Export them in a format that is read, or name them in parse.ignore",
+        )
 
 
 def _first_row(line: str, delimiter: str) -> list[str]:

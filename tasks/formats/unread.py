@@ -32,7 +32,7 @@ _PLACES = frozenset(
             "rectanglelabels",
         ),
         *("polygon", "polygons", "polygonlabels", "segmentation", "keypoints", "shape_attributes", "exterior"),
-        *("xmin", "x_min", "bndbox", "rle", "cuboid", "shape_type"),
+        *("xmin", "x_min", "topx", "bndbox", "rle", "cuboid", "shape_type"),
     }
 )
 _SIDES = (
@@ -204,6 +204,7 @@ def _is_tf_record(path: Path) -> bool:
 _KINDS: dict[str, tuple[str, Callable[[Path], bool]]] = {
     ".ndjson": ("JSON lines with places of objects", lambda path: any(map(has_places, _json_lines(path)))),
     ".jsonl": ("JSON lines with places of objects", lambda path: any(map(has_places, _json_lines(path)))),
+    ".manifest": ("JSON lines with places of objects", lambda path: any(map(has_places, _json_lines(path)))),
     ".xml": ("XML with objects", lambda path: not _TAGS.isdisjoint(_xml_tags(path))),
     ".parquet": ("Parquet with boxes", lambda path: any(map(_COLUMNS.search, _parquet_columns(path)))),
     ".tfrecord": ("TFRecord", _is_tf_record),
