@@ -147,7 +147,15 @@ def test_turned_avif_is_upright_everywhere(tmp_path: Path, orientation: int) -> 
 
 @pytest.mark.parametrize(
     ("name", "encoding"),
-    [("猫_01.jpg", "gbk"), ("写真/犬.jpg", "cp932"), ("카메라.jpg", "cp949"), ("кот.jpg", "cp866")],
+    [
+        ("表.jpg", "cp932"),
+        ("予定/表示 表.jpg", "cp932"),
+        ("功.jpg", "big5"),
+        ("猫_01.jpg", "gbk"),
+        ("写真/犬.jpg", "cp932"),
+        ("카메라.jpg", "cp949"),
+        ("кот.jpg", "cp866"),
+    ],
 )
 def test_zip_that_names_files_in_another_alphabet_gives_labels_their_images(
     tmp_path: Path, name: str, encoding: str

@@ -1,6 +1,7 @@
 """Zip archives of other people: looked through first, unpacked only when nothing in them can do harm."""
 
 import lzma
+import re
 import stat
 import unicodedata
 import zipfile
@@ -61,7 +62,9 @@ def unpack(archive: Path, folder: Path, limits: Limits) -> tuple[int, int]:
     """
     try:
         with zipfile.ZipFile(archive) as opened:
-            entries = [(_name(entry), entry) for entry in opened.infolist() if not _is_litter(_name(entry))]
+            has_slashes = any("/" in entry.orig_filename for entry in opened.infolist())
+            named = [(_name(entry, has_slashes=has_slashes), entry) for entry in opened.infolist()]
+            entries = [(name, entry) for name, entry in named if not _is_litter(name)]
             files = [(name, entry) for name, entry in entries if not name.endswith("/")]
             size_bytes = sum(entry.file_size for _, entry in files)
             faults = [f"{name!r} {fault}" for name, entry in entries if (fault := _entry_fault(entry))]
@@ -78,12 +81,18 @@ def unpack(archive: Path, folder: Path, limits: Limits) -> tuple[int, int]:
     return len(files), size_bytes
 
 
-def _name(entry: zipfile.ZipInfo) -> str:
-    """The entry's name as it was meant: many tools write UTF-8 without the flag that says so."""
+def _name(entry: zipfile.ZipInfo, *, has_slashes: bool) -> str:
+    """The entry's name as it was meant: many tools write UTF-8 without the flag that says so.
+
+    has_slashes: whether names of the zip are divided as the format wants it.
+    """
     name = entry.orig_filename
     if not entry.flag_bits & UTF8:
         with suppress(UnicodeError):
-            name = name.encode("cp437").decode("utf-8")
+            return name.encode("cp437").decode("utf-8").replace("\\", "/")
+        if has_slashes:
+            # In Japanese and Chinese it is the second half of some letters.
+            name = re.sub(r"(?<=[^\0-\x7f])\\", "%5C", name)
     # Some tools of Windows write its own separator, against the format's rules.
     return name.replace("\\", "/")
 
