@@ -107,7 +107,16 @@ def test_file_of_an_image_that_has_its_very_name_goes_to_no_other(tmp_path: Path
 def test_picture_of_another_ending_and_size_is_not_the_image(tmp_path: Path) -> None:
     write(tmp_path / "raw" / "annotations.xml", document(image("a.jpg", BOX, width=100, height=80)))
     write_image(tmp_path / "raw" / "images" / "a.png", 20, 16)
-    assert run(tmp_path / "raw").images["file"].isna().all()
+    parsed = run(tmp_path / "raw")
+    assert parsed.images["file"].isna().tolist() == [True]
+    assert parsed.ledger.ambiguous == [".: a.jpg (images/a.png)"]
+
+
+def test_image_that_a_phone_wrote_is_held_though_no_decoder_takes_it(tmp_path: Path) -> None:
+    write(tmp_path / "raw" / "annotations.xml", document(image("a.jpg", BOX)))
+    write(tmp_path / "raw" / "images" / "a.HEIC", "no picture here")
+    parsed = run(tmp_path / "raw")
+    assert parsed.images[["file", "readable"]].to_numpy().tolist() == [["raw/images/a.HEIC", False]]
 
 
 @pytest.mark.parametrize("ending", ["avif", "webp", "jp2"])

@@ -31,11 +31,13 @@ def test_objects_of_cvats_track_format_keep_their_tracks(tmp_path: Path) -> None
             "images/2.jpg": "2",
             "labels/1.txt": "0 .5 .5 .2 .4 17\n0 .5 .5 .1 .1\n0.0 .5 .5 .1 .1\n",
             "labels/2.txt": "0 .5 .5 .2 .4 17\n0 .5 .5 .2 .4 0.9\n",
+            "images/3.jpg": "3",
+            "labels/3.txt": "0 .5 .5 .2 .4 1\n",
         },
     )
     parsed = run(raw)
     assert parsed.objects["track_id"].fillna("").tolist() == ["17", "", ""]
-    assert parsed.ledger.dropped == {SCORE_AT_END: 2}
+    assert parsed.ledger.dropped == {SCORE_AT_END: 3}
 
 
 @pytest.mark.parametrize(

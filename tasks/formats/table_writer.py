@@ -87,7 +87,10 @@ class TableWriter:
         # From another export, a picture of the same name but another size is another picture.
         if placed.is_own or placed.image.width is None or fact.size_wh == (placed.image.width, placed.image.height):
             return fact
-        placed.file = None
+        assert isinstance(placed.file, str)
+        if placed.is_nearly_named and fact.size_wh is None:
+            return fact  # a kind of file that no decoder takes
+        placed.file = Ambiguous((placed.file.removeprefix("raw/"),)) if placed.is_nearly_named else None
         return None
 
     def _write_images(

@@ -6,14 +6,16 @@ all rows of a file together.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from tasks.formats import geometry
 from tasks.formats.geometry import Box
 from tasks.formats.labels import NOT_NUMBERS, Details, LabelledImage, LabelledObject, Origin, Points, TextBox
 from tasks.formats.text_files import read_text
+from tasks.formats.yolo_entries import YoloEntry
 from tasks.formats.yolo_layout import YoloLayout
 
 NO_SUCH_CLASS = "class number without a name"
@@ -27,8 +29,9 @@ _FURTHEST = 2.0
 
 def yolo_to_labels(layout: YoloLayout, export: Origin, raw: Path) -> Iterator[LabelledImage]:
     """Read image by image, those without a label file too: they are negatives. raw: the ingest folder."""
+    # Asked only where a file by itself does not tell.
+    others_have_scores = cache(lambda: any(_has_scores(_rows(entry), layout) for entry in layout.entries))
     for entry in layout.entries:
-        text = read_text(entry.label_file) if entry.label_file else ""
         yield LabelledImage(
             name=entry.name,
             origin=export,
@@ -37,7 +40,7 @@ def yolo_to_labels(layout: YoloLayout, export: Origin, raw: Path) -> Iterator[La
             subset=entry.subset,
             file=f"raw/{entry.image.relative_to(raw).as_posix()}" if entry.image else None,
             relative=True,
-            objects=_objects(text, layout),
+            objects=_objects(_rows(entry), layout, others_have_scores),
         )
 
 
@@ -49,13 +52,23 @@ class _Habits:
     in_pixels: bool
 
 
-def _objects(text: str, layout: YoloLayout) -> list[LabelledObject | TextBox]:
-    rows = [line.split() for line in text.splitlines() if line.strip()]
-    habits = _Habits(
-        any(_is_longer(row, layout.numbers_per_point) and _is_score(row[-1]) for row in rows),
-        any(map(_is_in_pixels, rows)),
-    )
+def _rows(entry: YoloEntry) -> list[list[str]]:
+    text = read_text(entry.label_file) if entry.label_file else ""
+    return [line.split() for line in text.splitlines() if line.strip()]
+
+
+def _objects(
+    rows: list[list[str]], layout: YoloLayout, others_have_scores: Callable[[], bool]
+) -> list[LabelledObject | TextBox]:
+    longer = {row[-1] for row in rows if _is_longer(row, layout.numbers_per_point)}
+    # A score of 1 looks like a track.
+    has_scores = _has_scores(rows, layout) or (bool(longer) and longer <= {"0", "1"} and others_have_scores())
+    habits = _Habits(has_scores, any(map(_is_in_pixels, rows)))
     return [_object(row, layout, habits) for row in rows]
+
+
+def _has_scores(rows: list[list[str]], layout: YoloLayout) -> bool:
+    return any(_is_longer(row, layout.numbers_per_point) and _is_score(row[-1]) for row in rows)
 
 
 def _object(words: list[str], layout: YoloLayout, habits: _Habits) -> LabelledObject:
