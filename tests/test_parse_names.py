@@ -69,6 +69,8 @@ def test_capitals_make_no_difference(tmp_path: Path, files: dict[str, str]) -> N
     assert parsed.ledger.images.empty == 0
     if any("imagesets" in name for name in files):
         assert parsed.images["subset"].tolist() == ["TRAIN"]
+    if any("Instances" in name for name in files):
+        assert parsed.images["subset"].tolist() == ["Train"]
 
 
 def test_label_file_of_nearly_the_name_stays_with_the_image_of_its_very_name(tmp_path: Path) -> None:

@@ -129,15 +129,20 @@ def coco_to_labels(paths: Sequence[Path], export: Origin, notes: list[str]) -> I
 
 def coco_subset(path: Path) -> str | None:
     """The subset that a file's name tells: what follows `instances_` or `person_keypoints_`."""
-    prefix = next(filter(path.stem.startswith, (_INSTANCES, _KEYPOINTS)), None)
-    return None if prefix is None else path.stem.removeprefix(prefix)
+    prefix = next(filter(path.stem.lower().startswith, (_INSTANCES, _KEYPOINTS)), None)
+    return None if prefix is None else path.stem[len(prefix) :]
 
 
 def coco_parts(path: Path) -> list[Path]:
     """The files that tell of the same subset, this one among them."""
     subset = coco_subset(path)
-    parts = [path.with_stem(prefix + subset) for prefix in (_INSTANCES, _KEYPOINTS)] if subset is not None else [path]
-    return [part for part in parts if part == path or part.is_file()]
+    if subset is None:
+        return [path]
+    beside = {other.name.lower(): other for other in sorted(path.parent.iterdir()) if other.is_file()} | {
+        path.name.lower(): path
+    }
+    names = [f"{prefix}{subset}{path.suffix}".lower() for prefix in (_INSTANCES, _KEYPOINTS)]
+    return [beside[name] for name in names if name in beside]
 
 
 def _whole_file(path: Path) -> CocoFile:

@@ -155,7 +155,11 @@ def _coco(parts: list[Path], export: Path) -> Recognised | None:
         tuple(dict.fromkeys(chain.from_iterable(labels.values()))),
         lambda origin, _reading: coco_to_labels(list(labels), origin, notes),
         list(labels),
-        subsets=frozenset(filter(None, map(coco_subset, path.parent.glob("*.json")))),
+        subsets=frozenset(
+            subset
+            for other in path.parent.iterdir()
+            if other.suffix.lower() == ".json" and (subset := coco_subset(other))
+        ),
         notes=notes,
         images=frozenset(images),
     )
