@@ -166,8 +166,8 @@ with DAG(
         )
 
     with TaskGroup("data", prefix_group_id=False, tooltip="labels into checked and divided tables") as data:
-        # It asks every store whether it answers.
-        doctor = stage("doctor", timeout=timedelta(minutes=10), network=True)
+        # It asks every store whether it answers, and whether an embedded one could be written.
+        doctor = stage("doctor", timeout=timedelta(minutes=10), network=True, writes_shared=True)
         ingest = stage("ingest", timeout=timedelta(hours=12), retries=2, network=True)
         parse = stage("parse", timeout=timedelta(hours=2), memory_gb=4)
         check = stage("check", timeout=timedelta(hours=6), cpus=4, memory_gb=8)

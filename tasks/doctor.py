@@ -154,8 +154,7 @@ def stages() -> list[str]:
 
 def params_class(stage: str) -> type[Params]:
     """The class of a stage's section."""
-    found = getattr(import_module(f"tasks.{stage}"), f"{stage.capitalize()}Params")
-    assert issubclass(found, Params)
+    found: type[Params] = getattr(import_module(f"tasks.{stage}"), f"{stage.capitalize()}Params")
     return found
 
 

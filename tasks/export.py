@@ -27,6 +27,7 @@ Example:
 
 import hashlib
 import logging
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -212,7 +213,8 @@ def _figures_on_val(history: Path, card: Card) -> dict[str, float | None]:
 
 
 def _number(value: object) -> float | None:
-    return None if pd.isna(value) else float(str(value))  # an empty cell: nothing could be measured
+    number = float(str(value))
+    return None if math.isnan(number) else number  # an empty cell: nothing could be measured
 
 
 def _labelled(raw: Path, annotations: Path, split_file: Path, side: str) -> Labelled:

@@ -45,6 +45,7 @@ from tasks.contracts.params import Params, read_params, read_seed
 from tasks.contracts.record import read_record, write_record
 from tasks.contracts.stage import run
 from tasks.contracts.tables import DUPLICATES, IMAGES, OBJECTS, SPLIT_MEMORY, read_table, write_table
+from tasks.metrics.named_classes import refuse_names_without_labels
 from tasks.sides.account import Account, account_for
 from tasks.sides.balance import NO_SIDE, Counts, SideNumbers, balance_of, image_features
 from tasks.sides.leaks import Relations
@@ -257,6 +258,7 @@ def main(
         )
     images = read_table(annotations / "images.parquet", IMAGES)
     objects = read_table(annotations / "objects.parquet", OBJECTS)
+    refuse_names_without_labels(params, objects)
     duplicates = read_table(checks / "duplicates.parquet", DUPLICATES)
     previous = _read_previous(split_file)
     log.info("splitting %s images, %s of them placed before", f"{len(images):,}", f"{previous['side'].notna().sum():,}")

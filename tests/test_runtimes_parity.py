@@ -163,12 +163,14 @@ def test_both_outputs_are_shown_side_by_side() -> None:
 INT8 = yaml.safe_load((Path(__file__).resolve().parents[1] / "params.yaml").read_text())["export"]["tolerance"]["int8"]
 
 
-def scattered(shift_px: float = 0.0, size: float = 1.0, score: float = 1.0, noise: bool = True) -> list[list[float]]:
+def scattered(
+    *, noise_px: float = 0.3, shift_px: float = 0.0, size: float = 1.0, score: float = 1.0
+) -> list[list[float]]:
     """Thirty-six boxes, off as INT8 has them: by a little to either side, and one of them by much."""
     rng = np.random.default_rng(4)
     rows = [[12.0 + 26 * x, 12.0 + 26 * y, 20.0, 20.0, 0.9, 0.0] for x in range(6) for y in range(6)]
-    if noise:
-        moved = np.array(rows) + [[*rng.normal(0, 0.3, 4), 0, 0] for _ in rows]
+    if noise_px:
+        moved = np.array(rows) + [[*rng.normal(0, noise_px, 4), 0, 0] for _ in rows]
         moved[7, 0] += 4
         rows = moved.tolist()
     return [[row[0] + shift_px, row[1], row[2] * size, row[3] * size, row[4] * score, 0.0] for row in rows]
@@ -186,7 +188,7 @@ def scattered(shift_px: float = 0.0, size: float = 1.0, score: float = 1.0, nois
 )
 def test_int8_may_move_single_boxes_and_not_all_of_them(changes: dict[str, float], said: str) -> None:
     artefact = runtime(scattered(**changes))
-    compared = compare(runtime(scattered(noise=False)), artefact, [IMAGE], 0.25)
+    compared = compare(runtime(scattered(noise_px=0.0)), artefact, [IMAGE], 0.25)
     tolerance = Tolerance.model_validate(INT8)
     if not said:
         refuse_beyond_tolerance(artefact.bundle, compared, Sample(["a"], [], [], {}), tolerance)

@@ -47,7 +47,7 @@ def seen_by_library(weights: Path, image_size: int, output: Output, images: Sequ
     }
     inputs: list[Floats] = []
 
-    class Recording(predictor):  # type: ignore[misc]
+    class Recording(predictor):  # type: ignore[misc, valid-type]
         def setup_model(self, *arguments: Any, **named: Any) -> None:
             super().setup_model(*arguments, **named)
             self.done_warmup = True  # it only imports torchvision, for seconds

@@ -98,7 +98,7 @@ def _busy_seconds() -> float:
     mine = [times[number] for number in _processor_numbers() if number < len(times)]
     # What guests take is in user and nice already.
     idle = {"idle", "iowait", "guest", "guest_nice"}
-    return sum(value for each in mine for name, value in each._asdict().items() if name not in idle)
+    return float(sum(value for each in mine for name, value in each._asdict().items() if name not in idle))
 
 
 def _own_seconds() -> float:

@@ -50,13 +50,15 @@ class ImageParity:
     @property
     def box_px(self) -> NDArray[np.float64]:
         """Largest difference of a coordinate, per expected box that was found again."""
-        return np.abs(self.shifts_xyxy).max(axis=1, initial=0.0)
+        off: NDArray[np.float64] = np.abs(self.shifts_xyxy).max(axis=1, initial=0.0)
+        return off
 
     @property
     def of_size(self) -> NDArray[np.float64]:
         """The same as a share of the box's size, the root of its area."""
         boxes = self.expected.boxes_xyxy[self.partners >= 0]
-        return self.box_px / np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(axis=1))
+        shares: NDArray[np.float64] = self.box_px / np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(axis=1))
+        return shares
 
     @property
     def badness(self) -> tuple[int, float]:
