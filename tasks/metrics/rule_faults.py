@@ -1,7 +1,7 @@
 """What keeps rules from being applied, told before anything runs: targets, resamples, slices and classes."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 
 from tasks.contracts.errors import PipelineError
@@ -101,6 +101,18 @@ def attribute_faults(attributes: Iterable[str], known: Sequence[str]) -> Iterato
         if name not in known:
             there = ", ".join(known) or "none"
             yield f"evaluate.slice_attributes: no object has {name!r}{_nearest(name, known)}; attributes are {there}"
+
+
+def part_faults(rules: Iterable[Rule], values: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """Values of attributes that rules name and that no object has; `values`, by attribute, are those that there are."""
+    for rule in rules:
+        if not isinstance(rule, MetricRule) or rule.where is None or rule.where[0] not in values:
+            continue
+        by, part = rule.where
+        there = values[by]
+        if part not in there:
+            shown = ", ".join(there[:20]) or "none"
+            yield f"gate.rules: {rule.text}: no {by} is {part!r}{_nearest(part, there)}; there are {shown}"
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:
