@@ -246,6 +246,28 @@ def test_stores_that_refuse_are_all_told_with_their_param_and_without_passwords(
     assert "Connection refused" in found[1]
 
 
+ASK = """
+import sys
+from tasks.clients.tracking import connected
+from tasks.contracts.errors import PipelineError
+from tasks.contracts.params import Tracking
+try:
+    with connected(Tracking(uri=sys.argv[1], experiment="test")):
+        print("connected")
+except PipelineError as error:
+    print(error, "mlflow" in sys.modules)
+"""
+
+
+def test_a_stage_does_not_wait_for_the_tries_of_mlflow_where_the_database_refuses(refusing: int) -> None:
+    uri = f"postgresql+psycopg://me:secret@127.0.0.1:{refusing}/mlflow"
+    done = subprocess.run([sys.executable, "-c", ASK, uri], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert "MLflow cannot be used" in done.stdout
+    assert "Connection refused" in done.stdout
+    assert "secret" not in done.stdout
+    assert done.stdout.endswith("False\n")  # it was not even asked
+
+
 def test_a_store_that_is_silent_is_not_waited_for(sections: Sections, silent: int) -> None:
     change("tracking.uri", f"http://127.0.0.1:{silent}")(sections)
     change("tune.storage", f"postgresql+psycopg://me@127.0.0.1:{silent}/study")(sections)

@@ -20,10 +20,11 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from sqlalchemy.exc import SQLAlchemyError
 
-from tasks.contracts.errors import without_passwords
+from tasks.contracts.errors import PipelineError, without_passwords
 
 Question = Callable[[], str]  # the answer is a fault, or empty
 _SERVERS = ("postgresql", "mysql")
+_SECONDS = 10  # for a database that a stage is about to use
 _REFUSES_TO_LIST = {"AccessDenied", "403"}
 
 
@@ -82,6 +83,14 @@ def database_answers(url: str, seconds: float) -> str:
     except (SQLAlchemyError, ImportError) as error:
         reason = " ".join(str(getattr(error, "orig", None) or error).split())
         return f"{url} cannot be used: {reason}"
+
+
+def refuse_silent_database(uri: str) -> None:
+    """Raises PipelineError if a database server does not answer; of other URIs nothing is asked."""
+    if uri.startswith(_SERVERS) and (fault := database_answers(uri, _SECONDS)):
+        raise PipelineError(
+            "MLflow cannot be used", fault, "Start the database, install its driver, or mend tracking in params.yaml"
+        )
 
 
 def _file_answers(file: Path) -> str:
