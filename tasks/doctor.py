@@ -133,7 +133,7 @@ class Asked:
         # Params classes live in their stages, which never import each other: by name, each as its own stage has it.
         models = SHARED | {stage: params_class(stage) for stage in stages()}
         self.faults = [
-            f"{name} is unknown{_nearest(name, models)}" for name in sections if name not in {*models, "seed"}
+            f"{name} is unknown{_nearest(str(name), models)}" for name in sections if name not in {*models, "seed"}
         ]
         self._values: dict[str, Params] = {}
         for name, model in models.items():
@@ -240,9 +240,11 @@ def _machine(asked: Asked) -> Iterator[str]:
     export = asked.read("export", _Export)
     if recipe is not None:
         yield from recipe_faults(recipe)
-    if evaluate is not None:
+    targets = [] if export is None else export.targets
+    # To OpenVINO a number is a GPU of Intel's.
+    if evaluate is not None and any(not target.startswith(("openvino-", "champion")) for target in targets):
         yield from device_faults("evaluate.device", evaluate.device)
-    for target in [] if export is None else export.targets:
+    for target in targets:
         lacking = [
             library
             for library in (KINDS[target].libraries if target in KINDS else ())

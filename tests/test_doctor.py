@@ -45,7 +45,7 @@ def change(dotted: str, value: object) -> Callable[[Sections], None]:
         section = sections
         for name in path:
             section = section[name]
-        section[last] = value
+        section[int(last) if last.isdigit() else last] = value
 
     return apply
 
@@ -59,6 +59,7 @@ def test_params_of_the_repository_work(sections: Sections) -> None:
     [
         pytest.param("gatee", {"rules": []}, "gatee is unknown; the nearest section is gate", id="unknown section"),
         pytest.param("epochs", 3, "epochs is unknown", id="unknown at the top"),
+        pytest.param("7", 3, "7 is unknown", id="a number for a name"),
         pytest.param("gate.rulez", [], "gate.rulez is unknown (known: confidence, rules)", id="unknown name"),
         pytest.param(
             "export.tolerance.int8.max_px", 3, "export.tolerance.int8.max_px is unknown", id="unknown name far below"
@@ -181,6 +182,13 @@ def test_nothing_is_written_behind_a_fault(sections: Sections, tmp_path: Path) -
     with pytest.raises(PipelineError):
         main(report=tmp_path / "doctor.json", params=tmp_path / "params.yaml")
     assert not (tmp_path / "doctor.json").exists()
+
+
+def test_a_gpu_of_intels_is_not_looked_for_among_those_of_nvidia(sections: Sections) -> None:
+    change("export.targets", ["openvino-fp32", "openvino-int8"])(sections)
+    change("evaluate.device", "0")(sections)
+    change("gate.rules", ["map50 >= 0.6"])(sections)
+    assert told(sections) == []
 
 
 def test_weights_that_are_a_pointer_of_git_lfs_are_told(sections: Sections, tmp_path: Path) -> None:

@@ -34,9 +34,9 @@ def projects(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Project]:
     return {head: make_project(tmp_path_factory.mktemp(head), head) for head in HEADS}
 
 
-def export(project: Project, folder: Path, target: str = "pytorch", head: str = "yolo") -> Path:
+def export(project: Project, folder: Path, target: str = "pytorch", nms_free: bool = False) -> Path:
     params = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
-    params["export"] |= {"golden_images": 4, "nms_free": head == "end2end"}
+    params["export"] |= {"golden_images": 4, "nms_free": nms_free}
     (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     main(
         target=target,
@@ -50,11 +50,11 @@ def export(project: Project, folder: Path, target: str = "pytorch", head: str = 
     return folder / "bundle"
 
 
-@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize(("head", "nms_free"), [*((head, head == "end2end") for head in HEADS), ("end2end", False)])
 def test_pixels_and_boxes_are_those_of_the_library_on_images_of_any_shape(
-    head: str, projects: dict[str, Project], tmp_path: Path
+    head: str, nms_free: bool, projects: dict[str, Project], tmp_path: Path
 ) -> None:
-    bundle = read_record(export(projects[head], tmp_path, head=head) / "bundle.json", Bundle)
+    bundle = read_record(export(projects[head], tmp_path, nms_free=nms_free) / "bundle.json", Bundle)
     weights = projects[head].trained / "weights.pt"
     images = [read_image(path) for path in sorted(projects[head].raw.iterdir())]
     images += [np.ascontiguousarray(image[: 30 + 3 * number, : 41 - 2 * number]) for number, image in enumerate(images)]
@@ -164,7 +164,7 @@ def test_rtdetr_that_keeps_the_aspect_ratio_is_refused(
 ) -> None:
     preprocessing(resize="letterbox")(monkeypatch)
     with pytest.raises(PipelineError, match=r"not what|are not those"):
-        export(projects["detr"], tmp_path, head="detr")
+        export(projects["detr"], tmp_path)
 
 
 @dataclass

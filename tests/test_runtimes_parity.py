@@ -195,3 +195,10 @@ def test_int8_may_move_single_boxes_and_not_all_of_them(changes: dict[str, float
         return
     with pytest.raises(PipelineError, match=said):
         refuse_beyond_tolerance(artefact.bundle, compared, Sample(["a"], [], [], {}), tolerance)
+
+
+def test_of_few_boxes_one_may_be_far_off() -> None:
+    three = scattered(noise_px=0.0)[:3]
+    moved = [[three[0][0] + 5, *three[0][1:]], *three[1:]]
+    parity = summarise(compare(runtime(three), runtime(moved), [IMAGE], 0.25))
+    assert (parity.max_box_px, parity.p90_box, parity.bias_input_px) == (pytest.approx(5), pytest.approx(0), None)

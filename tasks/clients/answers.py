@@ -103,6 +103,9 @@ def _file_answers(file: Path) -> str:
     try:
         with closing(sqlite3.connect(f"file:{quote(str(file))}?mode=ro", uri=True)) as database:
             database.execute("SELECT count(*) FROM sqlite_master")
+    except sqlite3.OperationalError as error:
+        # Somebody is writing, so it is sound.
+        return "" if "locked" in str(error) else f"{file} cannot be read: {error}"
     except sqlite3.Error as error:
         return f"{file} is no sound SQLite file: {error}"
     return ""
@@ -123,7 +126,8 @@ def bucket_answers(url: str, endpoint_url: str | None, seconds: float, *, holds_
     name, _, prefix = url.removeprefix("s3://").partition("/")
     once = Config(connect_timeout=seconds, read_timeout=seconds, retries={"total_max_attempts": 1})
     try:
-        client = boto3.client("s3", endpoint_url=endpoint_url, config=once)
+        # A session of its own: the common one is made by whoever comes first, and several ask at once.
+        client = boto3.session.Session().client("s3", endpoint_url=endpoint_url, config=once)
         listed = client.list_objects_v2(Bucket=name, Prefix=prefix, MaxKeys=1)
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "")

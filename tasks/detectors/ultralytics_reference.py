@@ -59,7 +59,7 @@ def seen_by_library(weights: Path, image_size: int, output: Output, images: Sequ
     found = []
     with tempfile.TemporaryDirectory(prefix="sightline-reference-") as scratch:
         for number, image in enumerate(images):
-            file = Path(scratch) / f"{number}.png"
+            file = Path(scratch) / f"{number}.bmp"
             cv2.imwrite(str(file), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
             resized, _, (height, width) = _Reader(file, settings["imgsz"]).load_image(0, not predictor.scale_fill)
             (result,) = model.predict(resized, predictor=Recording, **settings)

@@ -24,6 +24,7 @@ _NEAR_TIE = 0.02
 # A box of the artefact is no ghost where the checkpoint has one of at least this share of the score that counts.
 _NEAR_SCORE = 0.5
 _BEST_BOXES = 10  # of each image, where no box of the checkpoint reaches the score that counts
+_FEWEST_FOR_BIAS = 5  # boxes; of fewer, a median may well lie to one side
 _ROWS_SHOWN = 8
 
 
@@ -198,9 +199,10 @@ def summarise(compared: list[ImageParity]) -> Parity:
         max_score=float(score.max()) if len(score) else None,
         mean_box_px=float(box_px.mean()) if len(box_px) else None,
         mean_score=float(score.mean()) if len(score) else None,
-        p90_box=float(np.quantile(of_size, 0.9)) if len(score) else None,
-        p90_score=float(np.quantile(score, 0.9)) if len(score) else None,
-        bias_input_px=float(np.abs(np.median(shifts, axis=0)).max()) if len(score) else None,
+        # Of few boxes one may be far off, too.
+        p90_box=float(np.quantile(of_size, 0.9, method="lower")) if len(score) else None,
+        p90_score=float(np.quantile(score, 0.9, method="lower")) if len(score) else None,
+        bias_input_px=float(np.abs(np.median(shifts, axis=0)).max()) if len(score) >= _FEWEST_FOR_BIAS else None,
     )
 
 
