@@ -42,7 +42,7 @@ def told(sections: Sections) -> list[str]:
 def change(dotted: str, value: object) -> Callable[[Sections], None]:
     def apply(sections: Sections) -> None:
         *path, last = dotted.split(".")
-        section = sections
+        section: dict[Any, Any] = sections
         for name in path:
             section = section[name]
         section[int(last) if last.isdigit() else last] = value

@@ -201,4 +201,6 @@ def test_of_few_boxes_one_may_be_far_off() -> None:
     three = scattered(noise_px=0.0)[:3]
     moved = [[three[0][0] + 5, *three[0][1:]], *three[1:]]
     parity = summarise(compare(runtime(three), runtime(moved), [IMAGE], 0.25))
-    assert (parity.max_box_px, parity.p90_box, parity.bias_input_px) == (pytest.approx(5), pytest.approx(0), None)
+    assert parity.max_box_px == pytest.approx(5, abs=1e-4)
+    assert parity.p90_box == pytest.approx(0, abs=1e-4)
+    assert parity.bias_input_px is None

@@ -97,4 +97,5 @@ def gpus_here() -> int:
 
 
 def _is_container() -> bool:
-    return Path("/.dockerenv").exists() or "KUBERNETES_SERVICE_HOST" in os.environ
+    marks = Path("/.dockerenv"), Path("/run/.containerenv")
+    return "KUBERNETES_SERVICE_HOST" in os.environ or any(mark.exists() for mark in marks)
