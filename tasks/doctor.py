@@ -10,24 +10,25 @@ In:
 
 Out:
   REPORT     what was looked at: the same whatever the params say, so that nothing behind runs again for it
+  TARGETS/   a file for each target that there may be: with champion's stand those asked for, the others are empty lists
 
 Params: all of them
 
 Example:
   python -m tasks.doctor
-  python -m tasks.doctor --report reports/doctor.json
+  python -m tasks.doctor --report reports/doctor.json --targets reports/targets
 """
 
+import json
 import logging
 import pkgutil
-import shutil
 import time
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, TypeVar, get_args
 
 import typer
 from pydantic import ConfigDict, Field
@@ -37,15 +38,25 @@ from tasks.clients.answers import (
     Question,
     bucket_answers,
     database_answers,
+    disk_faults,
     faults,
     folder_answers,
     source_answers,
     tracking_answers,
 )
 from tasks.contracts.errors import PipelineError, first_of
-from tasks.contracts.params import Params, Tracking, UseCase, read_sections, read_seed, section_faults
+from tasks.contracts.params import (
+    Params,
+    Target,
+    Tracking,
+    UseCase,
+    read_sections,
+    read_seed,
+    read_targets,
+    section_faults,
+)
 from tasks.contracts.record import Record, write_record
-from tasks.contracts.stage import run
+from tasks.contracts.stage import run, whole_output
 from tasks.detectors.presence import device_faults, recipe_faults
 from tasks.detectors.recipe import Recipe
 from tasks.detectors.search_space import Space, check_space
@@ -58,7 +69,7 @@ from tasks.metrics.rule_faults import (
     understood,
 )
 from tasks.metrics.rules import Rule
-from tasks.runtimes.kinds import KINDS, library_version
+from tasks.runtimes.kinds import lacking_libraries
 from tasks.runtimes.machine import Device
 
 log = logging.getLogger(__name__)
@@ -166,7 +177,7 @@ def doctor(asked: Asked, params: DoctorParams) -> list[str]:
         *_search(asked),
         *faults(_stores(asked, params.timeout_seconds), params.timeout_seconds),
         *_machine(asked),
-        *_disk(params.min_free_gigabytes),
+        *disk_faults(Path(), params.min_free_gigabytes),
     ]
 
 
@@ -186,7 +197,8 @@ def _rules(asked: Asked) -> Iterator[str]:
         yield from resample_faults(rules, evaluate.resamples)
         yield from slice_faults(rules, evaluate.slice_attributes)
     if export is not None:
-        yield from _twice("export.targets", export.targets)
+        twice = sorted({target for target in export.targets if export.targets.count(target) > 1})
+        yield from (f"export.targets: {target} stands there twice" for target in twice)
     if use_case is None:
         return
     yield from point_faults(use_case)
@@ -194,12 +206,6 @@ def _rules(asked: Asked) -> Iterator[str]:
         yield from target_faults(rules, use_case, export.targets)
     if parse is not None and parse.classes:
         yield from class_faults(rules, use_case, [label for label in parse.classes if label not in parse.drop])
-
-
-def _twice(where: str, names: list[str]) -> Iterator[str]:
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        yield f"{where}: {', '.join(twice)} stands there twice"
 
 
 def _search(asked: Asked) -> Iterator[str]:
@@ -245,20 +251,8 @@ def _machine(asked: Asked) -> Iterator[str]:
     if evaluate is not None and any(not target.startswith(("openvino-", "champion")) for target in targets):
         yield from device_faults("evaluate.device", evaluate.device)
     for target in targets:
-        lacking = [
-            library
-            for library in (KINDS[target].libraries if target in KINDS else ())
-            if library_version(library) == "not installed"
-        ]
-        if lacking:
+        if lacking := lacking_libraries(target):
             yield f"export.targets: {target} needs {', '.join(lacking)}, not installed here"
-
-
-def _disk(least_gigabytes: float) -> Iterator[str]:
-    free = shutil.disk_usage(".").free / 1e9
-    if free < least_gigabytes:
-        yield f"{free:.1f} GB are free on the disk, doctor.min_free_gigabytes asks for {least_gigabytes:g}"
-    yield from filter(None, [folder_answers(Path())])
 
 
 def _nearest(name: str, known: Mapping[str, object]) -> str:
@@ -268,6 +262,7 @@ def _nearest(name: str, known: Mapping[str, object]) -> str:
 
 def main(
     report: Annotated[Path | None, typer.Option(help="file to write where all is well; without it none")] = None,
+    targets: Annotated[Path | None, typer.Option(help="folder to write where all is well; without it none")] = None,
     params: Annotated[Path, typer.Option(help="params.yaml")] = Path("params.yaml"),
 ) -> None:
     """Read all params, look at everything, tell all faults at once."""
@@ -283,7 +278,17 @@ def main(
         )
     if report is not None:
         write_record(Report(), report)
+    if targets is not None:
+        _write_targets(read_targets(params), targets)
     log.info("nothing stands in the way, seen in %.1f s", time.perf_counter() - start)
+
+
+def _write_targets(asked: list[Target], folder: Path) -> None:
+    with whole_output(folder) as partial:
+        partial.mkdir()
+        for target in get_args(Target):
+            listed = sorted(asked) if target == "champion" else []
+            (partial / f"{target}.json").write_text(json.dumps(listed) + "\n", encoding="utf-8")
 
 
 def _seed_faults(params: Path) -> Iterator[str]:

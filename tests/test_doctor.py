@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 
 from tasks.clients.answers import bucket_answers, database_answers, source_answers, tracking_answers
 from tasks.contracts.errors import PipelineError
+from tasks.contracts.params import Target
 from tasks.doctor import Asked, DoctorParams, doctor, main
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -174,6 +175,17 @@ def test_report_is_the_same_whatever_the_params_say(sections: Sections, tmp_path
         main(report=tmp_path / "reports" / "doctor.json", params=tmp_path / "params.yaml")
         reports.append((tmp_path / "reports" / "doctor.json").read_bytes())
     assert reports[0] == reports[1]
+
+
+def test_only_the_champion_hears_of_the_list_of_targets(sections: Sections, tmp_path: Path) -> None:
+    written = []
+    for targets in (["pytorch", "openvino-int8", "champion"], ["champion", "onnx", "pytorch", "openvino-int8"]):
+        change("export.targets", targets)(sections)
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(sections), "utf-8")
+        main(targets=tmp_path / "targets", params=tmp_path / "params.yaml")
+        written.append({file.name: file.read_text() for file in (tmp_path / "targets").iterdir()})
+    assert set(written[0]) == {f"{target}.json" for target in get_args(Target)}
+    assert {name for name in written[0] if written[0][name] != written[1][name]} == {"champion.json"}
 
 
 def test_nothing_is_written_behind_a_fault(sections: Sections, tmp_path: Path) -> None:

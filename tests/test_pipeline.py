@@ -151,8 +151,8 @@ def test_one_more_target_is_held_to_the_champion_and_makes_the_next_version(chec
     change_params(checkout, {"export": {"targets": ["pytorch", "onnx", "torchscript", "champion"]}})
     done = run(checkout, "dvc", "repro")
     assert done.returncode == 0, done.stderr
-    exports = [f"export@{target}" for target in ("pytorch", "onnx", "torchscript", "champion")]
-    # Equal checkpoints give equal artefacts, so what was measured before is not measured again.
+    # What was made and measured before is not made and measured again; the champion is that of the day.
+    exports = [f"export@{target}" for target in ("torchscript", "champion")]
     evaluations = ["evaluate@torchscript", "evaluate@champion"]
     assert sorted(stages_run(done.stdout)) == sorted(["doctor", *exports, *evaluations, "gate", "report", "publish"])
     release = json.loads((checkout / "reports" / "release.json").read_text())

@@ -4,6 +4,7 @@ Their own clients try again for minutes: a PostgreSQL that refuses is told by ML
 """
 
 import os
+import shutil
 import sqlite3
 import threading
 import time
@@ -148,3 +149,11 @@ def source_answers(source: str, endpoint_url: str | None, seconds: float) -> str
     if not path.exists():
         return f"{source} is not there; give a zip, a folder of exports, or s3://bucket/prefix"
     return "" if path.suffix.lower() == ".zip" else f"{source} is neither a folder nor a zip"
+
+
+def disk_faults(folder: Path, least_gigabytes: float) -> Iterator[str]:
+    """A folder that cannot be written, or whose disk has less space than is asked for."""
+    free = shutil.disk_usage(folder).free / 1e9
+    if free < least_gigabytes:
+        yield f"{free:.1f} GB are free on the disk, doctor.min_free_gigabytes asks for {least_gigabytes:g}"
+    yield from filter(None, [folder_answers(folder)])
