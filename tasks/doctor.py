@@ -149,7 +149,7 @@ class Asked:
         self._values: dict[str, Params] = {}
         for name, model in models.items():
             found = section_faults(sections.get(name), name, model)
-            self.faults += found
+            self.faults += found if name in sections or not found else [f"section {name} is missing"]
             if not found:
                 self._values[name] = model.model_validate(sections.get(name) or {})
 

@@ -150,6 +150,21 @@ def test_classes_are_held_to_those_that_parse_is_told_to_expect(sections: Sectio
     ]
 
 
+def test_a_section_that_is_missing_is_one_fault_and_hides_no_others(sections: Sections) -> None:
+    del sections["check"], sections["evaluate"]
+    change("use_case.target", "torch")(sections)
+    faults = told(sections)
+    assert faults[:2] == ["section check is missing", "section evaluate is missing"]
+    assert len(faults) == 3
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"gate: [", b"- 1", b""], ids=["bytes", "cut", "list", "empty"])
+def test_a_file_that_is_no_params_is_told(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_bytes(content)
+    with pytest.raises(PipelineError, match=r"params file (is not YAML|has no sections)"):
+        main(params=tmp_path / "params.yaml")
+
+
 def test_a_class_that_new_labels_may_bring_is_no_fault(sections: Sections) -> None:
     change("gate.rules", ['recall of "dent" >= 0.5'])(sections)
     assert told(sections) == []

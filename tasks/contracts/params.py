@@ -131,7 +131,7 @@ def read_sections(path: Path) -> dict[str, object]:
         sections = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise PipelineError("params file does not exist", str(path), "Pass --params FILE") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise PipelineError("params file is not YAML", f"{path}: {error}", "Mend the line that it names") from error
     if not isinstance(sections, dict):
         raise PipelineError("params file has no sections", str(path), "It needs one mapping per stage")
