@@ -4,7 +4,7 @@ The pipeline of `dvc.yaml`, one task per stage, in a workspace of the run's own.
 
 - **prepare**: workspace clones the repository and writes the form's values into params.yaml; restore fetches what
   earlier runs remember; workers and targets say how many tasks search, export and evaluate will have
-- **data**: ingest, parse, check, split
+- **data**: doctor tells what cannot work before anything runs; ingest, parse, check, split
 - **model**: search by as many workers as the form says, tune, train
 - **release**: export and evaluate for each target, gate, report, publish
 - **keep**: save pushes the data to the DVC remote, record commits the run; in every outcome
@@ -166,6 +166,8 @@ with DAG(
         )
 
     with TaskGroup("data", prefix_group_id=False, tooltip="labels into checked and divided tables") as data:
+        # It asks every store whether it answers, and whether an embedded one could be written.
+        doctor = stage("doctor", timeout=timedelta(minutes=10), network=True, writes_shared=True)
         ingest = stage("ingest", timeout=timedelta(hours=12), retries=2, network=True)
         parse = stage("parse", timeout=timedelta(hours=2), memory_gb=4)
         check = stage("check", timeout=timedelta(hours=6), cpus=4, memory_gb=8)
@@ -221,8 +223,8 @@ with DAG(
         recorded = record()
 
     made >> chosen
-    made >> restore >> ingest >> parse >> check >> split >> search >> tune >> train >> export >> evaluate >> gate
-    gate >> report >> publish >> save >> recorded
+    made >> restore >> doctor >> ingest >> parse >> check >> split >> search >> tune >> train >> export >> evaluate
+    evaluate >> gate >> report >> publish >> save >> recorded
     # The same order for the page, which sorts groups by edges of their own.
     prepare >> data >> model >> release >> keep
     # They run in every outcome once there is a workspace, and do not turn a red run green. Behind a teardown that may

@@ -95,6 +95,7 @@ def place(
 KEEPING = [f"--progress={PROGRESS}"] if SETTINGS.progress else []
 # As in the DAG, but for publish: Kubeflow tries again whatever has failed, and a rejection is no failure to repeat.
 GPU: dict[str, Any] = {"cpus": 8, "memory_gb": 32, "gpus": 1, "retries": 2, "hours": 24 * 7}
+doctor = step("doctor", "run", "doctor", hours=1 / 6)
 ingest = step("ingest", "run", "ingest", hours=12, retries=2)
 parse = step("parse", "run", "parse", hours=2, memory_gb=4)
 check = step("check", "run", "check", hours=6, cpus=4, memory_gb=8)
@@ -165,7 +166,8 @@ def training(*inputs: Any) -> None:
     targets, workers = given["export_targets"], given["workers"]
     with dsl.ExitHandler(place(record(repository=given["repository"]), hours=0.5, retries=2, progress=True)):
         started = begin(**form)
-        ingested = ingest(**where).after(started)
+        looked_at = doctor(**where).after(started)
+        ingested = ingest(**where).after(looked_at)
         parsed = parse(**where).after(ingested)
         checked = check(**where).after(parsed)
         divided = split(**where).after(checked)

@@ -1,5 +1,6 @@
 """The stages of Sightline, in the order in which they run.
 
+doctor    says at once what in params, stores and machine cannot work
 ingest    takes label exports in, exactly as they came
 parse     reads every format into one pair of tables and a ledger
 check     says what is wrong with labels and images

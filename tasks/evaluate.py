@@ -16,6 +16,10 @@ Out:
     resamples.parquet    the headline figures and slices in every bootstrap resample
     curves.parquet       precision, recall and F1 over the score
 
+The figures of val are held to those that training measured on the same images: beyond evaluate.training_tolerance, or
+where the network's output is not finite on any image, nothing is written. Latency is taken in rounds, with what other
+processes took of the processors meanwhile.
+
 Params: seed, use_case, evaluate
 
 Example:
@@ -52,6 +56,7 @@ from tasks.metrics.operating_points import choose_thresholds, operating_points
 from tasks.metrics.slices import measure_slices, parts
 from tasks.metrics.use_case import figures
 from tasks.runtimes.running import Running, run_bundle
+from tasks.runtimes.tolerance import TrainingTolerance, hold_to_training
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +65,10 @@ CHAMPION = "champion"
 
 class EvaluateParams(Running):
     """Section `evaluate`: how bundles are run, and what is measured."""
+
+    training_tolerance: TrainingTolerance = Field(
+        default=TrainingTolerance(), description="by precision, how far val may be from what training measured on it"
+    )
 
     resamples: int = Field(ge=100, le=100_000, description="bootstrap resamples behind every interval")
     fewest_groups: int = Field(
@@ -184,6 +193,7 @@ def main(
         log.info("nothing to evaluate in %s: %s", bundle, reason)
         return
     exported = read_record(bundle / "bundle.json", Bundle)
+    tables = [annotations / "images.parquet", annotations / "objects.parquet"]
     images, objects = _val_and_test(annotations, split)
     held = images.loc[images["readable"], ["image_id", "file"]]
     paths = {image_id: image_path(file, raw, annotations) for image_id, file in held.itertuples(index=False)}
@@ -204,6 +214,7 @@ def main(
         "peak_memory_mb": outcome.peak_memory_mb,
         "size_bytes": exported.size_bytes,
     }
+    hold_to_training(exported, measured.evaluation.val, [*tables, split], settings.training_tolerance)
     whole = replace(measured, evaluation=measured.evaluation.model_copy(update=of_bundle))
     _write(whole, outcome.predictions, evaluation)
     log.info("%s in %.1f s", _summary(whole.evaluation), time.perf_counter() - start)

@@ -3,7 +3,7 @@
 In:
   RAW, ANNOTATIONS     images and tables of ingest and parse
   SPLIT                split.parquet; train calibrates INT8, val is where the artefact is held to the checkpoint
-  TRAINED/             weights and card.json
+  TRAINED/             weights, card.json and history.csv
 
 Out:
   BUNDLE/              the artefact and bundle.json, nothing else; loads without the training library (but `pytorch`)
@@ -12,8 +12,11 @@ Out:
 Targets: pytorch (the checkpoint itself, the reference), torchscript, onnx, openvino-fp32, openvino-fp16,
 openvino-int8, tensorrt-fp16 (on a machine with an NVIDIA GPU), and champion (the live bundle, out of the registry).
 
-Every artefact is run beside the checkpoint on golden images; how far its boxes are off is recorded in bundle.json,
-and beyond export.tolerance there is no bundle. Equal checkpoints give equal artefacts, byte by byte (TensorRT apart).
+The checkpoint as we run it is held to the training library's own predict on golden images: the network's input pixel by
+pixel, and the boxes. Every artefact is run beside the checkpoint on them; how far its boxes are off is recorded in
+bundle.json. Beyond export.tolerance, or where numbers are not finite, there is no bundle. What training measured on val
+goes into bundle.json, for evaluate to compare with. Equal checkpoints give equal artefacts, byte by byte (TensorRT
+apart).
 
 Params: seed, use_case, tracking, export (see params.yaml).
 
@@ -24,15 +27,17 @@ Example:
 
 import hashlib
 import logging
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
+import pandas as pd
 import typer
 from pydantic import Field
 
-from tasks.contracts.bundle import Bundle, Calibration, NoChampion
+from tasks.contracts.bundle import Bundle, Calibration, NoChampion, Output, TrainedVal
 from tasks.contracts.card import Card
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.garbage import no_garbage_collection
@@ -42,32 +47,16 @@ from tasks.contracts.record import read_record, write_record
 from tasks.contracts.stage import run, whole_output
 from tasks.contracts.tables import IMAGES, OBJECTS, SPLIT, read_table
 from tasks.contracts.work import content_sha256
+from tasks.runtimes.acceptance import compare_on_golden, refuse_beyond_tolerance, refuse_other_than_library
 from tasks.runtimes.kinds import KINDS, library_version
-from tasks.runtimes.parity import ImageParity, compare, side_by_side, summarise
+from tasks.runtimes.parity import summarise
 from tasks.runtimes.protocol import Runtime, open_runtime, read_bundle
 from tasks.runtimes.sampling import Labelled, Sample, draw_sample
+from tasks.runtimes.tolerance import Tolerances
 
 log = logging.getLogger(__name__)
 
-
-class Tolerance(Params):
-    """How far an artefact may be from the checkpoint on the golden images before it is refused."""
-
-    max_box_px: float | None = Field(default=None, gt=0, description="largest shift of a box side; null: any")
-    max_score: float | None = Field(default=None, gt=0, le=1, description="largest change of a score; null: any")
-    min_matched: float = Field(
-        ge=0,
-        le=1,
-        description="share of the checkpoint's boxes that must be found again; as many as may be lacking may be extra",
-    )
-
-
-class Tolerances(Params):
-    """One for every precision of artefacts."""
-
-    fp32: Tolerance
-    fp16: Tolerance
-    int8: Tolerance
+_COMPARED = ("map50", "map50_95")  # without thresholds, whose choice may jump
 
 
 class ExportParams(Params):
@@ -95,6 +84,7 @@ class Checkpoint:
 
     card: Card
     weights: Path
+    figures: dict[str, float | None]  # of val at the epoch of the weights
 
 
 def export(
@@ -104,12 +94,21 @@ def export(
 
     calibration: for INT8 only.
 
-    Raises PipelineError if its boxes on the golden images are further from the checkpoint's than the params allow.
+    Raises PipelineError if pixels or boxes of the checkpoint on the golden images are not those of the training
+    library, or the artefact's boxes are further from the checkpoint's than the params allow.
     """
     # Seconds of imports that target champion does without.
     with no_garbage_collection():
-        from tasks.detectors.ultralytics_export import write_artefact  # noqa: PLC0415
+        from tasks.detectors.ultralytics_export import open_network, write_artefact  # noqa: PLC0415
+        from tasks.detectors.ultralytics_reference import seen_by_library  # noqa: PLC0415
     bundle = _describe(target, checkpoint, params)
+    images = [read_held_image(path) for path in golden.paths]
+    as_checkpoint = bundle.model_copy(update={"target": "pytorch"})
+    reference = Runtime(as_checkpoint, open_network(bundle, checkpoint.weights, None, "cpu"))
+    seen = seen_by_library(checkpoint.weights, checkpoint.card.image_size, bundle.output, images)
+    refuse_other_than_library(
+        reference, images, seen, golden, tolerance=params.tolerance.fp32, score=params.golden_score
+    )
     if calibration is not None:
         bundle = bundle.model_copy(update={"calibration": _calibration(calibration)})
     calibrate_on = [] if calibration is None else calibration.paths
@@ -117,7 +116,8 @@ def export(
     bundle = _with_files(bundle, to)
     write_record(bundle, to / "bundle.json")
     if target != "pytorch":
-        compared = _compare_with_checkpoint(checkpoint, golden, params, to)
+        artefact = open_runtime(to, device="auto" if target.startswith("tensorrt-") else "cpu")
+        compared = compare_on_golden(reference, artefact, images, golden, params.golden_score)
         bundle = bundle.model_copy(update={"parity": summarise(compared)})
         refuse_beyond_tolerance(bundle, compared, golden, getattr(params.tolerance, bundle.precision))
         write_record(bundle, to / "bundle.json")
@@ -130,6 +130,10 @@ def _describe(target: str, checkpoint: Checkpoint, params: ExportParams) -> Bund
 
     card, kind = checkpoint.card, KINDS[target]
     preprocessing, output = input_and_output(checkpoint.weights, card.image_size, params.nms_free)
+    output = output.model_copy(update={"nms_iou": params.nms_iou, "max_detections": params.max_detections})
+    # Validation within training has the defaults, and the head that needs NMS.
+    as_trained = output == Output(layout=output.layout) and output.layout != "end2end"
+    trained_val = TrainedVal(figures=checkpoint.figures, data_sha256=card.lineage.data_sha256)
     hints = {}
     if target.startswith("openvino-"):
         # Left to itself, OpenVINO runs float32 models in bfloat16 on some CPUs: boxes move by pixels.
@@ -144,7 +148,8 @@ def _describe(target: str, checkpoint: Checkpoint, params: ExportParams) -> Bund
         classes=card.classes,
         precision=kind.precision,
         preprocessing=preprocessing,
-        output=output.model_copy(update={"nms_iou": params.nms_iou, "max_detections": params.max_detections}),
+        output=output,
+        trained_val=trained_val if as_trained else None,
         hints=hints,
         versions={name: library_version(name) for name in kind.libraries},
         files_sha256={},
@@ -166,51 +171,6 @@ def _with_files(bundle: Bundle, folder: Path) -> Bundle:
             "size_bytes": sum(file.stat().st_size for file in files),
         }
     )
-
-
-def _compare_with_checkpoint(
-    checkpoint: Checkpoint, golden: Sample, params: ExportParams, folder: Path
-) -> list[ImageParity]:
-    from tasks.detectors.ultralytics_export import open_network  # noqa: PLC0415
-
-    bundle = read_bundle(folder)
-    reference = Runtime(bundle, open_network(bundle, checkpoint.weights, None, "cpu"))
-    artefact = open_runtime(folder, device="auto" if bundle.target.startswith("tensorrt-") else "cpu")
-    images = [read_held_image(path) for path in golden.paths]
-    return compare(reference, artefact, images, params.golden_score)
-
-
-def refuse_beyond_tolerance(bundle: Bundle, compared: list[ImageParity], golden: Sample, tolerance: Tolerance) -> None:
-    """Raises PipelineError with the worst image if the artefact lacks, moves or adds more than is tolerated."""
-    parity = summarise(compared)
-    if not (parity.boxes or parity.extra):
-        log.warning("the checkpoint finds nothing on %d golden images: parity shows nothing", parity.images)
-        return
-    faults = []
-    if parity.matched < tolerance.min_matched * parity.boxes:
-        faults.append(f"{parity.matched} of {parity.boxes} boxes found again, {tolerance.min_matched:.0%} wanted")
-    if parity.extra and parity.boxes - parity.extra < tolerance.min_matched * parity.boxes:
-        allowed = int((1 - tolerance.min_matched) * parity.boxes)
-        faults.append(
-            f"{parity.extra} boxes that the checkpoint does not have, beside its {parity.boxes}, {allowed} allowed"
-        )
-    if tolerance.max_box_px is not None and (parity.max_box_px or 0) > tolerance.max_box_px:
-        faults.append(f"boxes up to {parity.max_box_px:.3g} px off, {tolerance.max_box_px:g} allowed")
-    if tolerance.max_score is not None and (parity.max_score or 0) > tolerance.max_score:
-        faults.append(f"scores up to {parity.max_score:.3g} off, {tolerance.max_score:g} allowed")
-    if faults:
-        worst = max(range(len(compared)), key=lambda index: compared[index].badness)
-        raise PipelineError(
-            f"{bundle.target} is not the checkpoint any more ({'; '.join(faults)})",
-            f"worst on {golden.names[worst]}\n{side_by_side(compared[worst], bundle.classes)}\n",
-            _mend(bundle),
-        )
-
-
-def _mend(bundle: Bundle) -> str:
-    mend = f"Leave {bundle.target} out of export.targets or widen export.tolerance.{bundle.precision} in params.yaml"
-    precision = bundle.hints.get("INFERENCE_PRECISION_HINT", "f32")
-    return mend if precision == "f32" else f"Set export.openvino_precision to f32 (it is {precision}). {mend}"
 
 
 def pull_live_bundle(tracking: Tracking, target: str, bundle: Path) -> str:
@@ -236,7 +196,25 @@ def read_checkpoint(trained: Path) -> Checkpoint:
         raise PipelineError("weights are missing or not those of card.json", str(weights), "Run train again")
     if card.family != "ultralytics":
         raise PipelineError(f"family {card.family!r} cannot be exported", str(trained), "Known families: ultralytics")
-    return Checkpoint(card, weights)
+    return Checkpoint(card, weights, _figures_on_val(trained / "history.csv", card))
+
+
+def _figures_on_val(history: Path, card: Card) -> dict[str, float | None]:
+    """What training measured on val at the epoch whose weights it kept."""
+    try:
+        epochs = pd.read_csv(history).set_index("epoch")
+        return {name: _number(epochs.loc[card.best_epoch, name]) for name in _COMPARED}
+    except (FileNotFoundError, KeyError, ValueError) as error:
+        raise PipelineError(
+            f"history does not tell what was measured at epoch {card.best_epoch}, whose weights these are",
+            f"{history}: {error}",
+            "Run train again",
+        ) from error
+
+
+def _number(value: object) -> float | None:
+    number = float(str(value))
+    return None if math.isnan(number) else number  # an empty cell: nothing could be measured
 
 
 def _labelled(raw: Path, annotations: Path, split_file: Path, side: str) -> Labelled:

@@ -30,7 +30,6 @@ Example:
 
 import json
 import logging
-import math
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -48,12 +47,11 @@ from tasks.contracts.stage import run, whole_output
 from tasks.contracts.verdict import Outcome, TargetVerdict, Verdict
 from tasks.metrics.figures import flat_figures
 from tasks.metrics.judgement import CHAMPION, CHECKPOINT, Target, judge
+from tasks.metrics.rule_faults import lacking_reference, too_few_resamples
 from tasks.metrics.rules import MetricRule, Rule, parse_rules
 from tasks.metrics.slices import MOST_PARTS, SIZES
 
 log = logging.getLogger(__name__)
-
-_FEWEST_IN_TAIL = 5  # resamples beyond a bound; fewer, and it is a matter of luck where they lie
 
 
 class GateParams(Params):
@@ -141,14 +139,7 @@ def _faults_of_subject(rule: MetricRule, evaluations: list[Evaluation]) -> Itera
 
 def _faults_of_means(rule: MetricRule, resamples: int, evaluated: set[str]) -> Iterator[str]:
     """What a rule takes to be judged: resamples in its tail, and somebody to compare with."""
-    tail = 1 - rule.confidence
-    if tail * resamples < _FEWEST_IN_TAIL - 1e-6:
-        enough = math.ceil(_FEWEST_IN_TAIL / tail - 1e-6)
-        yield f"{resamples:,} resamples cannot be that sure; set evaluate.resamples to {enough:,} or more"
-    if rule.kind == "drop" and CHECKPOINT not in evaluated:
-        yield "the checkpoint was not evaluated; add pytorch to export.targets"
-    if rule.kind == "champion" and CHAMPION not in evaluated:
-        yield "the champion was not evaluated; add champion to export.targets"
+    yield from filter(None, (too_few_resamples(rule, resamples), lacking_reference(rule, evaluated)))
 
 
 def _judge_all(rules: list[Rule], target: Target, references: dict[str, Target]) -> TargetVerdict:

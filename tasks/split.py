@@ -45,6 +45,7 @@ from tasks.contracts.params import Params, read_params, read_seed
 from tasks.contracts.record import read_record, write_record
 from tasks.contracts.stage import run
 from tasks.contracts.tables import DUPLICATES, IMAGES, OBJECTS, SPLIT_MEMORY, read_table, write_table
+from tasks.metrics.named_classes import look_at_names
 from tasks.sides.account import Account, account_for
 from tasks.sides.balance import NO_SIDE, Counts, SideNumbers, balance_of, image_features
 from tasks.sides.leaks import Relations
@@ -238,11 +239,13 @@ def _table(
 
 
 def main(
+    *,
     annotations: Annotated[Path, typer.Option(help="folder that parse wrote")],
     checks: Annotated[Path, typer.Option(help="folder that check wrote")],
     split_file: Annotated[Path, typer.Option("--split", help="table to write; read first, if it is there")],
     leakage: Annotated[Path, typer.Option(help="JSON file to write")],
     params: Annotated[Path, typer.Option(help="YAML file of all params")] = Path("params.yaml"),
+    metrics: Annotated[Path, typer.Option(help="of the last run, if any: only read")] = Path("reports/metrics.json"),
 ) -> None:
     """Split the tables named on the command line, unless their check failed."""
     started = time.perf_counter()
@@ -257,6 +260,7 @@ def main(
         )
     images = read_table(annotations / "images.parquet", IMAGES)
     objects = read_table(annotations / "objects.parquet", OBJECTS)
+    look_at_names(params, metrics, objects)
     duplicates = read_table(checks / "duplicates.parquet", DUPLICATES)
     previous = _read_previous(split_file)
     log.info("splitting %s images, %s of them placed before", f"{len(images):,}", f"{previous['side'].notna().sum():,}")

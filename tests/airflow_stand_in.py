@@ -39,6 +39,12 @@ for path in map(pathlib.Path, out):
 '''
 
 BODIES = {
+    "doctor": """
+write(out[0], "{}")
+for target in ("pytorch", "onnx", "torchscript", "champion"):
+    listed = params["export"]["targets"] if target == "champion" else []
+    write(pathlib.Path(out[1]) / f"{target}.json", json.dumps(listed))
+""",
     "ingest": """
 held = pathlib.Path("data/raw/held.txt")
 seen = held.read_text().split() if held.is_file() else []

@@ -79,6 +79,8 @@ def write_checkpoint(trained: Path, head: str) -> None:
         lineage=Lineage(commit=None, dirty=False, data_sha256={}, params={}, versions={}),
     )
     write_record(card, trained / "card.json")
+    # Nothing was measured, as on a val without objects.
+    (trained / "history.csv").write_text("epoch,box,map50,map50_95\n1,0.5,,\n")
 
 
 def _save_network(weights: Path, architecture: Path, head: str) -> None:

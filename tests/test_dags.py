@@ -146,7 +146,7 @@ def test_every_task_has_an_owner_and_an_end(said: dict[str, Any]) -> None:
 
 
 def test_judgements_are_not_repeated_and_servers_are_asked_again(tasks: dict[str, dict[str, Any]]) -> None:
-    assert {tasks[name]["retries"] for name in ("check", "split", "evaluate", "gate", "report")} == {0}
+    assert {tasks[name]["retries"] for name in ("doctor", "check", "split", "evaluate", "gate", "report")} == {0}
     assert {tasks[name]["retries"] for name in ("ingest", "tune", "train", "publish", "record")} == {2}
 
 

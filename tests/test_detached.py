@@ -19,7 +19,7 @@ from moto.server import ThreadedMotoServer
 from tests.airflow_stand_in import commit, git, make_repository
 from tests.detached_fixture import PROGRAM, TARGETS, Site
 
-BEFORE_EXPORT = ["ingest", "parse", "check", "split", "tune", "train"]
+BEFORE_EXPORT = ["doctor", "ingest", "parse", "check", "split", "tune", "train"]
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +50,9 @@ def test_parallel_instances_land_beside_each_other_and_the_branch_gives_the_file
         trained.do(f"run {stage}", "trained")
     trained.do("record", "trained", "--status", '{"state": "SUCCEEDED"}')
     landed = trained.commits("trained")
-    assert landed[:7] == ["Run trained", *BEFORE_EXPORT]
-    assert set(landed[7:11]) == {f"{stage}@{target}" for stage in ("export", "evaluate") for target in TARGETS}
-    assert landed[11:] == ["gate", "report", "publish", "Run trained: succeeded"]
+    assert landed[:8] == ["Run trained", *BEFORE_EXPORT]
+    assert set(landed[8:12]) == {f"{stage}@{target}" for stage in ("export", "evaluate") for target in TARGETS}
+    assert landed[12:] == ["gate", "report", "publish", "Run trained: succeeded"]
     assert json.loads(trained.show("trained", "reports/verdict.json"))["accepted"]
 
     git(tmp_path, "clone", "--quiet", "--branch", "runs/trained", str(trained.repository), "elsewhere")
@@ -161,6 +161,7 @@ def test_search_is_shared_only_through_a_database(trained: Site, tmp_path: Path)
 def test_next_run_keeps_the_sides_of_the_one_before(trained: Site) -> None:
     (trained.source / "samples" / "a-new-one.zip").write_text("labels")
     trained.start("next")
+    trained.do("run doctor", "next")
     for stage in ("ingest", "parse", "check", "split"):
         assert "Running stage" in trained.do(f"run {stage}", "next")
     lock = yaml.safe_load(trained.show("next", "dvc.lock"))["stages"]["split"]
@@ -277,10 +278,10 @@ def test_data_goes_from_machine_to_machine_through_s3(bucket: str, tmp_path: Pat
     commit(site.source, "Hold labels")
     git(site.source, "push", "--quiet", str(site.repository), "main")
     site.start("in-s3", ingest__source="labels")
-    for stage in ("ingest", "parse", "check", "split"):
+    for stage in ("doctor", "ingest", "parse", "check", "split"):
         site.do(f"run {stage}", "in-s3")
     lock = yaml.safe_load(site.show("in-s3", "dvc.lock"))["stages"]
-    assert list(lock) == ["ingest", "parse", "check", "split"]
+    assert list(lock) == ["doctor", "ingest", "parse", "check", "split"]
     keys = [entry["Key"] for entry in boto3.client("s3").list_objects_v2(Bucket="store")["Contents"]]
     md5 = next(out["md5"] for out in lock["split"]["outs"] if out["path"] == "data/split.parquet")
     assert f"sightline/files/md5/{md5[:2]}/{md5[2:]}" in keys

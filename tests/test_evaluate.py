@@ -1,6 +1,7 @@
 """Evaluate runs a real ONNX bundle over real files and writes figures that can be counted by hand."""
 
 import hashlib
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,11 +14,12 @@ import pytest
 import yaml
 from onnx import TensorProto, helper
 
-from tasks.contracts.bundle import Bundle, NoChampion, Output, Preprocessing
+from tasks.contracts.bundle import Bundle, NoChampion, Output, Preprocessing, TrainedVal
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.evaluation import Evaluation
 from tasks.contracts.record import read_record, write_record
 from tasks.contracts.tables import BOX, IMAGES, OBJECTS, PREDICTIONS, SPLIT, read_table, write_table
+from tasks.contracts.work import content_sha256
 from tasks.evaluate import main
 from tasks.metrics.figures import flat_figures
 
@@ -54,8 +56,13 @@ def workspace(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def write_bundle(folder: Path, registry_version: str | None = None) -> None:
-    """A detector that sees a bolt and a crack in every image, and is as sure of them as the image is bright."""
+def write_bundle(
+    folder: Path, registry_version: str | None = None, *, divided_by: float = 1.0, trained: TrainedVal | None = None
+) -> None:
+    """A detector that sees a bolt and a crack in every image, and is as sure of them as the image is bright.
+
+    divided_by: with 0 its scores are infinite.
+    """
     folder.mkdir(exist_ok=True)
     constants = [
         helper.make_node("Constant", [], [name], value=helper.make_tensor(name, TensorProto.FLOAT, shape, values))
@@ -63,12 +70,14 @@ def write_bundle(folder: Path, registry_version: str | None = None) -> None:
             ("boxes", (1, 2, 4), BOLT + CRACK),
             ("labels", (1, 2, 1), [0.0, 1.0]),
             ("ones", (1, 2, 1), [1.0, 1.0]),
+            ("divisor", (1,), [divided_by]),
         )
     ]
     nodes = [
         *constants,
         helper.make_node("ReduceMean", ["pixels"], ["mean"], axes=[1, 2, 3], keepdims=0),
-        helper.make_node("Mul", ["mean", "ones"], ["scores"]),
+        helper.make_node("Mul", ["mean", "ones"], ["bright"]),
+        helper.make_node("Div", ["bright", "divisor"], ["scores"]),
         helper.make_node("Concat", ["boxes", "scores", "labels"], ["detections"], axis=2),
     ]
     graph = helper.make_graph(
@@ -96,6 +105,7 @@ def write_bundle(folder: Path, registry_version: str | None = None) -> None:
         size_bytes=len(content),
         trained_sha256="0" * 64,
         registry_version=registry_version,
+        trained_val=trained,
     )
     write_record(bundle, folder / "bundle.json")
 
@@ -264,6 +274,68 @@ def test_no_image_of_test_that_decodes_is_refused(workspace: Path) -> None:
     for path in (workspace / "raw" / "line").glob("test-*"):
         path.write_bytes(b"")
     with pytest.raises(PipelineError, match="no image of test can be decoded"):
+        run_main(workspace)
+
+
+def tables_of(workspace: Path) -> dict[str, str]:
+    tables = [*(workspace / "annotations").glob("*.parquet"), workspace / "split.parquet"]
+    return {table.name: content_sha256(table) for table in tables}
+
+
+def test_val_is_what_training_measured_on_the_same_images(workspace: Path) -> None:
+    val = run_main(workspace).val
+    figures = {name: val[name] for name in ("map50", "map50_95")}
+    write_bundle(workspace / "bundle", trained=TrainedVal(figures=figures, data_sha256=tables_of(workspace)))
+    assert run_main(workspace).val == val
+
+
+@pytest.mark.parametrize("off", [-0.03, 0.03], ids=["worse than in training", "better than in training"])
+def test_val_that_is_not_what_training_measured_is_refused_with_both_figures(off: float, workspace: Path) -> None:
+    val = run_main(workspace).val
+    shutil.rmtree(workspace / "evaluation")
+    assert val["map50_95"] is not None
+    figures = {"map50": val["map50"], "map50_95": val["map50_95"] - off}
+    write_bundle(workspace / "bundle", trained=TrainedVal(figures=figures, data_sha256=tables_of(workspace)))
+    said = rf"map50_95 {val['map50_95']:.3f} here, {val['map50_95'] - off:.3f} in training.*0.030 apart, .* allows 0.02"
+    with pytest.raises(PipelineError, match=said):
+        run_main(workspace)
+    assert not (workspace / "evaluation").exists()
+
+
+def test_other_images_than_those_of_training_and_a_champion_are_not_compared_with_it(
+    workspace: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    trained = TrainedVal(figures={"map50": 0.1, "map50_95": None}, data_sha256=tables_of(workspace))
+    write_bundle(workspace / "bundle", registry_version="3", trained=trained)
+    run_main(workspace)
+    write_bundle(workspace / "bundle", trained=trained)
+    objects = read_table(workspace / "annotations" / "objects.parquet", OBJECTS)
+    write_table(objects[1:], workspace / "annotations" / "objects.parquet", OBJECTS)
+    run_main(workspace)
+    assert "val is not compared with training: the tables have changed since" in caplog.text
+
+
+def test_artefact_whose_numbers_are_not_finite_has_no_figures(workspace: Path) -> None:
+    write_bundle(workspace / "bundle", divided_by=0.0)
+    with pytest.raises(PipelineError, match=r"onnx gives numbers that are not finite.* on 24 of 24 images"):
+        run_main(workspace)
+    assert not (workspace / "evaluation").exists()
+
+
+def test_images_whose_numbers_are_not_finite_are_counted(workspace: Path) -> None:
+    # Division of zero by zero: three black images.
+    write_bundle(workspace / "bundle", divided_by=0.0)
+    model = onnx.load(workspace / "bundle" / "detector.onnx")
+    next(node for node in model.graph.node if node.op_type == "Div").input[1] = "bright"
+    onnx.save(model, str(workspace / "bundle" / "detector.onnx"))
+    bundle = read_record(workspace / "bundle" / "bundle.json", Bundle)
+    digest = content_sha256(workspace / "bundle" / "detector.onnx")
+    write_record(
+        bundle.model_copy(update={"files_sha256": {"detector.onnx": digest}}), workspace / "bundle" / "bundle.json"
+    )
+    for name in ("val-03", "test-05", "test-06"):
+        cv2.imwrite(str(workspace / "raw" / "line" / f"{name}.png"), np.zeros((SIDE, SIDE, 3), dtype=np.uint8))
+    with pytest.raises(PipelineError, match=r"on 3 of 24 images, the first test-05"):
         run_main(workspace)
 
 

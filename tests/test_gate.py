@@ -118,8 +118,8 @@ def test_release_follows_the_live_target(found: dict[str, float], accepted: bool
         ("recall where size = smal >= 0.8", "no size 'smal'; sizes are small, medium, large"),
         ("recall where lot = 21 >= 0.8", "'21' is not measured; of 'lot' only the 20 most frequent values are, and 5"),
         ("map50 >= 0.8 at 99.5 % confidence", "300 resamples cannot be that sure; set evaluate.resamples to 1,000 or"),
-        ("drop of map50 <= 0.1", "the checkpoint was not evaluated; add pytorch to export.targets"),
-        ("map50 not worse than champion", "the champion was not evaluated; add champion to export.targets"),
+        ("drop of map50 <= 0.1", "the checkpoint is not evaluated; add pytorch to export.targets"),
+        ("map50 not worse than champion", "the champion is not evaluated; add champion to export.targets"),
     ],
 )
 def test_rule_that_cannot_be_applied_is_refused_with_what_there_is(rule: str, what: str, perfect: Target) -> None:

@@ -170,7 +170,7 @@ def test_rejected_model_fails_the_run_at_publish_and_the_run_is_recorded(tmp_pat
     (run,) = git(tmp_path, "--git-dir", str(bare), "branch", "--list", "--format=%(refname:short)", "runs/*").split()
     landed = git(tmp_path, "--git-dir", str(bare), "log", "--reverse", "--format=%s", f"main..{run}").splitlines()
     name = run.removeprefix("runs/")
-    assert landed[:7] == [f"Run {name}", "ingest", "parse", "check", "split", "tune", "train"]
-    assert set(landed[7:9]) == {"export@pytorch", "export@onnx"}
-    assert set(landed[9:11]) == {"evaluate@pytorch", "evaluate@onnx"}
-    assert landed[11:] == ["gate", "report", f"Run {name}: failed"]
+    assert landed[:8] == [f"Run {name}", "doctor", "ingest", "parse", "check", "split", "tune", "train"]
+    assert set(landed[8:10]) == {"export@pytorch", "export@onnx"}
+    assert set(landed[10:12]) == {"evaluate@pytorch", "evaluate@onnx"}
+    assert landed[12:] == ["gate", "report", f"Run {name}: failed"]

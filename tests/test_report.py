@@ -12,7 +12,7 @@ import pytest
 
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.evaluation import Evaluation
-from tasks.contracts.record import read_record
+from tasks.contracts.record import read_record, write_record
 from tasks.contracts.verdict import Verdict
 from tasks.report import main
 from tests.report_data_fixture import Scene
@@ -271,3 +271,18 @@ def test_missing_evaluations_say_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(PipelineError, match=r"Run evaluate for each of export\.targets"):
         main(**paths_as_options(paths), report_path=tmp_path / "report.html", params=knobs)
     assert not (tmp_path / "report.html").exists()
+
+
+def test_latency_of_a_busy_machine_is_shown_as_such(tmp_path: Path) -> None:
+    paths = write_inputs(tmp_path, PLAIN)
+    file = paths["evaluations"] / "openvino-int8" / "evaluation.json"
+    evaluation = read_record(file, Evaluation)
+    assert evaluation.latency is not None
+    busy = evaluation.latency.model_copy(update={"busy": "other processes took 46% of the processors (load 17.0)"})
+    write_record(evaluation.model_copy(update={"latency": busy}), file)
+    knobs = tmp_path / "params.yaml"
+    knobs.write_text("use_case: {target: openvino-int8, metric: map50}")
+    main(**paths_as_options(paths), report_path=tmp_path / "report.html", params=knobs)
+    text = Page((tmp_path / "report.html").read_text(encoding="utf-8")).text
+    assert "on a busy machine" in text
+    assert "other processes took 46% of the processors (load 17.0)" in text

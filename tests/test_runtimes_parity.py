@@ -1,18 +1,21 @@
 """How far an artefact is from the checkpoint, on made-up networks whose difference is known."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pytest
+import yaml
 from numpy.typing import NDArray
 
 from tasks.contracts.bundle import Bundle, Output, Preprocessing
 from tasks.contracts.errors import PipelineError
-from tasks.export import Tolerance, refuse_beyond_tolerance
+from tasks.runtimes.acceptance import refuse_beyond_tolerance
 from tasks.runtimes.parity import compare, side_by_side, summarise
 from tasks.runtimes.protocol import Runtime
 from tasks.runtimes.sampling import Sample
+from tasks.runtimes.tolerance import Tolerance
 
 Layout = Literal["yolo", "end2end", "detr"]
 Columns = NDArray[np.float64]
@@ -155,3 +158,49 @@ def test_both_outputs_are_shown_side_by_side() -> None:
         "  bolt   not found                                 0.750 [   15.0   115.0    25.0   125.0]",
         "  bolt   0.900 [   40.0    40.0    60.0    60.0]   0.900 [   40.0    40.0    60.0    60.0]",
     ]
+
+
+INT8 = yaml.safe_load((Path(__file__).resolve().parents[1] / "params.yaml").read_text())["export"]["tolerance"]["int8"]
+
+
+def scattered(
+    *, noise_px: float = 0.3, shift_px: float = 0.0, size: float = 1.0, score: float = 1.0
+) -> list[list[float]]:
+    """Thirty-six boxes, off as INT8 has them: by a little to either side, and one of them by much."""
+    rng = np.random.default_rng(4)
+    rows = [[12.0 + 26 * x, 12.0 + 26 * y, 20.0, 20.0, 0.9, 0.0] for x in range(6) for y in range(6)]
+    if noise_px:
+        moved = np.array(rows) + [[*rng.normal(0, noise_px, 4), 0, 0] for _ in rows]
+        moved[7, 0] += 4
+        rows = moved.tolist()
+    return [[row[0] + shift_px, row[1], row[2] * size, row[3] * size, row[4] * score, 0.0] for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        pytest.param({}, "", id="sound"),
+        pytest.param({"shift_px": 3.0}, r"boxes \S+ px of the input off to one side, 0.5 allowed", id="3 px to a side"),
+        pytest.param({"shift_px": -1.0}, "off to one side", id="1 px to the other"),
+        pytest.param({"size": 1.35}, "one box in ten more than .* of its size off, 0.1 allowed", id="too large"),
+        pytest.param({"score": 0.7}, r"one score in ten more than 0.27 off, 0.1 allowed", id="less sure"),
+    ],
+)
+def test_int8_may_move_single_boxes_and_not_all_of_them(changes: dict[str, float], said: str) -> None:
+    artefact = runtime(scattered(**changes))
+    compared = compare(runtime(scattered(noise_px=0.0)), artefact, [IMAGE], 0.25)
+    tolerance = Tolerance.model_validate(INT8)
+    if not said:
+        refuse_beyond_tolerance(artefact.bundle, compared, Sample(["a"], [], [], {}), tolerance)
+        return
+    with pytest.raises(PipelineError, match=said):
+        refuse_beyond_tolerance(artefact.bundle, compared, Sample(["a"], [], [], {}), tolerance)
+
+
+def test_of_few_boxes_one_may_be_far_off() -> None:
+    three = scattered(noise_px=0.0)[:3]
+    moved = [[three[0][0] + 5, *three[0][1:]], *three[1:]]
+    parity = summarise(compare(runtime(three), runtime(moved), [IMAGE], 0.25))
+    assert parity.max_box_px == pytest.approx(5, abs=1e-4)
+    assert parity.p90_box == pytest.approx(0, abs=1e-4)
+    assert parity.bias_input_px is None

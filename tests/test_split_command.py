@@ -96,3 +96,13 @@ def run_command(folder: Path, params: Path = REPOSITORY / "params.yaml") -> None
         leakage=folder / "leakage.json",
         params=params,
     )
+
+
+def test_a_rule_on_a_class_that_nobody_labelled_stops_before_anything_is_trained(tmp_path: Path) -> None:
+    written_inputs(tmp_path, passed=True)
+    params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+    params["gate"]["rules"] = ['recall of "parts" >= 0.5']
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    with pytest.raises(PipelineError, match=r"(?s)labelled nowhere.*no class 'parts', the nearest is 'part'"):
+        run_command(tmp_path, tmp_path / "params.yaml")
+    assert not (tmp_path / "split.parquet").exists()

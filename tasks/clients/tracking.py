@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from tasks.clients.answers import refuse_silent_database
 from tasks.clients.sqlite_lock import one_at_a_time
 from tasks.contracts.errors import PipelineError, without_passwords
 from tasks.contracts.garbage import no_garbage_collection
@@ -193,6 +194,7 @@ def connected(tracking: Tracking) -> Iterator["MlflowClient"]:
 
     Errors of MLflow and of its database that the block raises become a PipelineError.
     """
+    refuse_silent_database(tracking.uri)
     with _reported(tracking.uri):
         with one_at_a_time(tracking.uri):
             # The first one to come creates an embedded store's tables, which two at once would break.

@@ -54,6 +54,16 @@ class Parity(Record):
     max_score: float | None
     mean_box_px: float | None
     mean_score: float | None
+    p90_box: float | None = None  # nine of ten matched boxes are less off, as a share of the root of their area
+    p90_score: float | None = None
+    bias_input_px: float | None = None  # largest median shift of a side, with its sign, in pixels of the input
+
+
+class TrainedVal(Record):
+    """What training measured of this checkpoint on val, with the NMS of this bundle."""
+
+    figures: dict[str, float | None]  # map50, map50_95
+    data_sha256: dict[str, str]  # of the tables it was measured on, by file name
 
 
 class Bundle(Record):
@@ -72,6 +82,7 @@ class Bundle(Record):
     hints: dict[str, str] = Field(default_factory=dict)  # runtime settings under which it was measured
     calibration: Calibration | None = None
     parity: Parity | None = None  # null for the checkpoint itself
+    trained_val: TrainedVal | None = None  # null where NMS or head are others than in training
     versions: dict[str, str]  # of the exporter and the runtime
     files_sha256: dict[str, str]  # every file of the bundle but bundle.json
     size_bytes: int  # of those files together

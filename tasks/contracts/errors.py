@@ -16,6 +16,12 @@ class PipelineError(Exception):
         self.what, self.where, self.mend = map(without_passwords, (what, where, mend))
         super().__init__(self.what, self.where, self.mend)
 
+    @property
+    def faults(self) -> list[str]:
+        """The faults that it lists, a line each, or the one that it is about."""
+        listed = [line.strip().removeprefix("- ") for line in self.where.splitlines() if line.startswith("  ")]
+        return listed or [f"{self.what}: {self.where}. {self.mend}"]
+
     def __str__(self) -> str:
         if "\n" in self.where:
             # A list stands on lines of its own.

@@ -94,6 +94,12 @@ class Latency(Record):
     machine: str
     threads: int
     device: str
+    p50_interval_ms: tuple[float, float] | None = None  # 95 %, over rounds of predictions
+    p95_interval_ms: tuple[float, float] | None = None
+    rounds: int = 1
+    others_share: float | None = None  # of the processors that it may use, what other processes took meanwhile
+    load: float | None = None  # of the machine, mean of the last minute
+    busy: str = ""  # why this is the machine's latency and not the artefact's, in figures; empty: it was calm
 
 
 class Evaluation(Record):

@@ -80,7 +80,7 @@ def read_params(path: Path, section: str, model: type[P]) -> P:
 
     Raises PipelineError naming every wrong key at once.
     """
-    value = _sections(path).get(section, {})
+    value = read_sections(path).get(section, {})
     try:
         return model.model_validate(value)
     except ValidationError as error:
@@ -88,9 +88,18 @@ def read_params(path: Path, section: str, model: type[P]) -> P:
         raise PipelineError("params are not valid", f"{path}: {faults}", "Mend them and run again") from error
 
 
+def section_faults(value: object, section: str, model: type[Params]) -> list[str]:
+    """What is wrong with a section's values, one by one."""
+    try:
+        model.model_validate({} if value is None else value)
+    except ValidationError as error:
+        return [_fault(section, fault, model) for fault in error.errors()]
+    return []
+
+
 def read_seed(path: Path) -> int:
     """The seed that all randomness of a run comes from."""
-    seed = _sections(path).get("seed")
+    seed = read_sections(path).get("seed")
     if type(seed) is not int:
         raise PipelineError("seed is missing", str(path), "Add a line such as `seed: 7` at its top")
     if not 0 <= seed <= HIGHEST_SEED:
@@ -116,12 +125,13 @@ def flat(section: str, params: Params) -> dict[str, Scalar]:
     }
 
 
-def _sections(path: Path) -> dict[str, object]:
+def read_sections(path: Path) -> dict[str, object]:
+    """All of a `params.yaml`, as it stands there."""
     try:
         sections = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise PipelineError("params file does not exist", str(path), "Pass --params FILE") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise PipelineError("params file is not YAML", f"{path}: {error}", "Mend the line that it names") from error
     if not isinstance(sections, dict):
         raise PipelineError("params file has no sections", str(path), "It needs one mapping per stage")

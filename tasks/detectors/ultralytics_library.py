@@ -98,6 +98,7 @@ from ultralytics.models.rtdetr.train import RTDETRTrainer  # noqa: E402
 from ultralytics.models.rtdetr.val import RTDETRValidator  # noqa: E402
 from ultralytics.models.yolo.detect import DetectionTrainer, DetectionValidator  # noqa: E402
 from ultralytics.nn.tasks import load_checkpoint, yaml_model_load  # noqa: E402
+from ultralytics.utils.checks import check_imgsz  # noqa: E402
 from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES  # noqa: E402
 from ultralytics.utils.nms import non_max_suppression  # noqa: E402
 from ultralytics.utils.torch_utils import ModelEMA, unwrap_model  # noqa: E402
@@ -129,6 +130,7 @@ __all__ = [
     "RTDETRValidator",
     "YOLODataset",
     "build_dataloader",
+    "check_imgsz",
     "fetch_weights",
     "load_checkpoint",
     "non_max_suppression",

@@ -19,6 +19,7 @@ class Kind:
 
 
 _ONNX = ("ultralytics", "torch", "onnx", "onnxslim")
+_NOT_INSTALLED = "not installed"
 _OPENVINO = "tasks.runtimes.openvino_runtime"
 
 KINDS = {
@@ -42,4 +43,10 @@ def library_version(distribution: str) -> str:
         try:
             return str(importlib.import_module(distribution).__version__)
         except ImportError:
-            return "not installed"
+            return _NOT_INSTALLED
+
+
+def lacking_libraries(target: str) -> list[str]:
+    """Distributions that a target takes and that are not installed."""
+    libraries = KINDS[target].libraries if target in KINDS else ()
+    return [library for library in libraries if library_version(library) == _NOT_INSTALLED]

@@ -80,7 +80,11 @@ def postprocess(network_output: Floats, output: Output, placement: Placement, in
     per class, DETR and end-to-end heads choose that way themselves, and serving must equal what was evaluated. A
     higher `min_score` only cuts the list off: it never changes the boxes above it.
     """
-    found = candidates(network_output, output, input_wh)
+    return select(candidates(network_output, output, input_wh), output, placement)
+
+
+def select(found: Detections, output: Output, placement: Placement) -> Detections:
+    """The boxes to keep of all candidates, as boxes of the image."""
     if output.layout == "yolo":
         found = found.at(non_maximum_suppression(found, output.nms_iou, output.max_detections))
     return onto_image(found.at(slice(output.max_detections)), placement)

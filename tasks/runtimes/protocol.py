@@ -5,18 +5,25 @@ the library that it needs, and no other. A Runtime serves one thread: open one p
 """
 
 import importlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+import numpy as np
 
 from tasks.contracts.bundle import Bundle, bundle_faults
 from tasks.contracts.errors import PipelineError, first_of
 from tasks.contracts.images import Image
 from tasks.contracts.record import read_record
 from tasks.runtimes.kinds import KINDS
-from tasks.runtimes.processing import Detections, Floats, postprocess, preprocess
+from tasks.runtimes.processing import Detections, Floats, Placement, postprocess, preprocess
 
 _EXPORT_AGAIN = "Export it again, or pull it again from where it came"
+
+
+class NotFiniteError(ArithmeticError):
+    """A network gave NaN or infinity: its boxes mean nothing, and to find none would be a lie."""
 
 
 class Network(Protocol):
@@ -39,12 +46,21 @@ class Runtime:
         """Find objects in an RGB uint8 image (height, width, 3).
 
         `min_score` raises the bundle's own floor: fewer boxes, sooner; those that stay are the same.
+        Raises NotFiniteError.
         """
-        preprocessing, output = self.bundle.preprocessing, self.bundle.output
+        output = self.bundle.output
         if min_score > output.min_score:
             output = output.model_copy(update={"min_score": min_score})
-        pixels, placement = preprocess(image, preprocessing)
-        return postprocess(self.network(pixels), output, placement, preprocessing.input_wh)
+        raw, placement = self.run(image)
+        return postprocess(raw, output, placement, self.bundle.preprocessing.input_wh)
+
+    def run(self, image: Image) -> tuple[Floats, Placement]:
+        """The network's output for an image, and where that stood in its input. Raises NotFiniteError."""
+        pixels, placement = preprocess(image, self.bundle.preprocessing)
+        raw = self.network(pixels)
+        if not np.isfinite(raw).all():
+            raise NotFiniteError(f"{self.bundle.target} gives numbers that are not finite")
+        return raw, placement
 
 
 def open_runtime(folder: Path, threads: int | None = None, device: str = "auto") -> Runtime:
@@ -84,3 +100,15 @@ def _open_network(bundle: Bundle, artefact: Path, threads: int | None, device: s
         raise PipelineError(f"no family {bundle.family!r}", str(artefact.parent), _EXPORT_AGAIN) from error
     network: Network = module.open_network(bundle, artefact, threads, device)
     return network
+
+
+def refuse_not_finite(runtime: Runtime, images: Sequence[str], of: int) -> None:
+    """Raises PipelineError if there are `images`, of so many, on which the network's output is not finite."""
+    if images:
+        bundle = runtime.bundle
+        raise PipelineError(
+            f"{bundle.target} gives numbers that are not finite (NaN or infinity), from which there are no boxes",
+            f"on {len(images):,} of {of:,} images, the first {images[0]}",
+            f"Weights of {bundle.architecture} or their conversion are broken: train again, or leave {bundle.target} "
+            "out of export.targets in params.yaml",
+        )

@@ -1,0 +1,302 @@
+"""Say at once what in params, stores and machine cannot work, before anything runs.
+
+All of params.yaml is read as its stages will read it, and what can be known now is looked at: names that nobody knows,
+rules, their targets, slices and classes (where parse.classes lists them; split looks again once labels are read),
+whether there are resamples enough, the search space, whether stores answer, weights, devices and space on the disk.
+All faults are told at once. Nothing is changed. DVC runs it again when params.yaml or the code has changed.
+
+In:
+  PARAMS     params.yaml, every section
+
+Out:
+  REPORT     what was looked at: the same whatever the params say, so that nothing behind runs again for it
+  TARGETS/   a file for each target that there may be: with champion's stand those asked for, the others are empty lists
+
+Params: all of them
+
+Example:
+  python -m tasks.doctor
+  python -m tasks.doctor --report reports/doctor.json --targets reports/targets
+"""
+
+import json
+import logging
+import pkgutil
+import time
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, TypeVar, get_args
+
+import typer
+from pydantic import ConfigDict, Field
+
+import tasks
+from tasks.clients.answers import (
+    Question,
+    bucket_answers,
+    database_answers,
+    disk_faults,
+    faults,
+    folder_answers,
+    source_answers,
+    tracking_answers,
+)
+from tasks.contracts.errors import PipelineError, first_of
+from tasks.contracts.params import (
+    Params,
+    Target,
+    Tracking,
+    UseCase,
+    read_sections,
+    read_seed,
+    read_targets,
+    section_faults,
+)
+from tasks.contracts.record import Record, write_record
+from tasks.contracts.stage import run, whole_output
+from tasks.detectors.presence import device_faults, recipe_faults
+from tasks.detectors.recipe import Recipe
+from tasks.detectors.search_space import Space, check_space
+from tasks.metrics.rule_faults import (
+    class_faults,
+    point_faults,
+    resample_faults,
+    slice_faults,
+    target_faults,
+    understood,
+)
+from tasks.metrics.rules import Rule
+from tasks.runtimes.kinds import lacking_libraries
+from tasks.runtimes.machine import Device
+
+log = logging.getLogger(__name__)
+
+S = TypeVar("S", bound=Params)
+
+SHARED: dict[str, type[Params]] = {"use_case": UseCase, "tracking": Tracking}
+LOOKED_AT = ["params", "rules", "search space", "stores", "weights", "devices", "disk"]
+
+
+class DoctorParams(Params):
+    """How long stores may take to answer, and what a run needs of the disk."""
+
+    timeout_seconds: float = Field(default=10, gt=0, le=60, description="within which each store must answer")
+    min_free_gigabytes: float = Field(default=2, ge=0, description="less free space on the disk is told")
+
+
+class Report(Record):
+    """reports/doctor.json; it exists only where nothing was wrong."""
+
+    passed: bool = True
+    looked_at: list[str] = LOOKED_AT
+
+
+class _Some(Params):
+    """What the doctor needs of a section, as its stage has read it."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class _Ingest(_Some):
+    source: str
+    endpoint_url: str | None
+
+
+class _Parse(_Some):
+    classes: list[str]
+    drop: list[str]
+
+
+class _Tune(_Some):
+    trials: int
+    storage: str | None
+    space: Space
+
+
+class _Export(_Some):
+    targets: list[str]
+
+
+class _Evaluate(_Some):
+    resamples: int
+    slice_attributes: list[str]
+    device: Device
+
+
+class _Gate(_Some):
+    confidence: float
+    rules: list[str]
+
+
+class _Publish(_Some):
+    log: Path
+    copy_to: str | None
+    endpoint_url: str | None
+
+
+class Asked:
+    """All sections: what is wrong with them, and the values of those with which nothing is."""
+
+    def __init__(self, sections: Mapping[str, object]) -> None:
+        # Params classes live in their stages, which never import each other: by name, each as its own stage has it.
+        models = SHARED | {stage: params_class(stage) for stage in stages()}
+        self.faults = [
+            f"{name} is unknown{_nearest(str(name), models)}" for name in sections if name not in {*models, "seed"}
+        ]
+        self._values: dict[str, Params] = {}
+        for name, model in models.items():
+            found = section_faults(sections.get(name), name, model)
+            self.faults += found if name in sections or not found else [f"section {name} is missing"]
+            if not found:
+                self._values[name] = model.model_validate(sections.get(name) or {})
+
+    def read(self, name: str, model: type[S]) -> S | None:
+        """A section, or the part of it that `model` has; None if something is wrong with it."""
+        return model.model_validate(self._values[name].model_dump()) if name in self._values else None
+
+
+def stages() -> list[str]:
+    """Every module directly in `tasks` is one."""
+    return [module.name for module in pkgutil.iter_modules(tasks.__path__) if not module.ispkg]
+
+
+def params_class(stage: str) -> type[Params]:
+    """The class of a stage's section."""
+    found: type[Params] = getattr(import_module(f"tasks.{stage}"), f"{stage.capitalize()}Params")
+    return found
+
+
+def doctor(asked: Asked, params: DoctorParams) -> list[str]:
+    """All that cannot work, a line each."""
+    return [
+        *asked.faults,
+        *_rules(asked),
+        *_search(asked),
+        *faults(_stores(asked, params.timeout_seconds), params.timeout_seconds),
+        *_machine(asked),
+        *disk_faults(Path(), params.min_free_gigabytes),
+    ]
+
+
+def _rules(asked: Asked) -> Iterator[str]:
+    """Rules, and the targets, resamples, slices and classes that they take."""
+    gate, use_case = asked.read("gate", _Gate), asked.read("use_case", UseCase)
+    evaluate, export, parse = (
+        asked.read("evaluate", _Evaluate),
+        asked.read("export", _Export),
+        asked.read("parse", _Parse),
+    )
+    rules: list[Rule] = []
+    if gate is not None:
+        rules, unread = understood(gate.rules, gate.confidence / 100)
+        yield from unread
+    if evaluate is not None:
+        yield from resample_faults(rules, evaluate.resamples)
+        yield from slice_faults(rules, evaluate.slice_attributes)
+    if export is not None:
+        twice = sorted({target for target in export.targets if export.targets.count(target) > 1})
+        yield from (f"export.targets: {target} stands there twice" for target in twice)
+    if use_case is None:
+        return
+    yield from point_faults(use_case)
+    if export is not None:
+        yield from target_faults(rules, use_case, export.targets)
+    if parse is not None and parse.classes:
+        yield from class_faults(rules, use_case, [label for label in parse.classes if label not in parse.drop])
+
+
+def _search(asked: Asked) -> Iterator[str]:
+    tune, recipe = asked.read("tune", _Tune), asked.read("train", Recipe)
+    if tune is None or recipe is None or not tune.trials:
+        return
+    try:
+        check_space(tune.space, recipe)
+    except PipelineError as error:
+        yield from (f"tune.space: {fault}" for fault in error.faults)
+
+
+def _stores(asked: Asked, seconds: float) -> Mapping[str, Question]:
+    """A question for each param that names one."""
+    questions: dict[str, Question] = {}
+    tracking, ingest = asked.read("tracking", Tracking), asked.read("ingest", _Ingest)
+    tune, publish = asked.read("tune", _Tune), asked.read("publish", _Publish)
+    if ingest is not None:
+        questions["ingest.source"] = partial(source_answers, ingest.source, ingest.endpoint_url, seconds)
+    if tracking is not None:
+        questions["tracking.uri"] = partial(tracking_answers, tracking.uri, seconds)
+        if tracking.artifacts.startswith("s3://"):
+            questions["tracking.artifacts"] = partial(bucket_answers, tracking.artifacts, None, seconds)
+        elif "://" not in tracking.artifacts and not tracking.uri.startswith("http"):
+            questions["tracking.artifacts"] = partial(folder_answers, Path(tracking.artifacts))
+    if tune is not None and tune.storage is not None and tune.trials:
+        questions["tune.storage"] = partial(database_answers, tune.storage, seconds)
+    if publish is not None:
+        questions["publish.log"] = partial(folder_answers, publish.log.parent)
+        if publish.copy_to is not None:
+            questions["publish.copy_to"] = partial(bucket_answers, publish.copy_to, publish.endpoint_url, seconds)
+    return questions
+
+
+def _machine(asked: Asked) -> Iterator[str]:
+    """Weights, devices and the libraries of each target."""
+    recipe, evaluate = asked.read("train", Recipe), asked.read("evaluate", _Evaluate)
+    export = asked.read("export", _Export)
+    if recipe is not None:
+        yield from recipe_faults(recipe)
+    targets = [] if export is None else export.targets
+    # To OpenVINO a number is a GPU of Intel's.
+    if evaluate is not None and any(not target.startswith(("openvino-", "champion")) for target in targets):
+        yield from device_faults("evaluate.device", evaluate.device)
+    for target in targets:
+        if lacking := lacking_libraries(target):
+            yield f"export.targets: {target} needs {', '.join(lacking)}, not installed here"
+
+
+def _nearest(name: str, known: Mapping[str, object]) -> str:
+    near = get_close_matches(name, known, n=1)
+    return f"; the nearest section is {near[0]}" if near else f" (known: seed, {', '.join(known)})"
+
+
+def main(
+    report: Annotated[Path | None, typer.Option(help="file to write where all is well; without it none")] = None,
+    targets: Annotated[Path | None, typer.Option(help="folder to write where all is well; without it none")] = None,
+    params: Annotated[Path, typer.Option(help="params.yaml")] = Path("params.yaml"),
+) -> None:
+    """Read all params, look at everything, tell all faults at once."""
+    start = time.perf_counter()
+    sections = read_sections(params)
+    log.info("looking at %s: %d sections", params, len(sections))
+    asked = Asked(sections)
+    found = [*_seed_faults(params), *doctor(asked, asked.read("doctor", DoctorParams) or DoctorParams())]
+    if found:
+        things = "1 thing" if len(found) == 1 else f"{len(found):,} things"
+        raise PipelineError(
+            f"{things} cannot work", f"{params}\n{first_of(found)}\n", "Mend them and run again; nothing has run yet"
+        )
+    if report is not None:
+        write_record(Report(), report)
+    if targets is not None:
+        _write_targets(read_targets(params), targets)
+    log.info("nothing stands in the way, seen in %.1f s", time.perf_counter() - start)
+
+
+def _write_targets(asked: list[Target], folder: Path) -> None:
+    with whole_output(folder) as partial:
+        partial.mkdir()
+        for target in get_args(Target):
+            listed = sorted(asked) if target == "champion" else []
+            (partial / f"{target}.json").write_text(json.dumps(listed) + "\n", encoding="utf-8")
+
+
+def _seed_faults(params: Path) -> Iterator[str]:
+    try:
+        read_seed(params)
+    except PipelineError as error:
+        yield from error.faults
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,373 @@
+"""What cannot work is told before anything runs: all of it at once, and within seconds."""
+
+import os
+import re
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import yaml
+
+from tasks.clients.answers import bucket_answers, database_answers, source_answers, tracking_answers
+from tasks.contracts.errors import PipelineError
+from tasks.contracts.params import Target
+from tasks.doctor import Asked, DoctorParams, doctor, main
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+Sections = dict[str, Any]
+
+
+@pytest.fixture
+def sections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sections:
+    """The params of the repository, in a folder with labels and nothing else, on a machine that is no container."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tasks.detectors.presence._is_container", lambda: False)
+    (tmp_path / "samples").mkdir()
+    (tmp_path / "samples" / "belt.zip").write_bytes(b"PK")
+    read: Sections = yaml.safe_load((REPOSITORY / "params.yaml").read_text("utf-8"))
+    return read
+
+
+def told(sections: Sections) -> list[str]:
+    return doctor(Asked(sections), DoctorParams(timeout_seconds=3, min_free_gigabytes=0))
+
+
+def change(dotted: str, value: object) -> Callable[[Sections], None]:
+    def apply(sections: Sections) -> None:
+        *path, last = dotted.split(".")
+        section: dict[Any, Any] = sections
+        for name in path:
+            section = section[name]
+        section[int(last) if last.isdigit() else last] = value
+
+    return apply
+
+
+def test_params_of_the_repository_work(sections: Sections) -> None:
+    assert told(sections) == []
+
+
+@pytest.mark.parametrize(
+    ("dotted", "value", "said"),
+    [
+        pytest.param("gatee", {"rules": []}, "gatee is unknown; the nearest section is gate", id="unknown section"),
+        pytest.param("epochs", 3, "epochs is unknown", id="unknown at the top"),
+        pytest.param("7", 3, "7 is unknown", id="a number for a name"),
+        pytest.param("gate.rulez", [], "gate.rulez is unknown (known: confidence, rules)", id="unknown name"),
+        pytest.param(
+            "export.tolerance.int8.max_px", 3, "export.tolerance.int8.max_px is unknown", id="unknown name far below"
+        ),
+        pytest.param("train.epochs", "many", "train.epochs: Input should be a valid integer", id="no number"),
+        pytest.param("split.fractions.train", 0.9, "they must be 1", id="fractions beyond all"),
+        pytest.param("use_case.metric", "mAP", "'mAP' is not a metric", id="unknown metric"),
+        pytest.param("use_case.operating_point", "recall > 1", "operating point 'recall > 1' is not", id="point"),
+        pytest.param("use_case.target", "onnxx", "use_case.target is 'onnxx', which is not in", id="unknown target"),
+        pytest.param("use_case.target", "champion", "use_case.target is 'champion', which is", id="champion goes live"),
+        pytest.param("use_case.target", "tensorrt-fp16", "which is not in export.targets", id="target not made"),
+        pytest.param("export.targets", ["onnx", "coreml"], "export.targets.1: Input should be", id="no such target"),
+        pytest.param("gate.rules", ["map50 > 0.6"], "'map50 > 0.6': not of any form", id="unread rule"),
+        pytest.param("gate.rules", ["mAP >= 0.6"], "'mAP >= 0.6': not of any form", id="unread metric"),
+        pytest.param(
+            "gate.rules",
+            ["map50 >= 0.6 at 99.9 % confidence"],
+            "map50 >= 0.6 at 99.9 % confidence: 1,000 resamples cannot be that sure; set evaluate.resamples to 5,000",
+            id="too sure",
+        ),
+        pytest.param("gate.confidence", 99.99, "1,000 resamples cannot be that sure", id="too sure in general"),
+        pytest.param(
+            "gate.rules",
+            ['recall of "nut" where size = tiny >= 0.5'],
+            "no size 'tiny'; sizes are small, medium, large",
+            id="no such size",
+        ),
+        pytest.param(
+            "gate.rules",
+            ['recall of "nut" where sise = small >= 0.5'],
+            "no slices by 'sise', the nearest is 'size'; see evaluate.slice_attributes",
+            id="no such slice",
+        ),
+        pytest.param("evaluate.slice_attributes", ["size"], "'size' is there twice", id="slice twice"),
+        pytest.param(
+            "tune.space", {"lr": {"low": 0.1, "high": 0.2}}, "tune.space: lr is no knob that can be", id="no knob"
+        ),
+        pytest.param(
+            "tune.space", {"scale": {"low": 0.1, "high": 7}}, "tune.space: scale 7.0: Input should be", id="bounds"
+        ),
+        pytest.param("ingest.source", "nowhere", "ingest.source: nowhere is not there; give a zip", id="no labels"),
+        pytest.param("train.model", "yolo26n.pt", "weights 'yolo26n.pt' are neither here nor in", id="no weights"),
+        pytest.param("train.model", "own/best.pt", "train.model: own/best.pt is not there", id="no file of weights"),
+        pytest.param("train.model", "yolo-tiny.yaml", "architecture 'yolo-tiny.yaml' is not", id="no architecture"),
+        pytest.param("train.device", "7", "train.device: '7' is not there, this machine has", id="no such GPU"),
+        pytest.param("train.device", "0,1", "train.device: '0,1' is not there", id="no two GPUs"),
+        pytest.param("evaluate.device", "9", "evaluate.device: '9' is not there", id="no GPU to measure on"),
+        pytest.param(
+            "export.targets", ["openvino-int8", "onnx", "onnx"], "export.targets: onnx stands there twice", id="twice"
+        ),
+        pytest.param("seed", -1, "seed -1 cannot be used", id="seed"),
+    ],
+)
+def test_what_cannot_work_is_told_by_its_param(
+    dotted: str, value: object, said: str, sections: Sections, tmp_path: Path
+) -> None:
+    change(dotted, value)(sections)
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(sections), "utf-8")
+    with pytest.raises(PipelineError, match=re.escape(said)):
+        main(params=tmp_path / "params.yaml")
+
+
+def test_default_champion_rule_without_the_champion_is_told_before_anything_runs(sections: Sections) -> None:
+    change("export.targets", ["openvino-int8"])(sections)
+    assert told(sections) == [
+        "gate.rules: drop of map50 <= 0.05: the checkpoint is not evaluated; add pytorch to export.targets",
+        "gate.rules: map50 not worse than champion by 0.05: the champion is not evaluated; add champion to "
+        "export.targets",
+    ]
+
+
+def test_classes_are_held_to_those_that_parse_is_told_to_expect(sections: Sections) -> None:
+    change("parse.classes", ["crack", "bolt", "nut", "scrap"])(sections)
+    change("parse.drop", ["scrap"])(sections)
+    change("use_case.metric", 'recall of "Crack"')(sections)
+    change("use_case.operating_points", {"bolts": "recall >= 0.9"})(sections)
+    change("gate.rules", ['recall of "scrap" >= 0.5', 'ap50 of "nut" >= 0.5', 'drop of recall of "bol" <= 0.1'])(
+        sections
+    )
+    assert told(sections) == [
+        "gate.rules: recall of \"scrap\" >= 0.5: no class 'scrap', the nearest is 'crack'; "
+        "classes are crack, bolt, nut",
+        "gate.rules: drop of recall of \"bol\" <= 0.1: no class 'bol', the nearest is 'bolt'; "
+        "classes are crack, bolt, nut",
+        "use_case.metric: no class 'Crack', the nearest is 'crack'; classes are crack, bolt, nut",
+        "use_case.operating_points: no class 'bolts', the nearest is 'bolt'; classes are crack, bolt, nut",
+    ]
+
+
+def test_a_section_that_is_missing_is_one_fault_and_hides_no_others(sections: Sections) -> None:
+    del sections["check"], sections["evaluate"]
+    change("use_case.target", "torch")(sections)
+    faults = told(sections)
+    assert faults[:2] == ["section check is missing", "section evaluate is missing"]
+    assert len(faults) == 3
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"gate: [", b"- 1", b""], ids=["bytes", "cut", "list", "empty"])
+def test_a_file_that_is_no_params_is_told(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_bytes(content)
+    with pytest.raises(PipelineError, match=r"params file (is not YAML|has no sections)"):
+        main(params=tmp_path / "params.yaml")
+
+
+def test_a_class_that_new_labels_may_bring_is_no_fault(sections: Sections) -> None:
+    change("gate.rules", ['recall of "dent" >= 0.5'])(sections)
+    assert told(sections) == []
+
+
+def test_all_faults_are_told_at_once_the_first_twenty_and_the_count(sections: Sections, tmp_path: Path) -> None:
+    change("gate.rules", [f"map50 > 0.{number}" for number in range(23)])(sections)
+    change("gatee", {})(sections)
+    change("use_case.target", "torch")(sections)
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(sections), "utf-8")
+    with pytest.raises(PipelineError, match="25 things cannot work") as refused:
+        main(params=tmp_path / "params.yaml")
+    assert len(refused.value.where.splitlines()) == 22
+    assert "gatee is unknown" in refused.value.where
+    assert "... and 5 more" in refused.value.where
+
+
+def test_report_is_the_same_whatever_the_params_say(sections: Sections, tmp_path: Path) -> None:
+    reports = []
+    for epochs in (3, 4):
+        change("train.epochs", epochs)(sections)
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(sections), "utf-8")
+        main(report=tmp_path / "reports" / "doctor.json", params=tmp_path / "params.yaml")
+        reports.append((tmp_path / "reports" / "doctor.json").read_bytes())
+    assert reports[0] == reports[1]
+
+
+def test_only_the_champion_hears_of_the_list_of_targets(sections: Sections, tmp_path: Path) -> None:
+    written = []
+    for targets in (["pytorch", "openvino-int8", "champion"], ["champion", "onnx", "pytorch", "openvino-int8"]):
+        change("export.targets", targets)(sections)
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(sections), "utf-8")
+        main(targets=tmp_path / "targets", params=tmp_path / "params.yaml")
+        written.append({file.name: file.read_text() for file in (tmp_path / "targets").iterdir()})
+    assert set(written[0]) == {f"{target}.json" for target in get_args(Target)}
+    assert {name for name in written[0] if written[0][name] != written[1][name]} == {"champion.json"}
+
+
+def test_nothing_is_written_behind_a_fault(sections: Sections, tmp_path: Path) -> None:
+    change("gatee", {})(sections)
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(sections), "utf-8")
+    with pytest.raises(PipelineError):
+        main(report=tmp_path / "doctor.json", params=tmp_path / "params.yaml")
+    assert not (tmp_path / "doctor.json").exists()
+
+
+def test_a_gpu_of_intels_is_not_looked_for_among_those_of_nvidia(sections: Sections) -> None:
+    change("export.targets", ["openvino-fp32", "openvino-int8"])(sections)
+    change("evaluate.device", "0")(sections)
+    change("gate.rules", ["map50 >= 0.6"])(sections)
+    assert told(sections) == []
+
+
+def test_weights_that_are_a_pointer_of_git_lfs_are_told(sections: Sections, tmp_path: Path) -> None:
+    (tmp_path / "best.pt").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 5\n")
+    change("train.model", "best.pt")(sections)
+    assert told(sections) == ["train.model: best.pt is a pointer of Git LFS; run git lfs pull"]
+
+
+@pytest.mark.parametrize("model", ["yolo-micro.yaml", "yolo11s.yaml", "yolo26n.yaml", "rtdetr-l.yaml"])
+def test_architectures_of_ours_and_of_the_library_are_found(model: str, sections: Sections) -> None:
+    change("train.model", model)(sections)
+    assert told(sections) == []
+
+
+def test_less_space_than_asked_for_is_told(sections: Sections) -> None:
+    found = doctor(Asked(sections), DoctorParams(timeout_seconds=3, min_free_gigabytes=1e9))
+    assert len(found) == 1
+    assert "GB are free on the disk, doctor.min_free_gigabytes asks for 1e+09" in found[0]
+
+
+@pytest.fixture
+def refusing() -> Iterator[int]:
+    """A port on which nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
+
+
+@pytest.fixture
+def silent() -> Iterator[int]:
+    """A port that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening.getsockname()[1]
+
+
+def answering(status: int) -> HTTPServer:
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Answer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+def test_stores_that_refuse_are_all_told_with_their_param_and_without_passwords(
+    sections: Sections, refusing: int
+) -> None:
+    change("tracking.uri", f"postgresql+psycopg://me:secret@127.0.0.1:{refusing}/mlflow")(sections)
+    change("tune.storage", f"postgresql+psycopg://me:secret@127.0.0.1:{refusing}/study")(sections)
+    change("ingest.source", "s3://labels/cvat")(sections)
+    change("ingest.endpoint_url", f"http://127.0.0.1:{refusing}")(sections)
+    change("publish.copy_to", "s3://models")(sections)
+    change("publish.endpoint_url", f"http://127.0.0.1:{refusing}")(sections)
+    found = told(sections)
+    params = [fault.split(": ")[0] for fault in found]
+    assert params == ["ingest.source", "tracking.uri", "tune.storage", "publish.copy_to"]
+    assert all("secret" not in fault for fault in found)
+    assert "Connection refused" in found[1]
+
+
+ASK = """
+import sys
+from tasks.clients.tracking import connected
+from tasks.contracts.errors import PipelineError
+from tasks.contracts.params import Tracking
+try:
+    with connected(Tracking(uri=sys.argv[1], experiment="test")):
+        print("connected")
+except PipelineError as error:
+    print(error, "mlflow" in sys.modules)
+"""
+
+
+def test_a_stage_does_not_wait_for_the_tries_of_mlflow_where_the_database_refuses(refusing: int) -> None:
+    uri = f"postgresql+psycopg://me:secret@127.0.0.1:{refusing}/mlflow"
+    done = subprocess.run([sys.executable, "-c", ASK, uri], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert "MLflow cannot be used" in done.stdout
+    assert "Connection refused" in done.stdout
+    assert "secret" not in done.stdout
+    assert done.stdout.endswith("False\n")  # it was not even asked
+
+
+def test_a_store_that_is_silent_is_not_waited_for(sections: Sections, silent: int) -> None:
+    change("tracking.uri", f"http://127.0.0.1:{silent}")(sections)
+    change("tune.storage", f"postgresql+psycopg://me@127.0.0.1:{silent}/study")(sections)
+    found = doctor(Asked(sections), DoctorParams(timeout_seconds=2, min_free_gigabytes=0))
+    assert [fault.split(": ")[0] for fault in found] == ["tracking.uri", "tune.storage"]
+
+
+@pytest.mark.parametrize(("status", "fault"), [(200, ""), (401, ""), (404, ""), (503, "an error of its own, 503")])
+def test_a_tracking_server_answers_if_it_is_there(status: int, fault: str) -> None:
+    server = answering(status)
+    try:
+        said = tracking_answers(f"http://me:secret@127.0.0.1:{server.server_port}/", 5)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert (fault in said) if fault else not said
+
+
+def test_a_file_that_is_no_database_is_told_and_one_to_be_made_is_not(tmp_path: Path) -> None:
+    (tmp_path / "broken.db").write_bytes(b"half of a database" * 100)
+    assert "is no sound SQLite file" in database_answers(f"sqlite:///{tmp_path}/broken.db", 1)
+    assert database_answers(f"sqlite:///{tmp_path}/new/mlflow.db", 1) == ""
+    assert "is a file" in database_answers(f"sqlite:///{tmp_path}/broken.db/mlflow.db", 1)
+    with closing(sqlite3.connect(tmp_path / "sound.db")) as database:
+        database.execute("CREATE TABLE runs (id)")
+    assert database_answers(f"sqlite:///{tmp_path}/sound.db", 1) == ""
+
+
+@pytest.mark.parametrize("url", ["postgres://host/db", "mysqll://host/db", "sqlite//mlflow.db"])
+def test_a_database_that_no_driver_knows_is_told(url: str) -> None:
+    assert database_answers(url, 1)
+
+
+def test_buckets_are_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    moto = pytest.importorskip("moto")
+    boto3 = pytest.importorskip("boto3")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with moto.mock_aws():
+        client = boto3.client("s3")
+        client.create_bucket(Bucket="labels")
+        assert source_answers("s3://labels/cvat", None, 5) == "s3://labels/cvat holds nothing"
+        assert bucket_answers("s3://labels/models", None, 5) == ""
+        client.put_object(Bucket="labels", Key="cvat/a.zip", Body=b"PK")
+        assert source_answers("s3://labels/cvat", None, 5) == ""
+        assert "NoSuchBucket" in bucket_answers("s3://models", None, 5)
+
+
+PROGRAM = """
+import runpy, sys
+sys.argv[:] = ["doctor"]
+try:
+    runpy.run_module("tasks.doctor", run_name="__main__")
+finally:
+    print(sorted({"torch", "ultralytics", "mlflow"} & set(sys.modules)))
+"""
+
+
+def test_command_needs_no_option_and_neither_torch_nor_the_training_library(tmp_path: Path, sections: Sections) -> None:
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(sections), "utf-8")
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-c", PROGRAM]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "nothing stands in the way" in done.stderr
+    assert done.stdout.strip() == "[]"
+    assert {path.name for path in tmp_path.iterdir()} == {"samples", "params.yaml"}
