@@ -44,7 +44,7 @@ from tasks.contracts.ledger import Ledger
 from tasks.contracts.params import Params, read_params
 from tasks.contracts.record import read_record, write_record
 from tasks.contracts.stage import run, whole_output
-from tasks.contracts.tables import DUPLICATES, FINDINGS, IMAGES, OBJECTS, read_table, write_table
+from tasks.contracts.tables import DUPLICATES, FINDINGS, IMAGES, OBJECTS, counted, read_table, write_table
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ def check(
     clusters = image_clusters(measures, params.near_duplicate_bits)
     measured = images.join(measures.rename(columns={"width": "decoded_width", "height": "decoded_height"}))
     measured["cluster"] = clusters
-    per_class = _objects_per_class(objects, ledger)
+    per_class = _objects_per_class(counted(objects), ledger)
     findings = [
         *validation.findings,
         *_image_findings(measured, objects, params),
@@ -129,10 +129,11 @@ def _image_findings(measured: pd.DataFrame, objects: pd.DataFrame, params: Check
 def _label_findings(
     images: pd.DataFrame, objects: pd.DataFrame, per_class: dict[str, int], params: CheckParams
 ) -> Iterator[Finding]:
-    yield from similar_labels(per_class, set(params.labels), objects)
+    taught = counted(objects)
+    yield from similar_labels(per_class, set(params.labels), taught)
     yield from class_counts(per_class, params.min_objects_per_class, params.max_imbalance)
     yield from empty_images(images, objects, params.max_empty_share)
-    placed = with_image_size(objects, images).dropna(subset=["width"])
+    placed = with_image_size(taught, images).dropna(subset=["width"])
     yield from box_sizes(placed, params.tiny_box_px, params.huge_box_share)
     yield from aspect_ratios(placed, params.max_aspect_deviations)
     yield from box_pairs(placed, params.same_box_iou)

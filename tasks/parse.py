@@ -33,6 +33,7 @@ from tasks.contracts.stage import run, whole_output
 from tasks.formats.exports import find_label_files
 from tasks.formats.image_files import ImageFiles
 from tasks.formats.label_rules import LabelRules
+from tasks.formats.labels import CrowdAndDifficult
 from tasks.formats.placing import Placer
 from tasks.formats.recognition import Reading
 from tasks.formats.table_writer import TableWriter
@@ -49,6 +50,11 @@ class ParseParams(Params):
     rename: dict[str, str] = Field(description="label as labelled -> label in the tables")
     drop: list[str] = Field(description="labels to leave out, after renaming")
     points: Literal["ledger", "hull"] = Field(description="points: counted only, or boxed where a set has an extent")
+    crowd_and_difficult: CrowdAndDifficult = Field(
+        default="auto",
+        description="objects marked as a crowd (COCO) or difficult (VOC); ignore: neither learnt nor counted in "
+        "figures; count: like any other; auto: ignored, except where a COCO file marks every mask so, as CVAT does",
+    )
     frame_step: int = Field(ge=1, description="of CVAT videos, every n-th frame of the task")
     frame_format: Literal["jpg", "png"] = Field(description="of frames decoded from video files")
     group_by: Literal["auto", "folder", "task", "source", "image"] = Field(
@@ -61,7 +67,7 @@ def parse(raw: Path, annotations: Path, params: ParseParams) -> Ledger:
 
     Raises PipelineError with the faults of all exports.
     """
-    label_files = find_label_files(raw, Reading(raw, params.points, params.frame_step))
+    label_files = find_label_files(raw, Reading(raw, params.points, params.frame_step, params.crowd_and_difficult))
     image_files = ImageFiles(raw, [file.own_folders[0] for file in label_files if file.is_video])
     tally = Tally()
     rules = LabelRules(params.classes, params.rename, params.drop)

@@ -252,3 +252,22 @@ def test_objects_of_superseded_exports_are_no_loss() -> None:
     findings = list(ledger_findings(ledger, max_dropped_share=0.02))
     assert [(finding.severity, finding.value) for finding in findings] == [("warning", 1.0)]
     assert findings[0].message == "1 of 51 objects dropped: no area"
+
+
+def test_ignored_objects_are_told_and_are_in_no_count_of_a_class(tmp_path: Path) -> None:
+    drawn = clean(tmp_path)
+    for number in range(5):
+        drawn.label(
+            f"clean{number}",
+            f"crowd{number}",
+            ignored="crowd",
+            label="parts",
+            x_min=0.0,
+            y_min=0.0,
+            x_max=159.0,
+            y_max=119.0,
+        )
+    found = checked(tmp_path, drawn, toy_ledger(["part"], ignored={"crowd": 5}), max_empty_share=1.0)
+    assert found.report.objects_per_class == {"part": 30}
+    assert found.findings["rule"].tolist() == ["ignored_objects"]
+    assert "5 objects are marked crowd" in found.findings["message"][0]

@@ -33,6 +33,9 @@ def ledger_findings(ledger: Ledger, max_dropped_share: float) -> Iterator[Findin
         yield Finding("files_without_labels", "note", message, value=float(ledger.files_without_labels))
     for label in filter(str.strip, ledger.undeclared_labels):
         yield Finding("undeclared_label", "warning", f'"{label}" is not in the label list of its own file', label=label)
+    for reason, count in ledger.ignored.items():
+        message = f"{count:,} objects are marked {reason}: they are neither learnt nor counted in figures"
+        yield Finding("ignored_objects", "note", message, value=float(count))
     if ledger.clipped:
         message = f"{ledger.clipped:,} boxes went over the border of their image and were cut there"
         yield Finding("clipped_boxes", "note", message, value=float(ledger.clipped))

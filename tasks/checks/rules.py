@@ -65,6 +65,10 @@ RULES: dict[str, Rule] = {
     "dropped_objects": Rule(
         "Objects could not become boxes.", "See ledger.json for the reasons, or raise check.max_dropped_share."
     ),
+    "ignored_objects": Rule(
+        "Objects are marked as a crowd or as difficult.",
+        "Set parse.crowd_and_difficult if they are like others.",
+    ),
     "clipped_boxes": Rule("Boxes went over the border and were cut there.", "Nothing to mend."),
     # Boxes
     "tiny_box": Rule("A box is only a few pixels wide or high.", "Delete it if it was a slip of the hand."),

@@ -51,6 +51,7 @@ class Ledger(Record):
     dropped: dict[str, int]  # by reason
     intended: list[str] = []  # those of the reasons that are no loss: superseded by a newer export, or asked for
     exports: dict[str, ExportLedger]  # by name
+    ignored: dict[str, int] = {}  # kept or converted, but neither learnt nor counted in figures: by reason
     clipped: int  # kept or converted boxes that went over the image's border
     outside: int  # shapes of tracks that only say "not visible from here": marks, not objects, in no other count
     files_without_labels: int  # image files below data/raw that no label file declares

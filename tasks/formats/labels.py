@@ -9,6 +9,9 @@ from typing import Literal, NamedTuple
 Points = list[tuple[float, float]]
 PointShapes = Literal["ledger", "hull"]
 
+# What becomes of objects that are marked as a crowd (COCO) or difficult (VOC).
+CrowdAndDifficult = Literal["auto", "ignore", "count"]
+
 # Why an object is in no table. A labeller reads these words in the ledger.
 NOT_NUMBERS = "coordinates missing or not numbers"
 INVERTED = "corners the wrong way round"
@@ -34,6 +37,7 @@ class Details(NamedTuple):
     attributes: dict[str, object] | None = None
     points: Points | None = None
     refused: str | None = None  # the reason why there is no box; the four coordinates mean nothing then
+    ignored: str | None = None  # as in objects.parquet
 
 
 PLAIN = Details()

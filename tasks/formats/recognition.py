@@ -10,10 +10,11 @@ from pathlib import Path
 from tasks.contracts.errors import PipelineError
 from tasks.formats import xml_stream
 from tasks.formats.coco import coco_parts, coco_subset, coco_to_labels, read_coco
+from tasks.formats.crowds import CrowdMarks
 from tasks.formats.cvat_images import cvat_images_to_labels
 from tasks.formats.cvat_meta import read_meta
 from tasks.formats.cvat_video import cvat_video_to_labels
-from tasks.formats.labels import LabelledImage, Origin, PointShapes
+from tasks.formats.labels import CrowdAndDifficult, LabelledImage, Origin, PointShapes
 from tasks.formats.voc import is_voc, voc_labels, voc_notes, voc_to_labels
 from tasks.formats.yolo import yolo_to_labels
 from tasks.formats.yolo_layout import YoloLayout, read_data_yaml, read_obj_data
@@ -28,6 +29,8 @@ class Reading:
     raw: Path  # the ingest folder
     points: PointShapes
     frame_step: int
+    crowd_and_difficult: CrowdAndDifficult
+    ignores: frozenset[str] = frozenset()  # CROWD, DIFFICULT: what `crowd_and_difficult` means for an export
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,7 @@ class Recognised:
     written: datetime | None = None
     is_video: bool = False  # its images, if they came along, are frames of one video
     subsets: frozenset[str] = frozenset()
+    crowds: CrowdMarks = field(default_factory=CrowdMarks)
     notes: list[str] = field(default_factory=list)
 
 
@@ -100,11 +104,12 @@ def _json(path: Path, export: Path) -> Recognised | None:
 
 
 def _coco(parts: list[Path], export: Path) -> Recognised | None:
-    labels, notes = dict[Path, tuple[str, ...]](), list[str]()
+    labels, notes, crowds = dict[Path, tuple[str, ...]](), list[str](), CrowdMarks()
     for part in parts:
         read = read_coco(part)
         if read is not None:
             labels[part] = tuple(read.labels.values())
+            crowds.add(read.crowds)
             notes += [] if read.images else [f"{part.name} lists no image"]
     if not labels:
         return None
@@ -114,8 +119,9 @@ def _coco(parts: list[Path], export: Path) -> Recognised | None:
         path,
         path.parent.parent if path.parent.name.lower() == "annotations" and path.parent != export else path.parent,
         tuple(dict.fromkeys(chain.from_iterable(labels.values()))),
-        lambda origin, _reading: coco_to_labels(list(labels), origin, notes),
+        lambda origin, reading: coco_to_labels(list(labels), origin, notes, ignores=reading.ignores),
         subsets=frozenset(filter(None, map(coco_subset, path.parent.glob("*.json")))),
+        crowds=crowds,
         notes=notes,
     )
 
@@ -144,7 +150,7 @@ def _voc(folder: Path) -> Recognised:
         folder,
         folder,
         voc_labels(folder),
-        lambda origin, reading: voc_to_labels(folder, origin, reading.raw),
+        lambda origin, reading: voc_to_labels(folder, origin, reading.raw, ignores=reading.ignores),
         notes=voc_notes(folder),
     )
 

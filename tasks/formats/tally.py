@@ -26,6 +26,7 @@ class Tally:
         self.notes: dict[str, list[str]] = defaultdict(list)
         self.superseded_by: dict[str, set[str]] = defaultdict(set)
         self.declared_labels: dict[str, set[str]] = defaultdict(set)  # by export
+        self.ignored: Counter[str] = Counter()
         self.clipped = 0
         self.outside = 0
         self.files_without_labels = 0
@@ -73,6 +74,7 @@ class Tally:
             dropped=dropped,
             intended=[reason for reason in dropped if reason in ON_PURPOSE or reason.startswith(SUPERSEDED)],
             exports={export: self._export(export) for export in sorted(exports)},
+            ignored=dict(sorted(self.ignored.items())),
             clipped=self.clipped,
             outside=self.outside,
             files_without_labels=self.files_without_labels,

@@ -5,12 +5,13 @@ from 1 and include the last one, so that their boxes come out up to one pixel of
 """
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Set
 from pathlib import Path, PurePosixPath
 
 from lxml import etree
 
 from tasks.contracts.errors import PipelineError
+from tasks.contracts.tables import DIFFICULT
 from tasks.formats import geometry, xml_stream
 from tasks.formats.geometry import Box
 from tasks.formats.labels import NOT_NUMBERS, Details, LabelledImage, LabelledObject, Origin
@@ -20,6 +21,7 @@ from tasks.formats.written_paths import is_image, path_parts
 _ANNOTATIONS, _IMAGES, _SUBSETS = "Annotations", "JPEGImages", "ImageSets/Main"
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
 _MOST_PIXELS = 2**31  # of a side
+_YES = ("1", "true")
 _NOWHERE: Box = (math.nan, math.nan, math.nan, math.nan)
 # Their own columns, or of no meaning without the picture.
 _NO_ATTRIBUTES = frozenset({"name", "bndbox", "attributes", "truncated", "occluded", "part"})
@@ -47,10 +49,12 @@ def voc_notes(folder: Path) -> list[str]:
     return [f"{masks:,} instance masks in SegmentationObject are not read, only boxes are"] if masks else []
 
 
-def voc_to_labels(folder: Path, export: Origin, raw: Path) -> Iterator[LabelledImage]:
+def voc_to_labels(
+    folder: Path, export: Origin, raw: Path, *, ignores: Set[str] = frozenset()
+) -> Iterator[LabelledImage]:
     """Read the images of a folder, sorted by name; those that a subset lists without labels are negatives.
 
-    raw: the ingest folder.
+    raw: the ingest folder. ignores: DIFFICULT where objects that are marked so are ignored.
     """
     annotations = folder / _ANNOTATIONS if is_voc(folder) else folder
     paths = {path.relative_to(annotations).with_suffix("").as_posix(): path for path in _xml_files(annotations)}
@@ -70,7 +74,7 @@ def voc_to_labels(folder: Path, export: Origin, raw: Path) -> Iterator[LabelledI
             height=_whole(_text(root, "size/height")),
             subset=subsets.get(stem),
             file=None if file is None else f"raw/{file.relative_to(raw).as_posix()}",
-            objects=[_object(element) for element in root.iterfind("object")],
+            objects=[_object(element, ignores) for element in root.iterfind("object")],
         )
 
 
@@ -122,7 +126,7 @@ def _image_file(folder: Path, path: Path, stem: str, image_name: str) -> Path | 
     return next(filter(Path.is_file, found), None)
 
 
-def _object(element: etree._Element) -> LabelledObject:
+def _object(element: etree._Element, ignores: Set[str]) -> LabelledObject:
     attributes: dict[str, object] = {
         child.tag: child.text or "" for child in element if child.tag not in _NO_ATTRIBUTES
     }
@@ -145,7 +149,14 @@ def _object(element: etree._Element) -> LabelledObject:
         shape,
         *box,
         occluded=_text(element, "occluded") == "1",
-        details=Details(rotation, _text(element, "truncated") == "1", None, attributes, points, refused),
+        details=Details(
+            rotation=rotation,
+            truncated=_text(element, "truncated") == "1",
+            attributes=attributes,
+            points=points,
+            refused=refused,
+            ignored=DIFFICULT if DIFFICULT in ignores and _text(element, "difficult").lower() in _YES else None,
+        ),
     )
 
 

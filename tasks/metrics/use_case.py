@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from tasks.contracts.params import METRIC, UseCase
+from tasks.contracts.tables import counted
 from tasks.metrics.average_precision import average_precisions
 from tasks.metrics.matching import Bools, Floats, Ints, Matches, match, scene
 from tasks.metrics.operating_points import choose_thresholds, operating_points
@@ -36,8 +37,8 @@ class Headline:
 def use_case_value(use_case: UseCase, truth: pd.DataFrame, predictions: pd.DataFrame) -> float | None:
     """`use_case.metric` of predictions on the images that they and the truth name; None if it cannot be measured.
 
-    truth: columns image_id, label and the box; predictions: contracts.tables.PREDICTIONS. The operating point is chosen
-    on the same predictions, so this is for val, not for test.
+    truth: columns image_id, label, the box, and `ignored` if any are; predictions: contracts.tables.PREDICTIONS. The
+    operating point is chosen on the same predictions, so this is for val, not for test.
     """
     form = METRIC.fullmatch(use_case.metric)
     assert form is not None, "UseCase holds its metric to this form"
@@ -50,7 +51,7 @@ def headline(use_case: UseCase, truth: pd.DataFrame, predictions: pd.DataFrame) 
 
     Tables as in `use_case_value`. A class that only `use_case.operating_points` names has no figure here.
     """
-    labels = sorted({*truth["label"], *predictions["label"], *use_case.operating_points})
+    labels = sorted({*counted(truth)["label"], *predictions["label"], *use_case.operating_points})
     images = sorted({*truth["image_id"], *predictions["image_id"]})
     matches = match(scene(truth, predictions, images, labels))
     thresholds = [threshold.score for threshold in choose_thresholds(matches, operating_points(use_case, labels))]
