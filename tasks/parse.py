@@ -108,7 +108,7 @@ def main(
     objects, classes = ledger.objects, sum(counts.total > counts.dropped for counts in ledger.labels.values())
     log.info(
         "parsed %s images, %s boxes of %d classes from %d exports in %.1f s (dropped: %s, see ledger.json)",
-        f"{ledger.images.declared - ledger.images.superseded - ledger.images.skipped:,}",
+        f"{ledger.images.held + ledger.images.missing + ledger.images.ambiguous:,}",
         f"{objects.kept + objects.converted:,}",
         classes,
         len(ledger.exports),

@@ -215,3 +215,16 @@ def test_failed_run_leaves_what_stood_before(tmp_path: Path) -> None:
         main(raw=tmp_path / "raw", annotations=tmp_path / "annotations", params=REPOSITORY / "params.yaml")
     assert (tmp_path / "annotations" / "ledger.json").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir() if "partial" in path.name] == []
+
+
+def test_frames_deleted_in_cvat_are_left_out_and_counted_as_such(tmp_path: Path) -> None:
+    shapes = [track_box(frame, 0, 0, 9, 9, keyframe=frame in (0, 7)) for frame in (0, 1, 2, 5, 6, 7)]
+    one = track(0, "car", *shapes, track_box(8, 0, 0, 9, 9, outside=True))
+    write(tmp_path / "raw" / "annotations.xml", document(one, meta=video_meta(9)))
+    for frame in range(10):
+        write_image(tmp_path / "raw" / "images" / f"frame_{frame:06d}.jpg", colour=frame)
+    parsed = run(tmp_path / "raw")
+    counts = parsed.ledger.images
+    assert parsed.images["frame"].tolist() == [0, 1, 2, 5, 6, 7, 8, 9]
+    assert (counts.declared, counts.held, counts.deleted, counts.skipped, counts.empty) == (10, 8, 2, 0, 2)
+    assert (len(parsed.objects), parsed.ledger.files_without_labels) == (6, 0)

@@ -16,7 +16,7 @@ class Counts(Record):
 
 
 class ImageCounts(Record):
-    """Images that label files declare. declared = held + missing + ambiguous + superseded + skipped."""
+    """Images that label files declare. declared = the sum of the fields up to `deleted`."""
 
     declared: int
     held: int  # a file was found, readable or not
@@ -24,6 +24,7 @@ class ImageCounts(Record):
     ambiguous: int  # several different files could be meant: none was taken
     superseded: int  # declared again by a newer export, which speaks for them
     skipped: int  # video frames that parse.frame_step leaves out
+    deleted: int = 0  # video frames that were deleted in CVAT: no negatives, for their objects went with them
     unreadable: int  # of those held: not an image that can be opened
     size_mismatches: int  # of those held: the label file gives another size than the image has; the image is right
     shared: int = 0  # of those held: another image has the same file, which may be the picture of only one of them

@@ -24,6 +24,7 @@ NOTHING_VISIBLE = "no visible point"
 MASK_MALFORMED = "mask does not fill its rectangle"
 SIZE_UNKNOWN = "size of the image unknown, and coordinates relative to it"
 FRAME_SKIPPED = "frame left out by parse.frame_step"
+FRAME_DELETED = "frame deleted in CVAT"
 LABEL_DROPPED = "label in parse.drop"
 SUPERSEDED = "superseded by"  # and the newer export's name
 

@@ -119,7 +119,8 @@ class Tally:
             for what in ImageCounts.model_fields
         }
         counts = ImageCounts(**totals)
-        placed = counts.held + counts.missing + counts.ambiguous + counts.superseded + counts.skipped
+        left_out = counts.superseded + counts.skipped + counts.deleted
+        placed = counts.held + counts.missing + counts.ambiguous + left_out
         assert counts.declared == placed, f"images do not add up: {counts}"
         return counts
 
