@@ -8,11 +8,11 @@ import pandas as pd
 
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.images import image_path
-from tasks.contracts.params import METRIC as METRIC_FORM
 from tasks.contracts.params import UseCase
+from tasks.contracts.quoting import written
 from tasks.contracts.tables import BOX, counted
 from tasks.detectors.protocol import METRIC, Figures, TrainingData
-from tasks.metrics.use_case import headline, metric_name
+from tasks.metrics.use_case import headline
 
 log = logging.getLogger(__name__)
 
@@ -76,12 +76,12 @@ def _check_classes(classes: list[str], learnt: pd.DataFrame) -> None:
 
 def check_use_case(use_case: UseCase, data: TrainingData) -> None:
     """Raises PipelineError if the use case's metric cannot be measured on val, so that no epoch could be the best."""
-    form = METRIC_FORM.fullmatch(use_case.metric)
-    assert form is not None, "UseCase holds its metric to this form"
-    label = form["label"]
+    label = use_case.label
     if label is not None and label not in data.classes:
         raise PipelineError(
-            f"no class is named {label!r}", "params.yaml: use_case.metric", f"Classes are {', '.join(data.classes)}"
+            f"no class is named {label!r}",
+            "params.yaml: use_case.metric",
+            f"Classes are {', '.join(map(written, data.classes))}",
         )
     on_val = data.objects[data.objects["image_id"].isin(data.val["image_id"])]
     if label is not None:
@@ -99,10 +99,7 @@ def measure_val(predictions: pd.DataFrame, use_case: UseCase, truth: pd.DataFram
     predictions, truth: on val, as `metrics.use_case.headline` wants them.
     """
     figures = headline(use_case, truth, predictions).figures
-    form = METRIC_FORM.fullmatch(use_case.metric)
-    assert form is not None, "UseCase holds its metric to this form"
-    name = use_case.metric if form["label"] is None else metric_name(form["name"], form["label"])
-    return {METRIC: figures.get(name), **{overall: figures.get(overall) for overall in OVERALL}}
+    return {METRIC: figures.get(use_case.metric), **{overall: figures.get(overall) for overall in OVERALL}}
 
 
 def measure_of(use_case: UseCase, data: TrainingData) -> functools.partial[Figures]:
