@@ -9,7 +9,7 @@ Out:
     findings.parquet    each finding with its image, object and place in CVAT
     duplicates.parquet  perceptual hash and near-duplicate cluster of each image, which split reads
     docs/index.html     Great Expectations Data Docs
-Params: check
+Params: check, train.image_size
 
 A failed check is a result: this command still exits with 0, and split refuses behind it.
 
@@ -29,7 +29,7 @@ import pandas as pd
 import typer
 from pydantic import Field
 
-from tasks.checks.box_rules import aspect_ratios, box_pairs, box_sizes, with_image_size
+from tasks.checks.box_rules import aspect_ratios, box_pairs, box_sizes, small_for_network, with_image_size
 from tasks.checks.clusters import image_clusters
 from tasks.checks.findings import Finding, Validation, findings_table
 from tasks.checks.image_measures import ImageMeasures, measure_images
@@ -41,7 +41,7 @@ from tasks.checks.twin_rules import exact_duplicates, near_duplicates
 from tasks.contracts.check_report import SEVERITIES, CheckReport, ExpectationCount, RuleCount, Severity
 from tasks.contracts.images import image_path
 from tasks.contracts.ledger import Ledger
-from tasks.contracts.params import Params, read_params
+from tasks.contracts.params import Params, read_image_size, read_params
 from tasks.contracts.record import read_record, write_record
 from tasks.contracts.stage import run, whole_output
 from tasks.contracts.tables import DUPLICATES, FINDINGS, IMAGES, OBJECTS, counted, read_table, write_table
@@ -66,6 +66,9 @@ class CheckParams(Params):
     min_objects_per_class: int = Field(ge=0, description="fewer objects of a class are reported")
     max_imbalance: float = Field(ge=1, description="objects of the most frequent class per rarest one")
     max_empty_share: float = Field(ge=0, le=1, description="per export; more images without objects")
+    min_network_px: float = Field(
+        default=4, ge=0, description="side at train.image_size under which a network hardly sees an object"
+    )
     tiny_box_px: float = Field(ge=0, description="boxes narrower or lower, in pixels")
     huge_box_share: float = Field(gt=0, le=1, description="boxes over more of their image")
     same_box_iou: float = Field(gt=0, le=1, description="boxes that overlap more are labelled twice")
@@ -87,11 +90,12 @@ def check(
     measures: pd.DataFrame,
     validation: Validation,
     *,
+    image_size: int,
     params: CheckParams,
 ) -> Checked:
     """Find faults in the tables, in what parse counted and in what was measured.
 
-    `measures` has the columns of ImageMeasures, on the index of the held images.
+    `measures` has the columns of ImageMeasures, on the index of the held images. image_size: of train.
     """
     clusters = image_clusters(measures, params.near_duplicate_bits)
     measured = images.join(measures.rename(columns={"width": "decoded_width", "height": "decoded_height"}))
@@ -100,7 +104,7 @@ def check(
     findings = [
         *validation.findings,
         *_image_findings(measured, objects, params),
-        *_label_findings(images, objects, per_class, params),
+        *_label_findings(images, objects, per_class, ledger, image_size=image_size, params=params),
         *ledger_findings(ledger, params.max_dropped_share),
     ]
     return Checked(
@@ -126,15 +130,32 @@ def _image_findings(measured: pd.DataFrame, objects: pd.DataFrame, params: Check
     yield from near_duplicates(measured)
 
 
+def _lost_classes(objects: pd.DataFrame, ledger: Ledger) -> dict[str, dict[str, int]]:
+    """By class and reason how many objects label files have that were dropped or are ignored."""
+    lost = {label: dict(reasons) for label, reasons in ledger.lost_labels.items()}
+    ignored = objects.loc[objects["ignored"].notna(), ["label", "ignored"]].value_counts(sort=False)
+    for label, reason, count in ignored.reset_index().itertuples(index=False, name=None):
+        lost.setdefault(label, {})[f"marked {reason}"] = int(count)
+    return lost
+
+
 def _label_findings(
-    images: pd.DataFrame, objects: pd.DataFrame, per_class: dict[str, int], params: CheckParams
+    images: pd.DataFrame,
+    objects: pd.DataFrame,
+    per_class: dict[str, int],
+    ledger: Ledger,
+    *,
+    image_size: int,
+    params: CheckParams,
 ) -> Iterator[Finding]:
     taught = counted(objects)
     yield from similar_labels(per_class, set(params.labels), taught)
-    yield from class_counts(per_class, params.min_objects_per_class, params.max_imbalance)
+    lost = _lost_classes(objects, ledger)
+    yield from class_counts(per_class, lost, ledger.intended, params.min_objects_per_class, params.max_imbalance)
     yield from empty_images(images, objects, params.max_empty_share)
     placed = with_image_size(taught, images).dropna(subset=["width"])
     yield from box_sizes(placed, params.tiny_box_px, params.huge_box_share)
+    yield from small_for_network(placed, image_size, params.min_network_px)
     yield from aspect_ratios(placed, params.max_aspect_deviations)
     yield from box_pairs(placed, params.same_box_iou)
 
@@ -200,7 +221,7 @@ def main(
 ) -> None:
     """Check the tables and files named on the command line."""
     start = time.perf_counter()
-    limits = read_params(params, "check", CheckParams)
+    limits, image_size = read_params(params, "check", CheckParams), read_image_size(params)
     images = read_table(annotations / "images.parquet", IMAGES)
     objects = read_table(annotations / "objects.parquet", OBJECTS)
     ledger = read_record(annotations / "ledger.json", Ledger)
@@ -219,7 +240,9 @@ def main(
         validation = validate_tables(
             images, with_image_size(objects, images), limits.labels, Path(context), partial / "docs"
         )
-        report, findings, duplicates = check(images, objects, ledger, measures, validation, params=limits)
+        report, findings, duplicates = check(
+            images, objects, ledger, measures, validation, image_size=image_size, params=limits
+        )
         write_record(report, partial / "report.json")
         write_table(findings, partial / "findings.parquet", FINDINGS)
         write_table(duplicates, partial / "duplicates.parquet", DUPLICATES)

@@ -60,6 +60,9 @@ RULES: dict[str, Rule] = {
     "similar_labels": Rule("Two labels differ by little more than spelling.", "Merge them in CVAT or by parse.rename."),
     "undeclared_label": Rule("An object's label is not in its task's list.", "Add it to the task's labels in CVAT."),
     "class_without_objects": Rule("A declared class has no object.", "Label some, or remove the class in CVAT."),
+    "class_lost": Rule(
+        "All objects of a class are left out.", "Mend them in CVAT, or the parameter of parse that the reason names."
+    ),
     "class_with_few_objects": Rule("A class has too few objects to learn and measure.", "Label more of them."),
     "class_imbalance": Rule("The most frequent class dwarfs a rare one.", "Label more images with the rare class."),
     "dropped_objects": Rule(
@@ -72,6 +75,10 @@ RULES: dict[str, Rule] = {
     "clipped_boxes": Rule("Boxes went over the border and were cut there.", "Nothing to mend."),
     # Boxes
     "tiny_box": Rule("A box is only a few pixels wide or high.", "Delete it if it was a slip of the hand."),
+    "small_for_network": Rule(
+        "Most objects are smaller than the network can see.",
+        "Raise train.image_size, or cut images and labels into tiles.",
+    ),
     "huge_box": Rule("A box fills nearly the whole image.", "See whether it is meant."),
     "duplicate_box": Rule("An object is labelled twice.", "Delete one of the two boxes."),
     "box_under_two_labels": Rule("One place has two labels.", "Delete the wrong one."),

@@ -48,6 +48,7 @@ class Ledger(Record):
     images: ImageCounts
     shapes: dict[str, Counts]  # by shape as labelled: box, rotated_box, ellipse, polygon, ..., tag
     labels: dict[str, Counts]  # by label after parse.rename; declared labels without objects are there with zeros
+    lost_labels: dict[str, dict[str, int]] = {}  # those of which every object was dropped: by reason
     undeclared_labels: list[str]  # used by objects, but absent from the label list of their own file
     dropped: dict[str, int]  # by reason
     intended: list[str] = []  # those of the reasons that are no loss: superseded by a newer export, or asked for

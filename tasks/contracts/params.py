@@ -120,6 +120,16 @@ def read_targets(path: Path) -> list[Target]:
     return read_params(path, "export", Section).targets
 
 
+def read_image_size(path: Path) -> int:
+    """`train.image_size`, the side of the square that images are fitted into."""
+
+    class Section(Params):
+        model_config = ConfigDict(extra="ignore")
+        image_size: int = Field(ge=32)
+
+    return read_params(path, "train", Section).image_size
+
+
 def flat(section: str, params: Params) -> dict[str, Scalar]:
     """A section as `section.name: value`, for lineage and tracking; what is no scalar as JSON."""
     values = params.model_dump(mode="json")

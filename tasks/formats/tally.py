@@ -70,6 +70,7 @@ class Tally:
             images=self._image_counts(None),
             shapes=self._by(lambda fate: fate[1]),
             labels={label: labels.get(label, _counts([])) for label in sorted(declared | labels.keys())},
+            lost_labels=self._lost_labels(),
             undeclared_labels=self._undeclared(),
             dropped=dropped,
             intended=[reason for reason in dropped if reason in ON_PURPOSE or reason.startswith(SUPERSEDED)],
@@ -96,6 +97,16 @@ class Tally:
         # Formats and files without a label list declare nothing that could be missed.
         known = self.declared_labels
         return sorted({label for export, _, label, _ in self.objects if known[export] and label not in known[export]})
+
+    def _lost_labels(self) -> dict[str, dict[str, int]]:
+        reasons: dict[str, Counter[str]] = defaultdict(Counter)
+        for (_, _, label, outcome), count in self.objects.items():
+            reasons[label][outcome] += count
+        return {
+            label: dict((+of_label).most_common())
+            for label, of_label in sorted(reasons.items())
+            if not of_label[KEPT] + of_label[CONVERTED]
+        }
 
     def _dropped(self) -> dict[str, int]:
         reasons: Counter[str] = Counter()
