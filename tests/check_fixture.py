@@ -77,7 +77,7 @@ def decoded(data: bytes) -> Grey:
 
 
 def checked(
-    folder: Path, drawn: Drawn, ledger: Ledger | None = None, image_size: int = 640, **limits: object
+    folder: Path, drawn: Drawn, ledger: Ledger | None = None, image_size: object = 640, **limits: object
 ) -> Checked:
     """The command's outcome on a drawn data set, with the limits of the repository's params but for `limits`."""
     labels = sorted({str(row.get("label", "part")) for row in drawn.objects})
