@@ -60,7 +60,9 @@ class CheckParams(Params):
     )
     max_dropped_share: float = Field(ge=0, le=1, description="more objects dropped by parse are an error")
     near_duplicate_bits: int = Field(ge=0, le=64, description="of 256 hash bits; up to so many differ")
-    min_sharpness: float = Field(ge=0, description="variance of the Laplacian over that of grey values")
+    min_sharpness: float = Field(
+        ge=0, le=0.5, description="rise of edges per pixel over their contrast; a sharp step has 0.5"
+    )
     min_brightness: float = Field(ge=0, le=255, description="mean grey value of an image that is not dark")
     min_contrast: float = Field(ge=0, le=128, description="standard deviation of grey values")
     min_objects_per_class: int = Field(ge=0, description="fewer objects of a class are reported")
