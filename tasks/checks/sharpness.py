@@ -42,18 +42,17 @@ class Sharpness(NamedTuple):
 def sharpness(image: Grey, small: Grey) -> Sharpness:
     """Measure a `halved` image of grey values. small: the same, shrunk further if it is large."""
     parts = _parts(image, small)
-    across = cv2.Sobel(parts, cv2.CV_32F, 1, 0, scale=1 / 8)
-    down = cv2.Sobel(parts, cv2.CV_32F, 0, 1, scale=1 / 8)
-    rise = cv2.magnitude(across, down)
+    across, down = (slope.astype(np.float32) for slope in cv2.spatialGradient(parts))
+    rise = cv2.magnitude(across, down)  # eight times that of a pixel
     around, beside = (np.ones((side, side), dtype=np.uint8) for side in (_AROUND, _BESIDE))
     contrast = cv2.subtract(cv2.dilate(parts, around), cv2.erode(parts, around))
     inside = np.tile(_INSIDE, (len(parts) // _PART, 1)).view(np.bool_)
     least = max(_LEAST_CONTRAST, int(contrast[inside].max()) // 3)
-    is_edge = inside & (contrast >= least) & (rise >= cv2.dilate(rise, beside)) & (rise >= _LEAST_RISE * contrast)
+    is_edge = inside & (contrast >= least) & (rise >= cv2.dilate(rise, beside)) & (rise >= 8 * _LEAST_RISE * contrast)
     at = np.flatnonzero(is_edge)
     if len(at) < _FEWEST_EDGES:
         return Sharpness()
-    share = rise.ravel()[at] / contrast.ravel()[at]
+    share = rise.ravel()[at] / 8 / contrast.ravel()[at]
     angle = np.arctan2(down.ravel()[at], across.ravel()[at])
     edges = _sharper(share)
     softest = min(map(_sharper, _by_direction(share, angle)), default=edges)
@@ -86,10 +85,13 @@ def _strongest_cells(small: Grey, cell: int) -> NDArray[np.int64]:
     chosen: list[int] = []
     square = np.ones((cell, cell), dtype=np.uint8)
     columns = -(-small.shape[1] // cell)
-    for across, down in ((1, 0), (0, 1)):
-        slope = cv2.convertScaleAbs(cv2.Sobel(small, cv2.CV_16S, across, down, scale=1 / 4))
+    for slope in cv2.spatialGradient(small):
         # At its corner, each cell has its greatest value.
-        steepest = cv2.dilate(slope, square, anchor=(0, 0))[::cell, ::cell].ravel().astype(np.int16)
+        steepest = (
+            cv2.dilate(cv2.convertScaleAbs(slope, alpha=1 / 4), square, anchor=(0, 0))[::cell, ::cell]
+            .ravel()
+            .astype(np.int16)
+        )
         steepest[chosen] = -1
         chosen += np.argsort(-steepest, kind="stable")[: min(_PARTS // 2, len(steepest) - len(chosen))].tolist()
     return np.stack(np.divmod(np.array(chosen), columns), axis=1)
