@@ -15,7 +15,8 @@ Field = dict[str, Any]
 DEFAULTS: dict[str, Any] = yaml.safe_load((read_settings().checkout / "params.yaml").read_text("utf-8"))
 # tasks/contracts/params.py has the same; a test holds them together.
 ARTEFACTS = ["pytorch", "torchscript", "onnx", "openvino-fp32", "openvino-fp16", "openvino-int8", "tensorrt-fp16"]
-METRIC = r'^(map50|map50_95|precision|recall|f1|(ap50|ap50_95|precision|recall|f1) of "[^"]+")$'
+LABEL = r'"([^"\\]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})+"'
+METRIC = f"^(map50|map50_95|precision|recall|f1|(ap50|ap50_95|precision|recall|f1) of {LABEL})$"
 # The one section that Airflow's page shows unfolded.
 OPEN = "Run Parameters"
 

@@ -9,7 +9,7 @@ Out:
     findings.parquet    each finding with its image, object and place in CVAT
     duplicates.parquet  perceptual hash and near-duplicate cluster of each image, which split reads
     docs/index.html     Great Expectations Data Docs
-Params: check
+Params: check, train.image_size
 
 A failed check is a result: this command still exits with 0, and split refuses behind it.
 
@@ -29,7 +29,7 @@ import pandas as pd
 import typer
 from pydantic import Field
 
-from tasks.checks.box_rules import aspect_ratios, box_pairs, box_sizes, with_image_size
+from tasks.checks.box_rules import aspect_ratios, box_pairs, box_sizes, small_for_network, with_image_size
 from tasks.checks.clusters import image_clusters
 from tasks.checks.findings import Finding, Validation, findings_table
 from tasks.checks.image_measures import ImageMeasures, measure_images
@@ -41,10 +41,10 @@ from tasks.checks.twin_rules import exact_duplicates, near_duplicates
 from tasks.contracts.check_report import SEVERITIES, CheckReport, ExpectationCount, RuleCount, Severity
 from tasks.contracts.images import image_path
 from tasks.contracts.ledger import Ledger
-from tasks.contracts.params import Params, read_params
+from tasks.contracts.params import Params, read_image_size, read_params
 from tasks.contracts.record import read_record, write_record
 from tasks.contracts.stage import run, whole_output
-from tasks.contracts.tables import DUPLICATES, FINDINGS, IMAGES, OBJECTS, read_table, write_table
+from tasks.contracts.tables import DUPLICATES, FINDINGS, IMAGES, OBJECTS, counted, read_table, write_table
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,9 @@ class CheckParams(Params):
     )
     max_dropped_share: float = Field(ge=0, le=1, description="more objects dropped by parse are an error")
     near_duplicate_bits: int = Field(ge=0, le=64, description="of 256 hash bits; up to so many differ")
-    min_sharpness: float = Field(ge=0, description="variance of the Laplacian over that of grey values")
+    min_sharpness: float = Field(
+        ge=0, le=0.5, description="rise of edges per pixel over their contrast; a sharp step has 0.5"
+    )
     min_brightness: float = Field(ge=0, le=255, description="mean grey value of an image that is not dark")
     min_contrast: float = Field(ge=0, le=128, description="standard deviation of grey values")
     min_objects_per_class: int = Field(ge=0, description="fewer objects of a class are reported")
@@ -68,6 +70,9 @@ class CheckParams(Params):
     max_empty_share: float = Field(ge=0, le=1, description="per export; more images without objects")
     allow_empty_exports: list[str] = Field(
         default=[], description="exports without any object that are meant so: patterns of their names"
+    )
+    min_network_px: float = Field(
+        default=4, ge=0, description="side at train.image_size under which a network hardly sees an object"
     )
     tiny_box_px: float = Field(ge=0, description="boxes narrower or lower, in pixels")
     huge_box_share: float = Field(gt=0, le=1, description="boxes over more of their image")
@@ -90,20 +95,21 @@ def check(
     measures: pd.DataFrame,
     validation: Validation,
     *,
+    image_size: int,
     params: CheckParams,
 ) -> Checked:
     """Find faults in the tables, in what parse counted and in what was measured.
 
-    `measures` has the columns of ImageMeasures, on the index of the held images.
+    `measures` has the columns of ImageMeasures, on the index of the held images. image_size: of train.
     """
     clusters = image_clusters(measures, params.near_duplicate_bits)
     measured = images.join(measures.rename(columns={"width": "decoded_width", "height": "decoded_height"}))
     measured["cluster"] = clusters
-    per_class = _objects_per_class(objects, ledger)
+    per_class = _objects_per_class(counted(objects), ledger)
     findings = [
         *validation.findings,
         *_image_findings(measured, objects, params),
-        *_label_findings(images, objects, per_class, params),
+        *_label_findings(images, objects, per_class, ledger, image_size=image_size, params=params),
         *ledger_findings(ledger, params.max_dropped_share),
         *empty_exports(ledger, params.allow_empty_exports),
     ]
@@ -130,14 +136,32 @@ def _image_findings(measured: pd.DataFrame, objects: pd.DataFrame, params: Check
     yield from near_duplicates(measured)
 
 
+def _lost_classes(objects: pd.DataFrame, ledger: Ledger) -> dict[str, dict[str, int]]:
+    """By class and reason how many objects label files have that were dropped or are ignored."""
+    lost = {label: dict(reasons) for label, reasons in ledger.lost_labels.items()}
+    ignored = objects.loc[objects["ignored"].notna(), ["label", "ignored"]].value_counts(sort=False)
+    for label, reason, count in ignored.reset_index().itertuples(index=False, name=None):
+        lost.setdefault(label, {})[f"marked {reason}"] = int(count)
+    return lost
+
+
 def _label_findings(
-    images: pd.DataFrame, objects: pd.DataFrame, per_class: dict[str, int], params: CheckParams
+    images: pd.DataFrame,
+    objects: pd.DataFrame,
+    per_class: dict[str, int],
+    ledger: Ledger,
+    *,
+    image_size: int,
+    params: CheckParams,
 ) -> Iterator[Finding]:
-    yield from similar_labels(per_class, set(params.labels), objects)
-    yield from class_counts(per_class, params.min_objects_per_class, params.max_imbalance)
+    taught = counted(objects)
+    yield from similar_labels(per_class, set(params.labels), taught)
+    lost = _lost_classes(objects, ledger)
+    yield from class_counts(per_class, lost, ledger.intended, params.min_objects_per_class, params.max_imbalance)
     yield from empty_images(images, objects, params.max_empty_share)
-    placed = with_image_size(objects, images).dropna(subset=["width"])
+    placed = with_image_size(taught, images).dropna(subset=["width"])
     yield from box_sizes(placed, params.tiny_box_px, params.huge_box_share)
+    yield from small_for_network(placed, image_size, params.min_network_px)
     yield from aspect_ratios(placed, params.max_aspect_deviations)
     yield from box_pairs(placed, params.same_box_iou)
 
@@ -203,7 +227,7 @@ def main(
 ) -> None:
     """Check the tables and files named on the command line."""
     start = time.perf_counter()
-    limits = read_params(params, "check", CheckParams)
+    limits, image_size = read_params(params, "check", CheckParams), read_image_size(params)
     images = read_table(annotations / "images.parquet", IMAGES)
     objects = read_table(annotations / "objects.parquet", OBJECTS)
     ledger = read_record(annotations / "ledger.json", Ledger)
@@ -222,7 +246,9 @@ def main(
         validation = validate_tables(
             images, with_image_size(objects, images), limits.labels, Path(context), partial / "docs"
         )
-        report, findings, duplicates = check(images, objects, ledger, measures, validation, params=limits)
+        report, findings, duplicates = check(
+            images, objects, ledger, measures, validation, image_size=image_size, params=limits
+        )
         write_record(report, partial / "report.json")
         write_table(findings, partial / "findings.parquet", FINDINGS)
         write_table(duplicates, partial / "duplicates.parquet", DUPLICATES)

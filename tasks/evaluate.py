@@ -46,7 +46,7 @@ from tasks.contracts.images import image_path
 from tasks.contracts.params import UseCase, read_params, read_seed
 from tasks.contracts.record import read_record, write_record
 from tasks.contracts.stage import run, whole_output
-from tasks.contracts.tables import BOX, IMAGES, OBJECTS, PREDICTIONS, SPLIT, read_table, write_table
+from tasks.contracts.tables import BOX, IMAGES, OBJECTS, PREDICTIONS, SPLIT, counted, read_table, write_table
 from tasks.metrics.bootstrap import count, draw, resampled_figures
 from tasks.metrics.curves import CURVE_COLUMNS, calibration_error, curves, score_bins
 from tasks.metrics.figures import OVERALL, class_figures, headline_figures, overall_figures
@@ -143,7 +143,7 @@ def evaluate(
     evaluation = Evaluation(
         target="",
         images=len(boxes.images),
-        objects=len(boxes.truth),
+        objects=int(matches.objects.sum()),
         groups=len(set(groups)),
         test_sha256=_test_sha256(test, params, seed),
         resampled=drawn.unit,
@@ -166,8 +166,8 @@ def evaluate(
 def _test_sha256(test: Labelled, params: EvaluateParams, seed: int) -> str:
     """Equal for two targets if their resamples may be subtracted row by row."""
     digest = hashlib.sha256(f"{seed} {params.resamples} {params.fewest_groups}".encode())
-    for table, columns in ((test.images, ["image_id", "group"]), (test.truth, ["image_id", "label", *BOX])):
-        digest.update(table[columns].sort_values(columns).to_csv(index=False).encode())
+    for table, columns in ((test.images, ["image_id", "group"]), (test.truth, ["image_id", "label", "ignored", *BOX])):
+        digest.update(table.reindex(columns=columns).sort_values(columns).to_csv(index=False).encode())
     return digest.hexdigest()
 
 
@@ -202,7 +202,10 @@ def main(
     outcome = run_bundle(bundle, paths, images.loc[images["split"] == "test", "image_id"].to_list(), settings)
     seen = images[images["image_id"].isin(paths.keys() - set(outcome.unreadable))]
     val, test = (_labelled(seen[seen["split"] == side], objects) for side in ("val", "test"))
-    labels = [*exported.classes, *sorted({*val.truth["label"], *test.truth["label"]} - {*exported.classes})]
+    in_truth = {label for side in (val, test) for label in counted(side.truth)["label"]}
+    labels = [*exported.classes, *sorted(in_truth - {*exported.classes})]
+    # Of a class that nobody is to find not even what is ignored matters.
+    val, test = (replace(side, truth=side.truth[side.truth["label"].isin(labels)]) for side in (val, test))
     if exported.registry_version:
         use_case = _points_of(labels, use_case)
     measured = evaluate(val, test, outcome.predictions, labels, use_case=use_case, params=settings, seed=seed)

@@ -45,7 +45,7 @@ from tasks.contracts.images import read_held_image
 from tasks.contracts.params import Params, Target, Tracking, UseCase, read_params, read_seed
 from tasks.contracts.record import read_record, write_record
 from tasks.contracts.stage import run, whole_output
-from tasks.contracts.tables import IMAGES, OBJECTS, SPLIT, read_table
+from tasks.contracts.tables import IMAGES, OBJECTS, SPLIT, counted, read_table
 from tasks.contracts.work import content_sha256
 from tasks.runtimes.acceptance import compare_on_golden, refuse_beyond_tolerance, refuse_other_than_library
 from tasks.runtimes.kinds import KINDS, library_version
@@ -222,7 +222,7 @@ def _labelled(raw: Path, annotations: Path, split_file: Path, side: str) -> Labe
     images = read_table(annotations / "images.parquet", IMAGES)
     split = read_table(split_file, SPLIT)
     held = images[images["readable"] & images["file"].notna()]
-    everything = Labelled(held, read_table(annotations / "objects.parquet", OBJECTS), raw, annotations)
+    everything = Labelled(held, counted(read_table(annotations / "objects.parquet", OBJECTS)), raw, annotations)
     labelled = everything.of(split.loc[split["split"] == side, "image_id"])
     if labelled.images.empty:
         raise PipelineError(f"no image of {side} is held", str(split_file), "Ingest the images and run split again")

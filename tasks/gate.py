@@ -18,6 +18,7 @@ Rules:
   recall of "crack" >= 0.95 at 95 % confidence
   ap50 of each class >= 0.5
   recall of "crack" where size = small >= 0.8
+  recall of "5\\" pipe" >= 0.8                   (a label is quoted as in JSON)
   drop of map50 <= 0.02                          (below the checkpoint)
   map50 not worse than champion by 0.01
   latency p95 <= 50 ms
@@ -42,6 +43,7 @@ from pydantic import Field
 from tasks.contracts.errors import PipelineError, first_of
 from tasks.contracts.evaluation import Evaluation
 from tasks.contracts.params import Params, UseCase, read_params, read_targets
+from tasks.contracts.quoting import written
 from tasks.contracts.record import read_record, write_record
 from tasks.contracts.stage import run, whole_output
 from tasks.contracts.verdict import Outcome, TargetVerdict, Verdict
@@ -121,7 +123,7 @@ def _check_rules(rules: list[Rule], targets: dict[str, Target], evaluated: set[s
 def _faults_of_subject(rule: MetricRule, evaluations: list[Evaluation]) -> Iterator[str]:
     """What a rule asks about: is there such a class, and such a slice?"""
     if rule.label is not None and not any(rule.label in evaluation.classes for evaluation in evaluations):
-        yield f"no class {rule.label!r}; classes are {', '.join(evaluations[0].classes)}"
+        yield f"no class {rule.label!r}; classes are {', '.join(map(written, evaluations[0].classes))}"
     if rule.where is None:
         return
     by, part = rule.where

@@ -33,6 +33,7 @@ from tasks.contracts.stage import run, whole_output
 from tasks.formats.exports import find_label_files
 from tasks.formats.image_files import ImageFiles
 from tasks.formats.label_rules import LabelRules
+from tasks.formats.labels import CrowdAndDifficult
 from tasks.formats.placing import Placer
 from tasks.formats.recognised import Reading
 from tasks.formats.table_writer import TableWriter
@@ -52,6 +53,11 @@ class ParseParams(Params):
         default=[], description="label files to pass over: patterns of paths below raw, as old/* or *.csv"
     )
     points: Literal["ledger", "hull"] = Field(description="points: counted only, or boxed where a set has an extent")
+    crowd_and_difficult: CrowdAndDifficult = Field(
+        default="auto",
+        description="objects marked as a crowd (COCO) or difficult (VOC); ignore: neither learnt nor counted in "
+        "figures; count: like any other; auto: ignored, except where a COCO file marks every mask so, as CVAT does",
+    )
     frame_step: int = Field(ge=1, description="of CVAT videos, every n-th frame of the task")
     frame_format: Literal["jpg", "png"] = Field(description="of frames decoded from video files")
     group_by: Literal["auto", "folder", "task", "source", "image"] = Field(
@@ -64,7 +70,8 @@ def parse(raw: Path, annotations: Path, params: ParseParams) -> Ledger:
 
     Raises PipelineError with the faults of all exports.
     """
-    label_files = find_label_files(raw, Reading(raw, params.points, params.frame_step, annotations), params.ignore)
+    reading = Reading(raw, params.points, params.frame_step, annotations, params.crowd_and_difficult)
+    label_files = find_label_files(raw, reading, params.ignore)
     image_files = ImageFiles(raw, [file.own_folders[0] for file in label_files if file.is_video])
     tally = Tally()
     rules = LabelRules(params.classes, params.rename, params.drop)
@@ -105,7 +112,7 @@ def main(
     objects, classes = ledger.objects, sum(counts.total > counts.dropped for counts in ledger.labels.values())
     log.info(
         "parsed %s images, %s boxes of %d classes from %d exports in %.1f s (dropped: %s, see ledger.json)",
-        f"{ledger.images.declared - ledger.images.superseded - ledger.images.skipped:,}",
+        f"{ledger.images.held + ledger.images.missing + ledger.images.ambiguous:,}",
         f"{objects.kept + objects.converted:,}",
         classes,
         len(ledger.exports),

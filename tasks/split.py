@@ -44,7 +44,7 @@ from tasks.contracts.near_duplicates import hashes_to_words
 from tasks.contracts.params import Params, read_params, read_seed
 from tasks.contracts.record import read_record, write_record
 from tasks.contracts.stage import run
-from tasks.contracts.tables import DUPLICATES, IMAGES, OBJECTS, SPLIT_MEMORY, read_table, write_table
+from tasks.contracts.tables import DUPLICATES, IMAGES, OBJECTS, SPLIT_MEMORY, counted, read_table, write_table
 from tasks.metrics.named_classes import look_at_names
 from tasks.sides.account import Account, account_for
 from tasks.sides.balance import NO_SIDE, Counts, SideNumbers, balance_of, image_features
@@ -259,7 +259,7 @@ def main(
             "relax the limit in params.yaml: check (stop_on says which severities stop)",
         )
     images = read_table(annotations / "images.parquet", IMAGES)
-    objects = read_table(annotations / "objects.parquet", OBJECTS)
+    objects = counted(read_table(annotations / "objects.parquet", OBJECTS))
     look_at_names(params, metrics, objects)
     duplicates = read_table(checks / "duplicates.parquet", DUPLICATES)
     previous = _read_previous(split_file)

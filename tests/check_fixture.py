@@ -76,13 +76,16 @@ def decoded(data: bytes) -> Grey:
     return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE), dtype=np.uint8)
 
 
-def checked(folder: Path, drawn: Drawn, ledger: Ledger | None = None, **limits: object) -> Checked:
+def checked(
+    folder: Path, drawn: Drawn, ledger: Ledger | None = None, image_size: object = 640, **limits: object
+) -> Checked:
     """The command's outcome on a drawn data set, with the limits of the repository's params but for `limits`."""
     labels = sorted({str(row.get("label", "part")) for row in drawn.objects})
     annotations = folder / "annotations"
     write_annotations(annotations, toy_images(drawn.images), toy_objects(drawn.objects), ledger or toy_ledger(labels))
     params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
     params["check"] |= {"min_objects_per_class": 1, **limits}
+    params["train"]["image_size"] = image_size
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     main(raw=drawn.raw, annotations=annotations, checks=folder / "checks", params=folder / "params.yaml")
     return outcome(folder / "checks")

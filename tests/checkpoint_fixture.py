@@ -175,6 +175,7 @@ def _object(image_id: str, label: str) -> dict[str, object]:
         "rotation": 0.0,
         "occluded": False,
         "truncated": False,
+        "ignored": None,
         "z_order": 0,
         "track_id": None,
         "source": "manual",

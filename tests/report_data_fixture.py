@@ -76,6 +76,7 @@ def drawn_objects(scene: Scene, images: pd.DataFrame, rng: np.random.Generator) 
                     "rotation": 0.0,
                     "occluded": False,
                     "truncated": False,
+                    "ignored": None,
                     "z_order": 0,
                     "track_id": None,
                     "source": "manual",

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from tasks.contracts.tables import BOX
+from tasks.contracts.tables import BOX, CROWD, DIFFICULT
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,8 @@ class Draw:
     false_alarms: float = 4.0  # per image
     decimals: int | None = None  # scores are rounded to, for ties
     side_px: tuple[float, float] = (8, 160)
+    crowds: float = 0.0  # share of objects that are
+    difficult: float = 0.0
 
 
 def random_scene(draw: Draw, seed: int) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
@@ -39,10 +41,17 @@ def random_scene(draw: Draw, seed: int) -> tuple[pd.DataFrame, pd.DataFrame, lis
     predictions[["x_max", "y_max"]] = predictions[["x_max", "y_max"]].clip(
         lower=predictions[["x_min", "y_min"]].to_numpy() + 1
     )
+    truth = truth.assign(ignored=_ignored(draw, count, seed))
     score = rng.random(len(predictions))
     predictions["score"] = score if draw.decimals is None else score.round(draw.decimals)
     order = rng.permutation(len(predictions))
     return truth, predictions.iloc[order].reset_index(drop=True), images
+
+
+def _ignored(draw: Draw, count: int, seed: int) -> pd.Series:
+    shares = [draw.crowds, draw.difficult, 1 - draw.crowds - draw.difficult]
+    chosen = np.random.default_rng([seed, 1]).choice(3, size=count, p=shares)
+    return pd.Series([(CROWD, DIFFICULT, None)[number] for number in chosen], dtype=object)
 
 
 def _boxes(

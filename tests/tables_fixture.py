@@ -52,6 +52,7 @@ def toy_objects(rows: Sequence[Row]) -> pd.DataFrame:
             "rotation": 0.0,
             "occluded": False,
             "truncated": False,
+            "ignored": None,
             "z_order": 0,
             "track_id": None,
             "source": "manual",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tasks.checks import box_rules
-from tasks.checks.box_rules import aspect_ratios, box_pairs, box_sizes, with_image_size
+from tasks.checks.box_rules import aspect_ratios, box_pairs, box_sizes, small_for_network, with_image_size
 from tests.tables_fixture import Row, toy_images, toy_objects
 
 
@@ -66,3 +66,38 @@ def test_sizes_are_judged_by_the_shorter_side_and_by_the_share_of_the_image() ->
         ("tiny_box", "low", 1.5),
         ("huge_box", "all", 1.0),
     ]
+
+
+@pytest.mark.parametrize(
+    ("image_size", "tiny", "expected"),
+    [
+        (640, 0, []),
+        (40, 0, []),  # 20 px of 160 become 5
+        (24, 0, [(None, 1.0)]),
+        (640, 30, [("pin", 1.0)]),
+        (640, 10, []),
+        (640, 50, [(None, 50 / 80)]),
+    ],
+    ids=["large", "just large enough", "too small", "one class", "a class of few", "more than half of all"],
+)
+def test_most_objects_smaller_than_the_network_can_see_are_told(
+    image_size: int, tiny: int, expected: list[tuple[str | None, float]]
+) -> None:
+    pin = {"image_id": "a", "label": "pin", "x_max": 40.5, "y_max": 31.5}  # 0.87 px a side, 3.5 at 640
+    rows: list[Row] = [*({"image_id": "a"} for _ in range(30)), *(pin for _ in range(tiny))]
+    objects = with_image_size(toy_objects(rows), toy_images([{"image_id": "a"}]))
+    found = list(small_for_network(objects, image_size, least_px=4))
+    assert [(finding.label, finding.value) for finding in found] == expected
+
+
+def test_objects_too_small_are_told_with_the_image_size_that_it_takes() -> None:
+    objects = with_image_size(toy_objects([{"image_id": "a"}] * 10), toy_images([{"image_id": "a"}]))
+    (finding,) = small_for_network(objects, 24, least_px=4)
+    assert finding.message == (
+        "100% of 10 objects are under 4 px a side at train.image_size 24, the median is 3.0 px; "
+        "for half of them to reach that it takes an image_size of 32"
+    )
+
+
+def test_no_object_is_not_too_small() -> None:
+    assert not list(small_for_network(with_image_size(toy_objects([]), toy_images([])), 640, 4))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks.checks.label_rules import similar_labels
+from tasks.checks.label_rules import class_counts, similar_labels
 from tests.tables_fixture import toy_objects
 
 
@@ -53,3 +53,22 @@ def test_names_that_are_both_known_are_both_meant() -> None:
     labels = {"mast": 10, "mask": 2}
     assert list(similar_labels(labels, {"mast"}, toy_objects([])))
     assert not list(similar_labels(labels, {"mast", "mask"}, toy_objects([])))
+
+
+@pytest.mark.parametrize(
+    ("lost", "rule", "severity", "words"),
+    [
+        ({}, "class_without_objects", "warning", "is declared and has no object"),
+        ({"no area": 3, "no label": 1}, "class_lost", "warning", "all 4 are left out (3: no area; 1: no label)"),
+        ({"label in parse.drop": 2}, "class_lost", "note", "(2: label in parse.drop)"),
+        ({"label in parse.drop": 2, "no area": 1}, "class_lost", "warning", "; 1: no area)"),
+    ],
+    ids=["never labelled", "dropped", "dropped on purpose", "both"],
+)
+def test_class_without_objects_is_told_with_the_reason(
+    lost: dict[str, int], rule: str, severity: str, words: str
+) -> None:
+    counts = {"bolt": 100, "spare": 0}
+    (finding,) = class_counts(counts, {"spare": lost}, ["label in parse.drop"], few=10, max_imbalance=10)
+    assert (finding.rule, finding.severity, finding.label) == (rule, severity, "spare")
+    assert words in finding.message

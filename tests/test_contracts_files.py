@@ -12,8 +12,9 @@ from tasks.contracts.errors import PipelineError, first_of
 from tasks.contracts.images import image_path, read_image
 from tasks.contracts.params import Params, Tracking, UseCase, read_params, read_seed
 from tasks.contracts.record import Record, read_record, write_record
-from tasks.contracts.tables import PREDICTIONS, SPLIT, read_table, write_table
+from tasks.contracts.tables import OBJECTS, PREDICTIONS, SPLIT, counted, read_table, write_table
 from tasks.contracts.work import work_folder
+from tests.tables_fixture import toy_objects
 
 
 class BakeParams(Params):
@@ -158,3 +159,9 @@ def test_long_lists_of_faults_are_cut_and_counted() -> None:
     text = first_of([f"fault {number}" for number in range(1_023)])
     assert text.count("\n") == 20
     assert text.endswith("... and 1,003 more")
+
+
+def test_objects_of_an_earlier_version_are_all_counted(tmp_path: Path) -> None:
+    objects = toy_objects([{"image_id": "a"}]).drop(columns="ignored")
+    objects.to_parquet(tmp_path / "objects.parquet")
+    assert len(counted(read_table(tmp_path / "objects.parquet", OBJECTS))) == 1

@@ -165,11 +165,14 @@ def test_form_has_the_values_of_params_yaml(said: dict[str, Any]) -> None:
     assert {name.split(".")[0] for name in knobs} <= {*STAGES, "seed", "use_case", "tracking"}
 
 
+LABELS = (r'f1 of "5\" pipe"', 'f1 of "5" pipe"', r'f1 of "a\\b"', r'f1 of "a\b\q"', r'f1 of "\u00e9"', 'f1 of ""')
+
+
 def test_form_offers_the_targets_and_metrics_that_the_stages_know(said: dict[str, Any]) -> None:
     form = {name: param["schema"] for name, param in said["dags"]["training"]["params"].items()}
     assert set(form["export.targets"]["items"]["enum"]) == set(get_args(Target))
     assert set(form["use_case.target"]["enum"]) == set(KINDS)
-    for metric in (*METRICS, 'recall of "crack"', "mAP", 'map50 of "crack"', "recall of crack", "recall "):
+    for metric in (*METRICS, 'recall of "crack"', "mAP", 'map50 of "crack"', "recall of crack", "recall ", *LABELS):
         assert bool(re.search(form["use_case.metric"]["pattern"], metric)) == bool(METRIC.fullmatch(metric)), metric
 
 

@@ -18,7 +18,7 @@ from tasks.contracts.bundle import Bundle, NoChampion, Output, Preprocessing, Tr
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.evaluation import Evaluation
 from tasks.contracts.record import read_record, write_record
-from tasks.contracts.tables import BOX, IMAGES, OBJECTS, PREDICTIONS, SPLIT, read_table, write_table
+from tasks.contracts.tables import BOX, CROWD, DIFFICULT, IMAGES, OBJECTS, PREDICTIONS, SPLIT, read_table, write_table
 from tasks.contracts.work import content_sha256
 from tasks.evaluate import main
 from tasks.metrics.figures import flat_figures
@@ -43,7 +43,9 @@ def workspace(tmp_path: Path) -> Path:
     # Every image has a bolt; a crack is only in every third one.
     rows = [[name, "bolt", *BOLT] for name in names] + [[name, "crack", *CRACK] for name in names[::3]]
     objects = pd.DataFrame(rows, columns=["image_id", "label", *BOX])
-    objects = objects.assign(object_id=[str(row) for row in objects.index], shape="box", rotation=0.0, occluded=False)
+    objects = objects.assign(
+        object_id=[str(row) for row in objects.index], shape="box", rotation=0.0, occluded=False, ignored=None
+    )
     objects = objects.assign(truncated=False, z_order=0, track_id=None, source="manual", attributes="{}", points=None)
     write_table(objects, tmp_path / "annotations" / "objects.parquet", OBJECTS)
     split = pd.DataFrame({"image_id": names, "split": ["val"] * 12 + ["test"] * 12})
@@ -186,6 +188,24 @@ def test_class_that_the_artefact_does_not_know_counts_as_missed(workspace: Path)
     assert evaluation.classes["dent"].ap50.value == 0.0
     assert evaluation.confusion["dent"]["bolt"] == 1
     assert "no object on val" in evaluation.classes["dent"].operating_note
+
+
+@pytest.mark.parametrize("why", [CROWD, DIFFICULT])
+def test_what_is_ignored_is_neither_missed_nor_makes_a_box_on_it_a_false_alarm(workspace: Path, why: str) -> None:
+    objects = read_table(workspace / "annotations" / "objects.parquet", OBJECTS)
+    cracks = objects["label"] == "crack"
+    objects.loc[cracks & (objects["image_id"] == "test-03"), "ignored"] = why
+    write_table(objects, workspace / "annotations" / "objects.parquet", OBJECTS)
+    crack = run_main(workspace).classes["crack"]
+    assert (crack.objects, crack.true_positives, crack.found) == (3, 3, 3)
+    assert crack.true_positives + crack.false_positives == 11
+
+
+def test_class_whose_objects_are_all_ignored_and_that_the_artefact_does_not_know_is_no_class(workspace: Path) -> None:
+    objects = read_table(workspace / "annotations" / "objects.parquet", OBJECTS)
+    objects.loc[objects["image_id"] == "test-05", ["label", "ignored"]] = ["dent", CROWD]
+    write_table(objects, workspace / "annotations" / "objects.parquet", OBJECTS)
+    assert list(run_main(workspace).classes) == ["bolt", "crack"]
 
 
 def test_same_seed_gives_the_same_figures_and_another_bundle_the_same_draw(workspace: Path) -> None:

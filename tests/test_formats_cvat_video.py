@@ -1,6 +1,7 @@
 """CVAT for video."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from tasks.contracts.errors import PipelineError
 from tasks.formats.cvat_meta import read_meta
 from tasks.formats.cvat_video import cvat_video_to_labels
-from tasks.formats.labels import FRAME_SKIPPED, LabelledImage, Origin
+from tasks.formats.labels import FRAME_DELETED, FRAME_SKIPPED, LabelledImage, Origin
 from tests.cvat_fixture import document, track, track_box, video_meta, write
 from tests.parse_fixture import objects_of
 
@@ -65,6 +66,66 @@ def test_last_keyframe_is_not_held_for_frames_that_nobody_wrote(tmp_path: Path) 
 def test_gap_in_a_complete_track_is_left_alone(tmp_path: Path) -> None:
     one = track(0, "car", track_box(0, 0, 0, 4, 4), track_box(1, 0, 0, 4, 4, keyframe=False), track_box(5, 0, 0, 4, 4))
     assert list(boxes(read(write(tmp_path / "a.xml", document(one, meta=video_meta(9)))))) == [0, 1, 5]
+
+
+def shapes_on(frames: Iterable[int], keyframes: Iterable[int] = (), outside: int | None = None) -> list[str]:
+    """A still box on each frame, interpolated by CVAT but for keyframes."""
+    kept = set(keyframes)
+    last = [] if outside is None else [track_box(outside, 0, 0, 4, 4, outside=True)]
+    return [track_box(frame, 0, 0, 4, 4, keyframe=frame in kept) for frame in frames] + last
+
+
+COMPLETE = track(0, "car", *shapes_on([0, 1, 2, 5, 6, 7], [0, 7], outside=8))
+
+
+@pytest.mark.parametrize(
+    ("tracks", "meta", "deleted"),
+    [
+        ([COMPLETE], video_meta(9), [3, 4]),
+        ([COMPLETE, track(1, "car", *shapes_on([2, 5], [2, 5]))], video_meta(9), [3, 4]),
+        ([COMPLETE, track(1, "car", *shapes_on([4, 5], [4]))], video_meta(9), [3]),
+        ([COMPLETE, track(1, "car", *shapes_on([], outside=3))], video_meta(9), [4]),
+        ([track(0, "car", *shapes_on(range(8), [0])), track(1, "car", *shapes_on([0, 6], [0, 6]))], video_meta(9), []),
+        ([track(0, "car", *shapes_on(range(4), [0])), track(1, "car", *shapes_on([0, 6], [0, 6]))], video_meta(9), []),
+        ([track(0, "car", *shapes_on([0, 4], [0, 4]))], video_meta(9), []),
+        ([track(0, "car", *shapes_on([0, 1], [0], outside=2), *shapes_on([6, 7], [6]))], video_meta(9), []),
+        ([track(0, "car", *shapes_on([4, 5], [4]))], video_meta(9), []),
+        ([track(0, "car", *shapes_on([10, 13, 19], [10]))], video_meta(22, start=10, frame_filter="step=3"), [16]),
+        ([], video_meta(3), []),
+    ],
+    ids=[
+        "two frames in a row",
+        "keyframes of another track beside them",
+        "one of them shows another track",
+        "one of them ends another track",
+        "keyframes alone, and others fill the gap",
+        "keyframes alone, and others fill a part of the gap",
+        "keyframes alone",
+        "not visible in between",
+        "begins late and ends early",
+        "every third frame",
+        "no track",
+    ],
+)
+def test_frames_on_which_a_visible_track_has_no_shape_were_deleted(
+    tmp_path: Path, tracks: list[str], meta: str, deleted: list[int]
+) -> None:
+    images = read(write(tmp_path / "a.xml", document(*tracks, meta=meta)))
+    assert [found.frame for found in images if found.left_out == FRAME_DELETED] == deleted
+    assert not any(found.objects for found in images if found.left_out)
+
+
+def test_deleted_frames_of_a_project_are_those_of_their_task(tmp_path: Path) -> None:
+    tasks = "".join(
+        f"<task><id>{number}</id><name>t{number}</name><size>6</size><mode>interpolation</mode>"
+        f"<start_frame>0</start_frame><stop_frame>5</stop_frame><frame_filter></frame_filter></task>"
+        for number in (1, 2)
+    )
+    meta = f"<meta><project><id>9</id><name>p</name><tasks>{tasks}</tasks></project></meta>"
+    # CVAT numbers the frames of a project through: those of the second task begin at 6.
+    one = track(0, "car", *shapes_on([6, 7, 9, 10], [6]), more='task_id="2"')
+    images = read(write(tmp_path / "a.xml", document(one, meta=meta)))
+    assert [(found.origin.task_id, found.frame) for found in images if found.left_out] == [("2", 2)]
 
 
 def test_every_nth_frame_is_wanted_and_the_others_are_marked(tmp_path: Path) -> None:

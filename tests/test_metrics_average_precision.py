@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from tasks.contracts.tables import BOX
+from tasks.contracts.tables import BOX, CROWD, DIFFICULT
 from tasks.metrics.average_precision import average_precisions
 from tasks.metrics.coco_library import library_average_precisions
 from tasks.metrics.matching import Scene, match, scene
@@ -49,7 +50,7 @@ def coco_precision(boxes: Scene) -> NDArray[np.float64]:
                         "bbox": side.xywh[row].tolist(),
                         "area": float(side.area[row]),
                         "score": float(side.score[row]),
-                        "iscrowd": 0,
+                        "iscrowd": int(side.crowd[row]),
                     }
                     for row in range(len(side))
                 ],
@@ -77,10 +78,58 @@ def test_ap_of_every_class_and_iou_equals_pycocotools(draw: Draw, seed: int) -> 
     np.testing.assert_allclose(library_average_precisions(boxes), expected, rtol=0, atol=1e-9)
 
 
-def by_hand(truth: list[list[float]], predictions: list[list[float]]) -> Scene:
+CROWDED = Draw(images=8, objects=12, side_px=(10, 300), found=0.9, crowds=0.3)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(
+    "draw",
+    [CROWDED, replace(CROWDED, decimals=1), replace(CROWDED, crowds=0.95), replace(CROWDED, objects=60, images=3)],
+    ids=["some crowds", "ties", "hardly anything else", "more than 100 detections"],
+)
+def test_ap_with_crowds_equals_pycocotools_in_every_range_of_sizes(draw: Draw, seed: int) -> None:
+    boxes = scene(*random_scene(draw, seed), LABELS)
+    assert boxes.truth.crowd.any()
+    expected = coco_precision(boxes)
+    np.testing.assert_allclose(own_precision(boxes), expected[:, :, 0].T, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(library_average_precisions(boxes), expected[:, :, 0].T, rtol=0, atol=1e-9)
+    for index, part in enumerate(size_parts(boxes, (32, 96)), start=1):
+        matches = match(boxes, ignored_truth=~part.truth, ignored_if_unmatched=~part.predictions)
+        ap = average_precisions(matches, np.zeros(len(boxes.images), dtype=np.int64), np.ones((1, 1)))[:, :, 0]
+        np.testing.assert_allclose(ap, expected[:, :, index].T, rtol=0, atol=1e-9, err_msg=SIZES[index - 1])
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("crowds", [0.0, 0.2])
+def test_ap_with_difficult_objects_equals_that_of_the_library(seed: int, crowds: float) -> None:
+    draw = replace(CROWDED, difficult=0.3, crowds=crowds)
+    truth, predictions, images = random_scene(draw, seed)
+    boxes = scene(truth, predictions, images, LABELS)
+    assert (boxes.truth.ignored & ~boxes.truth.crowd).any()
+    np.testing.assert_allclose(own_precision(boxes), library_average_precisions(boxes), rtol=0, atol=1e-9)
+    counted_as_others = scene(truth.drop(columns="ignored"), predictions, images, LABELS)
+    assert not np.allclose(own_precision(boxes), own_precision(counted_as_others), equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    ("why", "excused"), [(CROWD, [True, True, True, False]), (DIFFICULT, [True, True, False, False])]
+)
+def test_any_number_of_detections_may_find_what_is_ignored(why: str, excused: list[bool]) -> None:
+    boxes = by_hand(
+        [[100.0, 100, 200, 200]],
+        [[100, 100, 200, 200], [95, 100, 195, 200], [100, 100, 130, 130], [300, 300, 340, 340]],
+        ignored=why,
+    )
+    matches = match(boxes)
+    assert matches.objects.tolist() == [0]
+    assert matches.ignored[:, 0].tolist() == excused
+
+
+def by_hand(truth: list[list[float]], predictions: list[list[float]], ignored: str | None = None) -> Scene:
     columns = ["image_id", "label", *BOX]
     objects = pd.DataFrame([["a", "bolt", *box] for box in truth], columns=columns)
     found = pd.DataFrame([["a", "bolt", *box] for box in predictions], columns=columns)
+    objects["ignored"] = ignored
     return scene(objects, found.assign(score=np.linspace(0.9, 0.1, len(found))), ["a"], ["bolt"])
 
 

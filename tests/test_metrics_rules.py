@@ -3,6 +3,7 @@
 import pytest
 
 from tasks.contracts.errors import PipelineError
+from tasks.contracts.quoting import spaced
 from tasks.metrics.rules import FORMS, BudgetRule, MetricRule, parse_rules
 
 READ = {
@@ -23,6 +24,11 @@ READ = {
         0.8,
         0.95,
     ),
+    r'recall of "5\" pipe" >= 0.8': ("floor", "recall", '5" pipe', False, None, 0.8, 0.95),
+    'f1  of "two  spaces "  >= 0.8': ("floor", "f1", "two  spaces ", False, None, 0.8, 0.95),
+    r'drop of f1 of "a\\b\n" <= 0.1': ("drop", "f1", "a\\b\n", False, None, 0.1, 0.95),
+    'f1 of "a of b >= 0.5" not worse than champion': ("champion", "f1", "a of b >= 0.5", False, None, 0.0, 0.95),
+    r'recall where "a = b" = "5\" >  3" >= 0.8': ("floor", "recall", None, False, ("a = b", '5" >  3'), 0.8, 0.95),
     "recall of each class where lit = no >= 0.8": ("floor", "recall", None, True, ("lit", "no"), 0.8, 0.95),
     "drop of map50 <= 0.02": ("drop", "map50", None, False, None, 0.02, 0.95),
     "drop of ap50 of each class <= 0.05 at 80 % confidence": ("drop", "ap50", None, True, None, 0.05, 0.8),
@@ -37,7 +43,7 @@ def test_rule_on_a_metric_is_read(text: str, expected: tuple[object, ...]) -> No
     assert isinstance(rule, MetricRule)
     read = (rule.kind, rule.name, rule.label, rule.each_class, rule.where, rule.bound, rule.confidence)
     assert read == expected
-    assert rule.text == " ".join(text.split())
+    assert rule.text == spaced(text)
 
 
 @pytest.mark.parametrize(
@@ -61,6 +67,10 @@ def test_budget_is_read_in_ms_and_mb(text: str, figure: str, bound: float, unit:
         ("mAP50 >= 0.8", "not of any form"),
         ("map50 <= 0.8", "not of any form"),
         ("recall of crack >= 0.8", "not of any form"),
+        ("recall of crack >= 0.8", 'write its label as "crack"'),
+        ('recall of "5" pipe" >= 0.5', r'write its label as "5\" pipe"'),
+        (r'drop of recall of "C:\dir" <= 0.5', r'write its label as "C:\\dir"'),
+        ('f1 of 5" pipe where size = small not worse than champion', r'write its label as "5\" pipe"'),
         ("map50 >= 80", "a metric is a number from 0 to 1"),
         ("map50 >= 0.8 at 100 % confidence", "confidence is from 50 % to below 100 %"),
         ('map50 of "crack" >= 0.8', "write ap50 for one class or a slice"),
@@ -75,7 +85,7 @@ def test_budget_is_read_in_ms_and_mb(text: str, figure: str, bound: float, unit:
 def test_rule_that_is_not_understood_says_why_and_lists_the_forms(text: str, why: str) -> None:
     with pytest.raises(PipelineError) as caught:
         parse_rules(["map50 >= 0.5", text], 0.95)
-    assert f"{text!r}: " in caught.value.where
+    assert f"'{text}': " in caught.value.where
     assert why in caught.value.where
     assert FORMS in caught.value.mend
 
@@ -90,5 +100,5 @@ def test_all_rules_that_are_not_understood_are_named_at_once() -> None:
 
 def test_every_form_in_the_help_is_read() -> None:
     forms = [line.strip() for line in FORMS.splitlines()]
-    assert len(forms) == 8
-    assert len(parse_rules(forms, 0.95)) == 8
+    assert len(forms) == 9
+    assert len(parse_rules(forms, 0.95)) == 9

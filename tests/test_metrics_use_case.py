@@ -125,6 +125,13 @@ def test_use_case_value_is_the_metric_that_params_name(metric: str, value: float
     assert measured == (None if value is None else pytest.approx(value))
 
 
+def test_class_with_quotes_in_its_label_is_measured_by_its_quoted_name() -> None:
+    both = pd.concat([truth(), truth('5" pipe')])
+    assert use_case_value(use_case(metric=r'recall of "5\" pipe"'), both, predictions()) == 0.0
+    found = predictions().assign(label='5" pipe')
+    assert use_case_value(use_case(metric=r'recall of "5\" pipe"'), both, found) == pytest.approx(3 / 4)
+
+
 def test_nothing_predicted_and_nothing_labelled_have_no_value() -> None:
     assert use_case_value(use_case(), truth().iloc[:0], predictions().iloc[:0]) is None
     assert use_case_value(use_case(), truth(), predictions().iloc[:0]) == 0.0

@@ -36,6 +36,20 @@ def test_images_with_more_and_surer_errors_come_first_and_faultless_ones_not_at_
     assert [mark.text for mark in drawn.marks] == ["missed crack", "wrong crack 0.60"]
 
 
+def test_what_is_ignored_is_drawn_and_is_no_error() -> None:
+    rows = marked(
+        ("good", "truth", "ignored", 1.0),
+        ("good", "prediction", "ignored", 0.9),
+        ("bad", "truth", "ignored", 1.0),
+        ("bad", "prediction", "background", 0.3),
+    )
+    (worst,) = worst_images(rows, IMAGES, lambda _: np.zeros((20, 20, 3), np.uint8), most=9, longest=100, quality=70)
+    assert (worst.name, worst.summary) == ("bad.png", "1 on the background")
+    assert worst.picture is not None
+    drawn = [(mark.style, mark.text) for mark in worst.picture.marks]
+    assert drawn == [("truth ignored", ""), ("prediction wrong", "false crack 0.30")]
+
+
 def test_at_most_so_many_images_are_drawn() -> None:
     rows = marked(("bad", "truth", "missed", 1.0), ("worse", "truth", "missed", 1.0))
     assert [image.name for image in worst_images(rows, IMAGES, lambda _: None, most=1, longest=9, quality=9)] == [

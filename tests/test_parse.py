@@ -12,7 +12,16 @@ from tasks.contracts.errors import PipelineError
 from tasks.contracts.images import image_path, read_image
 from tasks.contracts.ledger import Counts, Ledger
 from tasks.contracts.record import read_record
-from tasks.formats.labels import FRAME_SKIPPED, INVERTED, LABEL_DROPPED, NO_AREA, NO_LABEL, NO_PLACE, POINTS_ALONE
+from tasks.formats.labels import (
+    FRAME_SKIPPED,
+    INVERTED,
+    LABEL_DROPPED,
+    NO_AREA,
+    NO_LABEL,
+    NO_PLACE,
+    OUTSIDE_IMAGE,
+    POINTS_ALONE,
+)
 from tasks.parse import main
 from tests.conftest import REPOSITORY
 from tests.cvat_fixture import BOX, box, document, image, task_meta, track, track_box, video_meta, write
@@ -232,3 +241,27 @@ def test_value_beyond_10_mb_is_read(tmp_path: Path, shape: str, box: tuple[int, 
     boxes = run(tmp_path / "raw").boxes("name")
     assert boxes["a.jpg",][0][2:] == (*box[:2], box[2], min(box[3], 80))
     assert len(boxes["b.jpg",]) == 1
+
+
+def test_frames_deleted_in_cvat_are_left_out_and_counted_as_such(tmp_path: Path) -> None:
+    shapes = [track_box(frame, 0, 0, 9, 9, keyframe=frame in (0, 7)) for frame in (0, 1, 2, 5, 6, 7)]
+    one = track(0, "car", *shapes, track_box(8, 0, 0, 9, 9, outside=True))
+    write(tmp_path / "raw" / "annotations.xml", document(one, meta=video_meta(9)))
+    for frame in range(10):
+        write_image(tmp_path / "raw" / "images" / f"frame_{frame:06d}.jpg", colour=frame)
+    parsed = run(tmp_path / "raw")
+    counts = parsed.ledger.images
+    assert parsed.images["frame"].tolist() == [0, 1, 2, 5, 6, 7, 8, 9]
+    assert (counts.declared, counts.held, counts.deleted, counts.skipped, counts.empty) == (10, 8, 2, 0, 2)
+    assert (len(parsed.objects), parsed.ledger.files_without_labels) == (6, 0)
+
+
+def test_labels_of_which_nothing_is_left_are_told_with_the_reasons(tmp_path: Path) -> None:
+    shapes = [box("flat", xtl=5, xbr=5), box("flat", xtl=200, xbr=300), box("unwanted"), box("car"), box("car", xtl=30)]
+    write(tmp_path / "raw" / "annotations.xml", document(image("a.jpg", *shapes)))
+    ledger = run(tmp_path / "raw", drop=["unwanted"]).ledger
+    assert ledger.lost_labels == {
+        "flat": {NO_AREA: 1, OUTSIDE_IMAGE: 1},
+        "unwanted": {LABEL_DROPPED: 1},
+    }
+    assert ledger.intended == [LABEL_DROPPED]

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from PIL import Image
 
+from tasks.contracts.tables import BOX as BOX_COLUMNS
 from tests.cvat_fixture import BOX, document, image, task_meta, write
-from tests.parse_fixture import run, write_image
+from tests.parse_fixture import export_of, run, write_image
 
 
 @pytest.mark.parametrize("names", [["cam1/a.jpg", "cam2/a.jpg"], ["cam2/a.jpg", "cam1/a.jpg"]], ids=str)
@@ -48,3 +50,14 @@ def test_picture_of_another_task_is_counted_as_shared(tmp_path: Path) -> None:
     assert (parsed.ledger.images.held, parsed.ledger.images.shared) == (2, 1)
     first, second = parsed.images["source"]
     assert parsed.ledger.shared == [f"{second}: 1.jpg has the file of an image of {first}"]
+
+
+def test_fractions_of_a_turned_tiff_are_of_the_picture_as_it_is_shown(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored as 72 x 96, to be shown turned by 90 degrees
+    files = {"data.yaml": "train: images\nnames: [cat]", "labels/a.txt": "0 0.41667 0.27778 0.41667 0.27778"}
+    raw = export_of(tmp_path, files)
+    write_image(raw / "export" / "images" / "a.tif", 72, 96, exif=exif)
+    parsed = run(raw)
+    assert parsed.images[["width", "height"]].to_numpy().tolist() == [[96, 72]]
+    assert parsed.objects[BOX_COLUMNS].to_numpy()[0] == pytest.approx([20, 10, 60, 30], abs=0.02)

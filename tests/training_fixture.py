@@ -94,9 +94,10 @@ def _image(image_id: str, side: int) -> dict[str, object]:
 
 def _object(object_id: str, image_id: str, label: str, box: list[float]) -> dict[str, object]:
     corners = dict(zip(["x_min", "y_min", "x_max", "y_max"], map(float, box), strict=True))
-    flags = {"rotation": 0.0, "occluded": False, "truncated": False, "z_order": 0, "track_id": None, "points": None}
+    flags = {"rotation": 0.0, "occluded": False, "truncated": False, "z_order": 0}
+    nothing = dict.fromkeys(["ignored", "track_id", "points"])
     named = {"object_id": object_id, "image_id": image_id, "label": label, "shape": "box"}
-    return {**named, **corners, **flags, "source": "manual", "attributes": "{}"}
+    return {**named, **corners, **flags, **nothing, "source": "manual", "attributes": "{}"}
 
 
 def read_data(folder: Path) -> TrainingData:

@@ -1,5 +1,6 @@
 """Faults of single boxes and of pairs of boxes in one image."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from tasks.contracts.tables import BOX
 _BORDER_PX = 2.0  # a box this close to the border may show a part of its object only
 _ASPECT_OBJECTS = 20  # fewer of a class say nothing about its usual shape
 _LEAST_SPREAD = 0.15  # of log aspect ratios: a class of one shape still varies by the labeller's hand
+_MOST = 0.5  # a larger share is most of them
 _PAIRS_AT_ONCE = 2_000_000
 
 
@@ -37,6 +39,37 @@ def box_sizes(objects: pd.DataFrame, tiny_px: float, huge_share: float) -> Itera
     for row, image_share in _with(objects, share, share > huge_share):
         message = f"{row.label} box over {image_share:.0%} of the image"
         yield _box_finding("huge_box", "note", message, row, image_share)
+
+
+def small_for_network(objects: pd.DataFrame, image_size: int, least_px: float) -> Iterator[Finding]:
+    """Whether most objects, of all or of one class, are smaller than `least_px` when images are fitted into the square.
+
+    What is compared is the root of the box's area, in pixels of the network's input of `image_size` a side.
+    """
+    width, height = objects["x_max"] - objects["x_min"], objects["y_max"] - objects["y_min"]
+    longest = objects[["width", "height"]].max(axis=1)
+    share_of_image = np.sqrt((width * height).clip(lower=0)) / longest.where(longest > 0)
+    small = share_of_image * image_size < least_px
+    if small.mean() > _MOST:
+        yield _small_finding(share_of_image, small, None, image_size, least_px)
+        return
+    for label, members in small.groupby(objects["label"]):
+        if len(members) >= _ASPECT_OBJECTS and members.mean() > _MOST:
+            yield _small_finding(share_of_image[members.index], members, str(label), image_size, least_px)
+
+
+def _small_finding(
+    share_of_image: pd.Series, small: pd.Series, label: str | None, image_size: int, least_px: float
+) -> Finding:
+    median = float(share_of_image.median())
+    of = "" if label is None else f" {label}"
+    enough = math.ceil(least_px / median / 32) * 32 if median else None
+    hint = f"; for half of them to reach that it takes an image_size of {enough:,}" if enough else ""
+    message = (
+        f"{small.mean():.0%} of {len(small):,}{of} objects are under {least_px:g} px a side at train.image_size "
+        f"{image_size}, the median is {median * image_size:.1f} px{hint}"
+    )
+    return Finding("small_for_network", "warning", message, label=label, value=float(small.mean()))
 
 
 def aspect_ratios(objects: pd.DataFrame, max_deviations: float) -> Iterator[Finding]:

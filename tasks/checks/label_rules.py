@@ -1,13 +1,14 @@
 """Faults of class names and of how many objects each class has."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import combinations
 
 import pandas as pd
 from rapidfuzz.distance import OSA
 
 from tasks.checks.findings import Finding
+from tasks.contracts.check_report import Severity
 
 
 def similar_labels(objects_per_class: Mapping[str, int], known: set[str], objects: pd.DataFrame) -> Iterator[Finding]:
@@ -65,10 +66,26 @@ def _singular(word: str) -> str:
     return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
 
 
-def class_counts(objects_per_class: Mapping[str, int], few: int, max_imbalance: float) -> Iterator[Finding]:
-    """Classes without objects or with fewer than `few`, and a most frequent class that dwarfs the rarest."""
+def class_counts(
+    objects_per_class: Mapping[str, int],
+    lost: Mapping[str, Mapping[str, int]],
+    intended: Collection[str],
+    few: int,
+    max_imbalance: float,
+) -> Iterator[Finding]:
+    """Classes without objects or with fewer than `few`, and a most frequent class that dwarfs the rarest.
+
+    lost: of classes without objects that label files have objects of, how many are left out for which reason; intended:
+    the reasons that were asked for.
+    """
     for label, count in objects_per_class.items():
-        if count == 0:
+        if count == 0 and lost.get(label):
+            left_out = sum(lost[label].values())
+            reasons = "; ".join(f"{times:,}: {reason}" for reason, times in lost[label].items())
+            message = f'"{label}" has no object left, all {left_out:,} are left out ({reasons})'
+            severity: Severity = "note" if {*lost[label]} <= {*intended} else "warning"
+            yield Finding("class_lost", severity, message, label=label, value=float(left_out))
+        elif count == 0:
             yield Finding(
                 "class_without_objects", "warning", f'"{label}" is declared and has no object', label=label, value=0
             )

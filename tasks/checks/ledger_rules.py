@@ -10,7 +10,20 @@ _PLACES_SHOWN = 3
 
 
 def ledger_findings(ledger: Ledger, max_dropped_share: float) -> Iterator[Finding]:
-    """Lost objects by reason (an error if too many), ambiguous images, undeclared labels and lesser notes."""
+    """Lost objects by reason (an error if too many), images whose file is in doubt, and lesser notes on labels."""
+    yield from _lost_objects(ledger, max_dropped_share)
+    yield from _doubtful_images(ledger)
+    for label in filter(str.strip, ledger.undeclared_labels):
+        yield Finding("undeclared_label", "warning", f'"{label}" is not in the label list of its own file', label=label)
+    for reason, count in ledger.ignored.items():
+        message = f"{count:,} objects are marked {reason}: they are neither learnt nor counted in figures"
+        yield Finding("ignored_objects", "note", message, value=float(count))
+    if ledger.clipped:
+        message = f"{ledger.clipped:,} boxes went over the border of their image and were cut there"
+        yield Finding("clipped_boxes", "note", message, value=float(ledger.clipped))
+
+
+def _lost_objects(ledger: Ledger, max_dropped_share: float) -> Iterator[Finding]:
     lost = {reason: count for reason, count in ledger.dropped.items() if reason not in ledger.intended}
     total = ledger.objects.total - ledger.objects.dropped + sum(lost.values())
     share = sum(lost.values()) / max(1, total)
@@ -26,6 +39,9 @@ def ledger_findings(ledger: Ledger, max_dropped_share: float) -> Iterator[Findin
     for file in ledger.in_fractions:
         message = f"all boxes of {file} lie within [0, 1]: fractions of the image, not pixels"
         yield Finding("boxes_in_fractions", "error", message, where=file)
+
+
+def _doubtful_images(ledger: Ledger) -> Iterator[Finding]:
     if ledger.images.nearly_named:
         message = f"{ledger.images.nearly_named:,} images have a file of nearly their name, which was the only one"
         places = "; ".join(ledger.nearly_named[:_PLACES_SHOWN])
@@ -41,11 +57,6 @@ def ledger_findings(ledger: Ledger, max_dropped_share: float) -> Iterator[Findin
     if ledger.files_without_labels:
         message = f"{ledger.files_without_labels:,} image files are in no label file"
         yield Finding("files_without_labels", "note", message, value=float(ledger.files_without_labels))
-    for label in filter(str.strip, ledger.undeclared_labels):
-        yield Finding("undeclared_label", "warning", f'"{label}" is not in the label list of its own file', label=label)
-    if ledger.clipped:
-        message = f"{ledger.clipped:,} boxes went over the border of their image and were cut there"
-        yield Finding("clipped_boxes", "note", message, value=float(ledger.clipped))
 
 
 def empty_exports(ledger: Ledger, allowed: Sequence[str]) -> Iterator[Finding]:

@@ -71,10 +71,17 @@ RULES: dict[str, Rule] = {
     "similar_labels": Rule("Two labels differ by little more than spelling.", "Merge them in CVAT or by parse.rename."),
     "undeclared_label": Rule("An object's label is not in its task's list.", "Add it to the task's labels in CVAT."),
     "class_without_objects": Rule("A declared class has no object.", "Label some, or remove the class in CVAT."),
+    "class_lost": Rule(
+        "All objects of a class are left out.", "Mend them in CVAT, or the parameter of parse that the reason names."
+    ),
     "class_with_few_objects": Rule("A class has too few objects to learn and measure.", "Label more of them."),
     "class_imbalance": Rule("The most frequent class dwarfs a rare one.", "Label more images with the rare class."),
     "dropped_objects": Rule(
         "Objects were dropped.", "See ledger.json for the reasons, or raise check.max_dropped_share."
+    ),
+    "ignored_objects": Rule(
+        "Objects are marked as a crowd or as difficult.",
+        "Set parse.crowd_and_difficult if they are like others.",
     ),
     "clipped_boxes": Rule("Boxes went over the border and were cut there.", "Nothing to mend."),
     # Boxes
@@ -82,6 +89,10 @@ RULES: dict[str, Rule] = {
         "Boxes are given in fractions of the image.", "Export them in pixels, or as YOLO, which has fractions."
     ),
     "tiny_box": Rule("A box is only a few pixels wide or high.", "Delete it if it was a slip of the hand."),
+    "small_for_network": Rule(
+        "Most objects are smaller than the network can see.",
+        "Raise train.image_size, or cut images and labels into tiles.",
+    ),
     "huge_box": Rule("A box fills nearly the whole image.", "See whether it is meant."),
     "duplicate_box": Rule("An object is labelled twice.", "Delete one of the two boxes."),
     "box_under_two_labels": Rule("One place has two labels.", "Delete the wrong one."),

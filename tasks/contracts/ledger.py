@@ -16,7 +16,7 @@ class Counts(Record):
 
 
 class ImageCounts(Record):
-    """Images that label files declare. declared = held + missing + ambiguous + superseded + skipped."""
+    """Images that label files declare. declared = the sum of the fields up to `deleted`."""
 
     declared: int
     held: int  # a file was found, readable or not
@@ -24,6 +24,7 @@ class ImageCounts(Record):
     ambiguous: int  # several different files could be meant: none was taken
     superseded: int  # declared again by a newer export, which speaks for them
     skipped: int  # video frames that parse.frame_step leaves out
+    deleted: int = 0  # video frames that were deleted in CVAT: no negatives, for their objects went with them
     unreadable: int  # of those held: not an image that can be opened
     size_mismatches: int  # of those held: the label file gives another size than the image has; the image is right
     shared: int = 0  # of those held: another image has the same file, which may be the picture of only one of them
@@ -48,10 +49,12 @@ class Ledger(Record):
     images: ImageCounts
     shapes: dict[str, Counts]  # by shape as labelled: box, rotated_box, ellipse, polygon, ..., tag
     labels: dict[str, Counts]  # by label after parse.rename; declared labels without objects are there with zeros
+    lost_labels: dict[str, dict[str, int]] = {}  # those of which every object was dropped: by reason
     undeclared_labels: list[str]  # used by objects, but absent from the label list of their own file
     dropped: dict[str, int]  # by reason
     intended: list[str] = []  # those of the reasons that are no loss: superseded by a newer export, or asked for
     exports: dict[str, ExportLedger]  # by name
+    ignored: dict[str, int] = {}  # kept or converted, but neither learnt nor counted in figures: by reason
     clipped: int  # kept or converted boxes that went over the image's border
     outside: int  # shapes of tracks that only say "not visible from here": marks, not objects, in no other count
     files_without_labels: int  # image files below data/raw that no label file declares

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import ErrorDetails
 
 from tasks.contracts.errors import PipelineError
+from tasks.contracts.quoting import QUOTED, quoted, quoting_hint, unquoted
 
 P = TypeVar("P", bound="Params")
 Scalar = str | int | float | bool | None
@@ -28,7 +29,7 @@ class UseCase(Params):
     target: str = Field(description="the artefact that goes live; its verdict decides the release")
     metric: str = Field(
         description="what tune and train maximise on val: map50, map50_95, precision, recall, f1, "
-        'or one class of these: ap50 of "crack", recall of "crack", ...'
+        'or one class of these: ap50 of "crack", recall of "crack", recall of "5\\" pipe" (quoted as in JSON), ...'
     )
     operating_point: str = Field(
         default="best f1",
@@ -40,15 +41,30 @@ class UseCase(Params):
     @field_validator("metric")
     @classmethod
     def _metric_is_known(cls, metric: str) -> str:
-        if not METRIC.fullmatch(metric):
-            raise ValueError(f'{metric!r} is not a metric; write one of {", ".join(METRICS)} or ap50 of "label"')
-        return metric
+        form = METRIC.fullmatch(metric)
+        if form is None:
+            hint = quoting_hint(metric) or f'write one of {", ".join(METRICS)} or ap50 of "label"'
+            raise ValueError(f"'{metric}' is not a metric; {hint}")
+        # One of the ways in which JSON writes a label, so that names can be compared.
+        return metric if form["label"] is None else f"{form['name']} of {quoted(unquoted(form['label']))}"
+
+    @property
+    def label(self) -> str | None:
+        """The class that the metric is of; None where it is over all."""
+        return label_of(self.metric)
 
 
 METRICS = ("map50", "map50_95", "precision", "recall", "f1")
 METRIC = re.compile(
-    r'(?P<overall>map50|map50_95|precision|recall|f1)|(?P<name>ap50|ap50_95|precision|recall|f1) of "(?P<label>[^"]+)"'
+    r"(?P<overall>map50|map50_95|precision|recall|f1)"
+    rf"|(?P<name>ap50|ap50_95|precision|recall|f1) of (?P<label>{QUOTED})"
 )
+
+
+def label_of(metric: str) -> str | None:
+    """The class of a metric's name, as `recall of "crack"`; None where it is over all, or of another form."""
+    form = METRIC.fullmatch(metric)
+    return None if form is None or form["label"] is None else unquoted(form["label"])
 
 
 class Tracking(Params):
@@ -115,6 +131,16 @@ def read_targets(path: Path) -> list[Target]:
         targets: list[Target] = Field(min_length=1)
 
     return read_params(path, "export", Section).targets
+
+
+def read_image_size(path: Path) -> int:
+    """`train.image_size`, the side of the square that images are fitted into."""
+
+    class Section(Params):
+        model_config = ConfigDict(extra="ignore")
+        image_size: int = Field(ge=32)
+
+    return read_params(path, "train", Section).image_size
 
 
 def flat(section: str, params: Params) -> dict[str, Scalar]:

@@ -14,6 +14,9 @@ from tasks.contracts.errors import PipelineError
 from tasks.contracts.stage import whole_output
 
 BOX = ["x_min", "y_min", "x_max", "y_max"]
+# Why an object is ignored: nobody has to find it, and finding it is no mistake.
+CROWD = "crowd"  # a region that may hold any number of them: a detection that lies in it by half is one of these
+DIFFICULT = "difficult"  # one object that even people can hardly tell
 _BOX_FIELDS = [pa.field(name, pa.float64(), nullable=False) for name in BOX]
 
 
@@ -48,6 +51,7 @@ OBJECTS = pa.schema(
         _required("rotation", pa.float64()),  # degrees, clockwise
         _required("occluded", pa.bool_()),
         _required("truncated", pa.bool_()),  # went over the image's border and was clipped
+        pa.field("ignored", pa.string()),  # CROWD or DIFFICULT: neither learnt nor counted; null: an object like others
         _required("z_order", pa.int64()),
         pa.field("track_id", pa.string()),
         _required("source", pa.string()),  # manual, auto, semi-auto, file
@@ -109,6 +113,10 @@ FINDINGS = pa.schema(
 )
 
 
+# Columns that tables of earlier versions lack: all null there.
+_LATER = frozenset({"ignored"})
+
+
 def read_table(path: Path, schema: pa.Schema) -> pd.DataFrame:
     """Read a table and hold it to its schema.
 
@@ -119,10 +127,18 @@ def read_table(path: Path, schema: pa.Schema) -> pd.DataFrame:
     except FileNotFoundError as error:
         raise PipelineError("table does not exist", str(path), "Run the stage that writes it") from error
     missing = [name for name in schema.names if name not in table.column_names]
+    for name in _LATER.intersection(missing):
+        table = table.append_column(schema.field(name), pa.nulls(len(table), schema.field(name).type))
+        missing.remove(name)
     if missing:
         raise PipelineError(f"table lacks {', '.join(missing)}", str(path), "Run the stage that writes it again")
     frame: pd.DataFrame = table.select(schema.names).cast(schema).to_pandas()
     return frame
+
+
+def counted(objects: pd.DataFrame) -> pd.DataFrame:
+    """The objects that are to be learnt and counted; all of a table that does not say."""
+    return objects[objects["ignored"].isna()] if "ignored" in objects else objects
 
 
 def write_table(frame: pd.DataFrame, path: Path, schema: pa.Schema) -> None:

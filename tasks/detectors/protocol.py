@@ -28,7 +28,8 @@ class TrainingData:
     classes: list[str]  # index is the class number
     train: pd.DataFrame  # image_id, path, width, height
     val: pd.DataFrame
-    objects: pd.DataFrame  # image_id, label and the box, of both splits
+    objects: pd.DataFrame  # image_id, label and the box, of both splits: those to learn and to find
+    ignored: pd.DataFrame  # the same, and why: those on val that nobody has to find, for `measure`
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ import pandas as pd
 
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.images import image_path
-from tasks.contracts.params import METRIC as METRIC_FORM
 from tasks.contracts.params import UseCase
-from tasks.contracts.tables import BOX
+from tasks.contracts.quoting import written
+from tasks.contracts.tables import BOX, counted
 from tasks.detectors.protocol import METRIC, Figures, TrainingData
-from tasks.metrics.use_case import headline, metric_name
+from tasks.metrics.use_case import headline
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +25,11 @@ def training_data(
     """Images of the train and val splits with their objects.
 
     Images that are not held or cannot be read are left out with a warning; classes are those of the whole split.
+
+    Ignored objects (crowds, difficult ones) are not learnt. The library knows no regions that teach nothing: to it such
+    a region is background, as in most trainings on COCO, where beside labelled objects it does little harm. An image of
+    train with nothing but ignored objects would teach that they are background: it is left out.
+
     Raises PipelineError if a split is empty or train has no objects.
     """
     placed = images.merge(split[["image_id", "split"]], on="image_id").sort_values("image_id")
@@ -35,6 +40,8 @@ def training_data(
         log.warning("%d of %d images are not held or cannot be read and are left out", left_out, len(placed))
     usable = usable.assign(path=[str(image_path(str(file), raw, annotations)) for file in usable["file"]])
     columns = ["image_id", "path", "width", "height"]
+    objects, ignored = counted(objects), objects[objects["ignored"].notna()]
+    usable = usable[~_teaches_wrong(usable, objects, ignored)]
     train, val = (usable.loc[usable["split"] == name, columns].reset_index(drop=True) for name in ("train", "val"))
     for name, count in (("images in train", len(train)), ("images in val", len(val))):
         if not count:
@@ -44,7 +51,17 @@ def training_data(
     classes = sorted(objects.loc[objects["image_id"].isin(split["image_id"]), "label"].unique())
     _check_classes(classes, objects[objects["image_id"].isin(train["image_id"])])
     shown = objects.loc[objects["image_id"].isin(usable["image_id"]), ["image_id", "label", *BOX]]
-    return TrainingData(classes, train, val, shown.reset_index(drop=True))
+    passed_over = ignored.loc[ignored["image_id"].isin(val["image_id"]), ["image_id", "label", "ignored", *BOX]]
+    return TrainingData(classes, train, val, shown.reset_index(drop=True), passed_over.reset_index(drop=True))
+
+
+def _teaches_wrong(images: pd.DataFrame, objects: pd.DataFrame, ignored: pd.DataFrame) -> "pd.Series[bool]":
+    """Which images of train hold ignored objects and no others."""
+    only_ignored = images["image_id"].isin(ignored["image_id"]) & ~images["image_id"].isin(objects["image_id"])
+    wrong = only_ignored & (images["split"] == "train")
+    if wrong.any():
+        log.warning("%d images of train show nothing but ignored objects and are left out", wrong.sum())
+    return wrong
 
 
 def _check_classes(classes: list[str], learnt: pd.DataFrame) -> None:
@@ -59,12 +76,12 @@ def _check_classes(classes: list[str], learnt: pd.DataFrame) -> None:
 
 def check_use_case(use_case: UseCase, data: TrainingData) -> None:
     """Raises PipelineError if the use case's metric cannot be measured on val, so that no epoch could be the best."""
-    form = METRIC_FORM.fullmatch(use_case.metric)
-    assert form is not None, "UseCase holds its metric to this form"
-    label = form["label"]
+    label = use_case.label
     if label is not None and label not in data.classes:
         raise PipelineError(
-            f"no class is named {label!r}", "params.yaml: use_case.metric", f"Classes are {', '.join(data.classes)}"
+            f"no class is named {label!r}",
+            "params.yaml: use_case.metric",
+            f"Classes are {', '.join(map(written, data.classes))}",
         )
     on_val = data.objects[data.objects["image_id"].isin(data.val["image_id"])]
     if label is not None:
@@ -82,13 +99,10 @@ def measure_val(predictions: pd.DataFrame, use_case: UseCase, truth: pd.DataFram
     predictions, truth: on val, as `metrics.use_case.headline` wants them.
     """
     figures = headline(use_case, truth, predictions).figures
-    form = METRIC_FORM.fullmatch(use_case.metric)
-    assert form is not None, "UseCase holds its metric to this form"
-    name = use_case.metric if form["label"] is None else metric_name(form["name"], form["label"])
-    return {METRIC: figures.get(name), **{overall: figures.get(overall) for overall in OVERALL}}
+    return {METRIC: figures.get(use_case.metric), **{overall: figures.get(overall) for overall in OVERALL}}
 
 
 def measure_of(use_case: UseCase, data: TrainingData) -> functools.partial[Figures]:
     """`protocol.Measure` on the val split of these data."""
-    truth = data.objects[data.objects["image_id"].isin(data.val["image_id"])]
+    truth = pd.concat([data.objects[data.objects["image_id"].isin(data.val["image_id"])], data.ignored])
     return functools.partial(measure_val, use_case=use_case, truth=truth)

@@ -2,7 +2,7 @@
 
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from tasks.contracts.errors import PipelineError, first_of
 from tasks.formats.coco_objects import CocoAnnotation, Id, coco_object
+from tasks.formats.crowds import CrowdMarks
 from tasks.formats.json_stream import read_members, value_at
 from tasks.formats.labels import LabelledImage, LabelledObject, Origin
 from tasks.formats.text_files import read_text
@@ -48,6 +49,7 @@ class CocoFile:
     images: list[CocoImage] = field(default_factory=list)
     places: dict[int | str, "array[int]"] = field(default_factory=lambda: defaultdict(lambda: array("q")))
     faults: list[str] = field(default_factory=list)
+    crowds: CrowdMarks = field(default_factory=CrowdMarks)
     _counts: Counter[str] = field(default_factory=Counter)
     _unknown: set[int | str] = field(default_factory=set)  # the first category ids that `labels` lacks
 
@@ -60,19 +62,22 @@ class CocoFile:
             elif key == "images":
                 self.images.append(CocoImage.model_validate(value))
             elif key == "annotations":
-                self.places[CocoAnnotation.model_validate(value).image_id].append(place)
+                annotation = CocoAnnotation.model_validate(value)
+                self.places[annotation.image_id].append(place)
+                self.crowds.note(annotation.iscrowd, annotation.segmentation, annotation.attributes)
         except ValidationError as error:
             for fault in error.errors():
                 where = ".".join(map(str, (key, self._counts[key], *fault["loc"])))
                 self.faults.append(f"{where}: {fault['msg']}")
         self._counts[key] += 1
 
-    def objects(self, image: CocoImage) -> Iterator[tuple[_Likeness, LabelledObject]]:
+    def objects(self, image: CocoImage, ignores: Set[str]) -> Iterator[tuple[_Likeness, LabelledObject]]:
         """What is labelled on an image; asked again, nothing."""
         for place in self.places.pop(image.id, ()):
             annotation = CocoAnnotation.model_validate(value_at(self.text, place))
             label, unknown = self._label(annotation.category_id)
-            yield (str(annotation.id), label, str(annotation.bbox)), coco_object(annotation, label, unknown)
+            read = coco_object(annotation, label, no_label=unknown, ignores=ignores)
+            yield (str(annotation.id), label, str(annotation.bbox)), read
 
     def _label(self, category_id: int | str | None) -> tuple[str, str | None]:
         """The label, and the reason if the file has none of that id."""
@@ -104,7 +109,9 @@ def read_coco(path: Path) -> CocoFile | None:
     return found
 
 
-def coco_to_labels(paths: Sequence[Path], export: Origin, notes: list[str]) -> Iterator[LabelledImage]:
+def coco_to_labels(
+    paths: Sequence[Path], export: Origin, notes: list[str], *, ignores: Set[str] = frozenset()
+) -> Iterator[LabelledImage]:
     """Read the files of one subset image by image, in the first one's order.
 
     An annotation that several have is one object, as the last has it; how many there are of these is added to `notes`.
@@ -113,16 +120,16 @@ def coco_to_labels(paths: Sequence[Path], export: Origin, notes: list[str]) -> I
     unlike = [_by_name(other) for other in others]
     subset, twice = coco_subset(paths[0]), 0
     for image in first.images:
-        objects = list(first.objects(image))
+        objects = list(first.objects(image, ignores))
         for other, images in zip(others, unlike, strict=True):
-            more = [one for like in images.pop(image.file_name, ()) for one in other.objects(like)]
+            more = [one for like in images.pop(image.file_name, ()) for one in other.objects(like, ignores)]
             twice += len(objects) + len(more)
             objects = _merged(objects, more)
             twice -= len(objects)
         yield _image(image, export, subset, objects)
     for other, images in zip(others, unlike, strict=True):
         for image in chain.from_iterable(images.values()):
-            yield _image(image, export, subset, list(other.objects(image)))
+            yield _image(image, export, subset, list(other.objects(image, ignores)))
     if twice:
         notes.append(f"{twice:,} annotations are in {' and in '.join(path.name for path in paths)}, each is one object")
 

@@ -5,11 +5,13 @@ The box is COCO's own `bbox`, which is the extent of the segmentation; without o
 
 import math
 import re
+from collections.abc import Set
 from typing import Annotated, Any
 
 from pycocotools import mask as rle
 from pydantic import BaseModel, BeforeValidator
 
+from tasks.contracts.tables import CROWD, DIFFICULT
 from tasks.formats import geometry
 from tasks.formats.geometry import Box
 from tasks.formats.labels import MASK_MALFORMED, NO_PLACE, NOT_NUMBERS, Details, LabelledObject, Points
@@ -40,11 +42,18 @@ class CocoAnnotation(BaseModel):
     segmentation: Any = None  # polygons, or a mask as run lengths
     keypoints: Any = None  # x, y, visibility, ...
     iscrowd: int | None = None
+    ignore: Any = None
     attributes: dict[str, Any] | None = None
 
 
-def coco_object(annotation: CocoAnnotation, label: str, no_label: str | None = None) -> LabelledObject:
-    """Convert an annotation; a malformed segmentation leaves the box alone. no_label: why its label is not known."""
+def coco_object(
+    annotation: CocoAnnotation, label: str, *, no_label: str | None = None, ignores: Set[str] = frozenset()
+) -> LabelledObject:
+    """Convert an annotation; a malformed segmentation leaves the box alone.
+
+    no_label: why its label is not known. ignores: CROWD where `iscrowd` means a crowd, see `crowds`; DIFFICULT where
+    `ignore` counts, which tools write that turn the difficult objects of other formats into COCO.
+    """
     attributes = annotation.attributes or {}
     kept = {name: value for name, value in attributes.items() if name not in _COLUMNS}
     shape, box, points, refused = _extent(annotation)
@@ -73,8 +82,15 @@ def coco_object(annotation: CocoAnnotation, label: str, no_label: str | None = N
             attributes=kept,
             points=points,
             refused=no_label or refused,
+            ignored=_ignored(annotation) if _ignored(annotation) in ignores else None,
         ),
     )
+
+
+def _ignored(annotation: CocoAnnotation) -> str | None:
+    if annotation.iscrowd:
+        return CROWD
+    return DIFFICULT if annotation.ignore in (1, "1") else None
 
 
 def _extent(annotation: CocoAnnotation) -> tuple[str, Box, Points | None, str | None]:

@@ -9,7 +9,15 @@ from tasks.contracts.errors import PipelineError
 from tasks.formats import xml_stream
 from tasks.formats.cvat_meta import CvatMeta, CvatTask, refuse_span
 from tasks.formats.cvat_shapes import shape_to_object
-from tasks.formats.labels import FRAME_SKIPPED, LabelledImage, LabelledObject, Origin, PointShapes, TextBox
+from tasks.formats.labels import (
+    FRAME_DELETED,
+    FRAME_SKIPPED,
+    LabelledImage,
+    LabelledObject,
+    Origin,
+    PointShapes,
+    TextBox,
+)
 from tasks.formats.tracks import Track, TrackShape
 
 
@@ -45,12 +53,31 @@ class _Video:
     subset: str | None
     objects: dict[int, list[LabelledObject | TextBox]] = field(default_factory=lambda: defaultdict(list))
     outside: int = 0  # marks that a track is not visible
+    written: set[int] = field(default_factory=set)  # frames on which a shape or such a mark stands
+    gaps: list[tuple[bool, list[range]]] = field(default_factory=list)  # of each track: whether it has all shapes, and
+
+    def deleted(self) -> set[int]:
+        """Frames that were deleted in CVAT: those on which a visible object has no shape.
+
+        CVAT writes visible objects on every frame but these, and no other word of them. A track of keyframes alone says
+        so only beside one that has all its shapes, and where no gap of its own is filled by others: else it is of a
+        tool that leaves the frames between keyframes to the reader.
+        """
+        of_cvat = any(has_all for has_all, _ in self.gaps)
+        found: set[int] = set()
+        for has_all, gaps in self.gaps:
+            frames = {frame for gap in gaps for frame in gap} if of_cvat else set()
+            if has_all or frames.isdisjoint(self.written):
+                found |= frames
+        return found - self.written
 
     def images(self, frame_step: int) -> Iterator[LabelledImage]:
         width, height = self.task.size_wh or (None, None)
         shift = self.task.shift(self.objects)
+        deleted = self.deleted()
         frames = sorted({*(self.task.frames or ()), *(frame - shift for frame in self.objects)})
         for place, frame in enumerate(frames):
+            is_deleted = frame + shift in deleted
             yield LabelledImage(
                 name=f"frame_{frame:06d}",
                 origin=self.origin,
@@ -60,9 +87,10 @@ class _Video:
                 frame=frame,
                 held_as=f"frame_{frame + shift:06d}" if shift else None,
                 video_name=self.task.video_name,
-                left_out=FRAME_SKIPPED if place % frame_step else None,
+                left_out=FRAME_DELETED if is_deleted else FRAME_SKIPPED if place % frame_step else None,
                 outside=self.outside if place == 0 else 0,
-                objects=self.objects[frame + shift],
+                # On a deleted frame there are only those that were made up between keyframes.
+                objects=[] if is_deleted else self.objects[frame + shift],
             )
 
 
@@ -73,6 +101,8 @@ def _add(track: Track, videos: dict[str, _Video], meta: CvatMeta, export: Origin
         origin = task.origin or replace(export, task_id=task_id or None, is_video=True)
         videos[task_id] = _Video(task, origin, track.given.get("subset") or task.subset)
     video = videos[task_id]
+    video.written.update(shape.frame for shape in track.shapes)
+    video.gaps.append((track.has_all, track.gaps(video.task.frames)))
     for shape in track.complete(video.task.frames):
         if shape.is_outside:
             video.outside += 1

@@ -2,8 +2,9 @@
 
 import logging
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import partial
@@ -12,6 +13,8 @@ from pathlib import Path
 from tasks.contracts.errors import PipelineError, first_of
 from tasks.contracts.manifest import MANIFEST, Manifest
 from tasks.contracts.record import read_record
+from tasks.contracts.tables import CROWD, DIFFICULT
+from tasks.formats.crowds import CrowdMarks
 from tasks.formats.image_files import SUFFIXES as IMAGE_SUFFIXES
 from tasks.formats.labels import LabelFile, LabelledImage, Origin
 from tasks.formats.loose_labels import recognise
@@ -49,13 +52,31 @@ def find_label_files(raw: Path, reading: Reading, ignored: Sequence[str] = ()) -
         raise PipelineError("folder does not exist", str(raw), "Run ingest, or pass --raw DIR")
     faults: list[str] = []
     ignore = _Ignore(raw, ignored)
-    found = [_label_file(raw, export, recognised, reading) for export, recognised in _exports(raw, faults, ignore)]
+    recognised = list(_exports(raw, faults, ignore))
     ignore.tell()
     if faults:
         raise PipelineError("exports cannot be read", f"\n{first_of(faults)}\n", f"Formats that are read: {READS}")
-    if not found:
+    if not recognised:
         raise PipelineError("no labels found", str(raw), f"Put exports there. Formats that are read: {READS}")
-    return _newest_first(found)
+    return _newest_first(_label_files(raw, recognised, reading))
+
+
+def _label_files(raw: Path, found: list[tuple[_Export, Recognised]], reading: Reading) -> list[LabelFile]:
+    # The subsets of an export are of one hand: what `iscrowd` means is asked of all together.
+    crowds: dict[str, CrowdMarks] = defaultdict(CrowdMarks)
+    for export, recognised in found:
+        crowds[export.folder].add(recognised.crowds)
+    files: list[LabelFile] = []
+    for export, recognised in found:
+        marks = crowds[export.folder]
+        note = marks.sentence(reading.crowd_and_difficult) if recognised.crowds.crowds else None
+        if note and note not in (earlier for file in files for earlier in file.notes if file.export == export.folder):
+            recognised.notes.append(note)
+        crowd = {CROWD} if marks.are_ignored(reading.crowd_and_difficult) else set()
+        difficult = {DIFFICULT} if reading.crowd_and_difficult != "count" else set()
+        of_export = replace(reading, ignores=frozenset(crowd | difficult))
+        files.append(_label_file(raw, export, recognised, of_export))
+    return files
 
 
 def _newest_first(files: list[LabelFile]) -> list[LabelFile]:

@@ -1,6 +1,7 @@
 """What an image file's bytes and header say, without decoding it."""
 
 import hashlib
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,14 +28,29 @@ def image_facts(path: Path) -> ImageFacts:
         file.seek(0)
         try:
             with Image.open(file) as image:
-                width, height = image.size
-                turned = _exif(image).get(ExifTags.Base.Orientation) in _TURNED
+                return ImageFacts(sha256, _upright_wh(image))
         except Exception:  # Pillow's readers raise whatever a broken header makes them stumble over
             return ImageFacts(sha256, None)
-    return ImageFacts(sha256, (height, width) if turned else (width, height))
 
 
-def _exif(image: Image.Image) -> Image.Exif:
-    # For a PNG, Pillow decodes all pixels to see whether the orientation comes behind them. It seldom does.
+def _upright_wh(image: Image.Image) -> tuple[int, int]:
+    """The size that `contracts.images.read_image` decodes to."""
     width, height = image.size
-    return image.getexif() if width * height <= _DECODED_PIXELS else Image.Image.getexif(image)
+    # Of a TIFF, whose orientation is a tag of its own, Pillow gives the size as it is shown.
+    is_turned = image.format != "TIFF" and _orientation(image) in _TURNED
+    return (height, width) if is_turned else (width, height)
+
+
+def _orientation(image: Image.Image) -> int | None:
+    """That of the EXIF block, which decoders apply; Pillow by itself also takes one of XMP or of ImageMagick's text."""
+    width, height = image.size
+    if image.format == "PNG" and "exif" not in image.info and width * height <= _DECODED_PIXELS:
+        # Pillow decodes all pixels to see whether the block comes behind them. It seldom does.
+        image.load()
+    exif = Image.Exif()
+    try:
+        exif.load(image.info.get("exif", b""))
+    except (SyntaxError, ValueError, struct.error):
+        # A damaged block turns nothing.
+        return None
+    return exif.get(ExifTags.Base.Orientation)

@@ -9,6 +9,9 @@ from typing import Literal, NamedTuple
 Points = list[tuple[float, float]]
 PointShapes = Literal["ledger", "hull"]
 
+# What becomes of objects that are marked as a crowd (COCO) or difficult (VOC).
+CrowdAndDifficult = Literal["auto", "ignore", "count"]
+
 # Why an object is in no table. A labeller reads these words in the ledger.
 NOT_NUMBERS = "coordinates missing or not numbers"
 INVERTED = "corners the wrong way round"
@@ -21,6 +24,7 @@ NOTHING_VISIBLE = "no visible point"
 MASK_MALFORMED = "mask does not fill its rectangle"
 SIZE_UNKNOWN = "size of the image unknown, and coordinates relative to it"
 FRAME_SKIPPED = "frame left out by parse.frame_step"
+FRAME_DELETED = "frame deleted in CVAT"
 LABEL_DROPPED = "label in parse.drop"
 DELETED = "deleted by its labeller"
 SUPERSEDED = "superseded by"  # and the newer export's name
@@ -35,6 +39,7 @@ class Details(NamedTuple):
     attributes: dict[str, object] | None = None
     points: Points | None = None
     refused: str | None = None  # the reason why there is no box; the four coordinates mean nothing then
+    ignored: str | None = None  # as in objects.parquet
 
 
 PLAIN = Details()

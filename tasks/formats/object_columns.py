@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import itemgetter
@@ -33,6 +34,7 @@ class ObjectColumns:
     faults: dict[int, str]  # rows of those dropped, and the reason
     table: pa.Table  # of the others, in the order of the label file
     clipped: int  # of those, how many went over the border
+    ignored: dict[str, int]  # of those, by reason
     per_image: list[int]  # of those, how many each image has
 
 
@@ -67,6 +69,7 @@ def object_columns(
         "rotation": [0.0] * first_read + read["rotation"],
         "occluded": [text == "1" for text in texts["occluded"]] + read["occluded"],
         "z_order": _whole_numbers(texts["z_order"]) + read["z_order"],
+        "ignored": [None] * first_read + read["ignored"],
         "track_id": [None] * first_read + read["track_id"],
         "source": texts["source"] + read["source"],
         "attributes": ["{}"] * first_read + list(map(_json, read["attributes"])),
@@ -92,6 +95,7 @@ def object_columns(
         faults=faults,
         table=table,
         clipped=int((over & is_in).sum()),
+        ignored=dict(Counter(table["ignored"].drop_null().to_pylist())),
         per_image=np.bincount(owners[is_in], minlength=len(placed)).tolist(),
     )
 

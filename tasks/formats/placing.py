@@ -14,7 +14,7 @@ from tasks.formats.image_files import (
     is_nearly,
     repeated_names,
 )
-from tasks.formats.labels import SUPERSEDED, LabelFile, LabelledImage, LabelledObject, Origin
+from tasks.formats.labels import FRAME_DELETED, SUPERSEDED, LabelFile, LabelledImage, LabelledObject, Origin
 from tasks.formats.tally import Tally
 
 GroupBy = Literal["auto", "folder", "task", "source", "image"]
@@ -70,7 +70,8 @@ class Placer:
             self._leave_out(image, label_file, "superseded", f"{SUPERSEDED} {newer.export}")
             return None
         if image.left_out is not None:
-            self._leave_out(image, label_file, "skipped", image.left_out)
+            what = "deleted" if image.left_out == FRAME_DELETED else "skipped"
+            self._leave_out(image, label_file, what, image.left_out)
             return None
         if label_file is not self._reading:
             self._reading, self._objects = label_file, {}

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from tasks.formats.labels import LabelledImage, Origin, PointShapes
+from tasks.formats.crowds import CrowdMarks
+from tasks.formats.labels import CrowdAndDifficult, LabelledImage, Origin, PointShapes
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,8 @@ class Reading:
     points: PointShapes
     frame_step: int
     annotations: Path  # for pictures that label files hold within
+    crowd_and_difficult: CrowdAndDifficult
+    ignores: frozenset[str] = frozenset()  # CROWD, DIFFICULT: what `crowd_and_difficult` means for an export
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,5 +34,6 @@ class Recognised:
     written: datetime | None = None
     is_video: bool = False  # its images, if they came along, are frames of one video
     subsets: frozenset[str] = frozenset()
+    crowds: CrowdMarks = field(default_factory=CrowdMarks)
     notes: list[str] = field(default_factory=list)
     images: frozenset[str] = frozenset()  # near base names of all, where they are known without reading labels

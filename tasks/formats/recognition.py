@@ -14,6 +14,7 @@ from tasks.formats import xml_stream
 from tasks.formats.box_csv import box_table_to_labels, read_box_table
 from tasks.formats.coco import coco_parts, coco_subset, coco_to_labels, read_coco
 from tasks.formats.createml import createml_names, createml_to_labels, is_createml
+from tasks.formats.crowds import CrowdMarks
 from tasks.formats.cvat_images import cvat_images_to_labels
 from tasks.formats.cvat_meta import read_meta
 from tasks.formats.cvat_video import cvat_video_to_labels
@@ -138,12 +139,14 @@ def _json(path: Path, search: Search) -> Recognised | None:
 
 
 def _coco(parts: list[Path], export: Path) -> Recognised | None:
-    labels, notes, images = dict[Path, tuple[str, ...]](), list[str](), set[str]()
+    labels, notes, crowds = dict[Path, tuple[str, ...]](), list[str](), CrowdMarks()
+    images = set[str]()
     for part in parts:
         read = read_coco(part)
         if read is not None:
             labels[part] = tuple(read.labels.values())
             images |= {_stem(image.file_name) for image in read.images}
+            crowds.add(read.crowds)
             notes += [] if read.images else [f"{part.name} lists no image"]
     if not labels:
         return None
@@ -153,13 +156,14 @@ def _coco(parts: list[Path], export: Path) -> Recognised | None:
         path,
         _media_folder(path, export),
         tuple(dict.fromkeys(chain.from_iterable(labels.values()))),
-        lambda origin, _reading: coco_to_labels(list(labels), origin, notes),
+        lambda origin, reading: coco_to_labels(list(labels), origin, notes, ignores=reading.ignores),
         list(labels),
         subsets=frozenset(
             subset
             for other in path.parent.iterdir()
             if other.suffix.lower() == ".json" and (subset := coco_subset(other))
         ),
+        crowds=crowds,
         notes=notes,
         images=frozenset(images),
     )
@@ -262,7 +266,7 @@ def _voc(folder: Path, is_ignored: Callable[[Path], bool]) -> Recognised:
         folder,
         folder,
         voc_labels(folder),
-        lambda origin, reading: voc_to_labels(folder, origin, reading.raw, is_ignored),
+        lambda origin, reading: voc_to_labels(folder, origin, reading.raw, is_ignored, ignores=reading.ignores),
         files,
         notes=voc_notes(folder),
         images=frozenset(_stem(path.name) for path in files if path.suffix.lower() == ".xml"),

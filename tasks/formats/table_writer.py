@@ -154,6 +154,7 @@ class TableWriter:
             columns = object_columns(chunk, sizes, self._rules)
             self._tally.count(chunk[0].label_file.export, columns.shapes, columns.labels, columns.faults)
             self._tally.clipped += columns.clipped
+            self._tally.ignored.update(columns.ignored)
             self._note(chunk, columns)
             self._objects.add(columns.table)
             self._note_furthest(chunk[0], columns.table)

@@ -28,6 +28,7 @@ class Tally:
         self.superseded_by: dict[str, set[str]] = defaultdict(set)
         self.declared_labels: dict[str, set[str]] = defaultdict(set)  # by export
         self.furthest: dict[str, float] = {}  # label file -> greatest coordinate of its boxes, where it has pixels
+        self.ignored: Counter[str] = Counter()
         self.clipped = 0
         self.outside = 0
         self.files_without_labels = 0
@@ -71,10 +72,12 @@ class Tally:
             images=self._image_counts(None),
             shapes=self._by(lambda fate: fate[1]),
             labels={label: labels.get(label, _counts([])) for label in sorted(declared | labels.keys())},
+            lost_labels=self._lost_labels(),
             undeclared_labels=self._undeclared(),
             dropped=dropped,
             intended=[reason for reason in dropped if reason in ON_PURPOSE or reason.startswith(SUPERSEDED)],
             exports={export: self._export(export) for export in sorted(exports)},
+            ignored=dict(sorted(self.ignored.items())),
             clipped=self.clipped,
             outside=self.outside,
             files_without_labels=self.files_without_labels,
@@ -99,6 +102,16 @@ class Tally:
         known = self.declared_labels
         return sorted({label for export, _, label, _ in self.objects if known[export] and label not in known[export]})
 
+    def _lost_labels(self) -> dict[str, dict[str, int]]:
+        reasons: dict[str, Counter[str]] = defaultdict(Counter)
+        for (_, _, label, outcome), count in self.objects.items():
+            reasons[label][outcome] += count
+        return {
+            label: dict((+of_label).most_common())
+            for label, of_label in sorted(reasons.items())
+            if not of_label[KEPT] + of_label[CONVERTED]
+        }
+
     def _dropped(self) -> dict[str, int]:
         reasons: Counter[str] = Counter()
         for (_, _, _, outcome), count in self.objects.items():
@@ -121,7 +134,8 @@ class Tally:
             for what in ImageCounts.model_fields
         }
         counts = ImageCounts(**totals)
-        placed = counts.held + counts.missing + counts.ambiguous + counts.superseded + counts.skipped
+        left_out = counts.superseded + counts.skipped + counts.deleted
+        placed = counts.held + counts.missing + counts.ambiguous + left_out
         assert counts.declared == placed, f"images do not add up: {counts}"
         return counts
 

@@ -46,14 +46,33 @@ class Track:
         hold keyframes only: between two of them shapes are interpolated. After the last one nothing is made up, for
         CVAT omits the end mark of a shape close to the end of the task. frames: those of the task, if known.
         """
-        shapes = sorted((self._with_points(shape) for shape in self.shapes), key=lambda shape: shape.frame)
-        step = frames.step if frames is not None else math.gcd(*_distances(shapes)) or 1
-        has_all = any(shape.given.get("keyframe") == "0" for shape in shapes)
+        gaps = iter([] if self.has_all else self.gaps(frames))
+        gap = next(gaps, None)
+        shapes = self._in_order()
         for shape, following in zip(shapes, [*shapes[1:], None], strict=True):
             yield shape
-            if following is not None and not has_all and not shape.is_outside:
-                for frame in range(shape.frame + step, following.frame, step):
-                    yield between(shape, following, frame)
+            if gap is not None and following is not None and shape.frame < gap.start < following.frame:
+                yield from (between(shape, following, frame) for frame in gap)
+                gap = next(gaps, None)
+
+    @property
+    def has_all(self) -> bool:
+        """Whether CVAT interpolated it: then it has a shape on every frame on which it is visible."""
+        return any(shape.given.get("keyframe") == "0" for shape in self.shapes)
+
+    def gaps(self, frames: range | None) -> list[range]:
+        """Frames without a shape between two with one, while the object is visible. frames: as in `complete`."""
+        shapes = self._in_order()
+        step = frames.step if frames is not None else math.gcd(*_distances(shapes)) or 1
+        between_shapes = (
+            range(shape.frame + step, following.frame, step)
+            for shape, following in pairwise(shapes)
+            if not shape.is_outside
+        )
+        return [gap for gap in between_shapes if gap]
+
+    def _in_order(self) -> list[TrackShape]:
+        return sorted((self._with_points(shape) for shape in self.shapes), key=lambda shape: shape.frame)
 
     def _with_points(self, shape: TrackShape) -> TrackShape:
         if shape.elements is None and self.points:

@@ -4,12 +4,13 @@ Coordinates are taken as CVAT writes them: from 0, the edges of the box. (Files 
 from 1 and include the last one, so that their boxes come out up to one pixel off.)
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence, Set
 from pathlib import Path, PurePosixPath
 
 from lxml import etree
 
 from tasks.contracts.errors import PipelineError
+from tasks.contracts.tables import DIFFICULT
 from tasks.formats import xml_stream
 from tasks.formats.labels import DELETED, Details, LabelledImage, LabelledObject, Origin
 from tasks.formats.near_names import near
@@ -20,6 +21,7 @@ from tasks.formats.written_paths import is_image, path_parts
 _ANNOTATIONS, _IMAGES, _SUBSETS = "annotations", "jpegimages", ("imagesets", "main")  # in any case
 _MOST_PIXELS = 2**31  # of a side
 _LABEL_MAP = "labelmap.txt"
+_YES = ("1", "true")
 # Their own columns, or of no meaning without the picture.
 _NO_ATTRIBUTES = frozenset(
     {
@@ -63,11 +65,17 @@ def voc_notes(folder: Path) -> list[str]:
 
 
 def voc_to_labels(
-    folder: Path, export: Origin, raw: Path, is_ignored: Callable[[Path], bool] = lambda _: False
+    folder: Path,
+    export: Origin,
+    raw: Path,
+    is_ignored: Callable[[Path], bool] = lambda _: False,
+    *,
+    ignores: Set[str] = frozenset(),
 ) -> Iterator[LabelledImage]:
     """Read the images of a folder, sorted by name; those that a subset lists without labels are negatives.
 
-    raw: the ingest folder. is_ignored: label files to pass over.
+    raw: the ingest folder. is_ignored: label files to pass over. ignores: DIFFICULT where objects that are marked so
+    are ignored.
     """
     annotations = _annotations(folder)
     files = [path for path in _xml_files(annotations) if not is_ignored(path)]
@@ -89,7 +97,7 @@ def voc_to_labels(
             height=_whole(_text(root, "size/height") or _text(root, "imagesize/nrows")),
             subset=subsets.get(stem),
             file=None if file is None else f"raw/{file.relative_to(raw).as_posix()}",
-            objects=[_object(element) for element in root.iterfind("object")],
+            objects=[_object(element, ignores) for element in root.iterfind("object")],
         )
 
 
@@ -162,7 +170,7 @@ def _image_file(places: Sequence[Path], path: Path, stem: str, image_name: str) 
     return next(filter(Path.is_file, found), None)
 
 
-def _object(element: etree._Element) -> LabelledObject:
+def _object(element: etree._Element, ignores: Set[str]) -> LabelledObject:
     attributes: dict[str, object] = {
         child.tag: child.text or "" for child in element if child.tag not in _NO_ATTRIBUTES
     }
@@ -185,6 +193,7 @@ def _object(element: etree._Element) -> LabelledObject:
             attributes,
             found.points,
             DELETED if is_deleted else found.refused,
+            ignored=DIFFICULT if DIFFICULT in ignores and _text(element, "difficult").lower() in _YES else None,
         ),
     )
 

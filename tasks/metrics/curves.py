@@ -18,8 +18,7 @@ def curves(matches: Matches) -> pd.DataFrame:
     """
     tables = []
     for index, label in enumerate(matches.labels):
-        rows = matches.of(index)
-        curve = sweep(matches.score[rows], matches.found[rows, 0] >= 0, int(matches.objects[index]))
+        curve = sweep(*matches.judged(matches.of(index)), int(matches.objects[index]))
         if curve is None:
             continue
         kept = np.unique(np.linspace(0, len(curve.score) - 1, _POINTS).round().astype(int))
@@ -31,8 +30,8 @@ def curves(matches: Matches) -> pd.DataFrame:
 def score_bins(matches: Matches, bins: int, least_score: float) -> list[ScoreBin]:
     """Equal bands of the score from `least_score` to 1, and the share of detections in each that is right (IoU 0.5)."""
     edges = np.linspace(least_score, 1, bins + 1)
-    counts = matches.score >= least_score
-    score, right = matches.score[counts], matches.found[counts, 0] >= 0
+    score, right = matches.judged()
+    score, right = score[score >= least_score], right[score >= least_score]
     band = np.clip(np.searchsorted(edges, score, side="right") - 1, 0, bins - 1)
     result = []
     for index in range(bins):

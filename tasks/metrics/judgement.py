@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from tasks.contracts.evaluation import ClassEvaluation, ClassSlice, Evaluation, Interval
+from tasks.contracts.quoting import quoted
 from tasks.contracts.verdict import RuleResult
 from tasks.metrics.intervals import Counts, bounds, difference, evidence, objects_to_decide
 from tasks.metrics.matching import Floats
@@ -97,7 +98,7 @@ def _note(
         return ""  # So it is for all classes, and the evaluation's resampling_reason says so.
     few = sorted((of.groups, label) for label, of in classes.items() if 0 < of.groups < fewest)
     return "".join(
-        f'; all objects of "{label}" are in {groups} {"scene" if groups == 1 else "scenes"} of test: '
+        f"; all objects of {quoted(label)} are in {groups} {'scene' if groups == 1 else 'scenes'} of test: "
         f"label {fewest - groups} more scenes with it"
         for groups, label in few[:3]
     )
@@ -264,5 +265,5 @@ def _sure(rule: MetricRule) -> str:
 def _needs(more: int | None, figure: _Figure) -> str:
     if more is None:
         return "too close for a test set of any reasonable size to decide"
-    of = "" if figure.label is None else f' of "{figure.label}"'
+    of = "" if figure.label is None else f" of {quoted(figure.label)}"
     return f"about {more:,} more test objects{of} could decide it"

@@ -8,18 +8,19 @@ from tasks.metrics.matching import IOU_50, match, scene
 from tasks.metrics.mistakes import KINDS, false_kinds
 from tasks.metrics.use_case import operating
 
-RIGHT = "right"
+RIGHT, IGNORED = "right", "ignored"
 MARKED = ["image_id", "side", "kind", "label", "score", *BOX]
 
 
 def marked_boxes(
     truth: pd.DataFrame, predictions: pd.DataFrame, images: list[str], thresholds: dict[str, float]
 ) -> pd.DataFrame:
-    """Columns image_id, side (truth or prediction), kind (right, or one of KINDS), label, score and the box.
+    """Columns image_id, side (truth or prediction), kind (right, ignored, or one of KINDS), label, score and the box.
 
-    truth: columns image_id, label and the box; predictions: contracts.tables.PREDICTIONS; thresholds: operating score
-    threshold by label. Boxes below their threshold and rows of other images or labels are left out. An object that a
-    class or localisation error is about is not missed, as in `error_kinds`: it is right, and that box is not.
+    truth: columns image_id, label, the box, and `ignored` if any are; predictions: contracts.tables.PREDICTIONS;
+    thresholds: operating score threshold by label. Boxes below their threshold and rows of other images or labels are
+    left out. An object that a class or localisation error is about is not missed, as in `error_kinds`: it is right, and
+    that box is not.
     """
     labels = list(thresholds)
     truth, predictions = (
@@ -34,7 +35,10 @@ def marked_boxes(
 
     truth_kind = np.full(len(truth), KINDS[0], dtype=object)
     truth_kind[np.concatenate([found, blamed])] = RIGHT
+    truth_kind[boxes.truth.ignored] = IGNORED
     objects = truth.assign(side="truth", kind=truth_kind, score=1.0)
     hits = predictions.iloc[matches.row[right]].assign(side="prediction", kind=RIGHT)
     alarms = predictions.iloc[false].assign(side="prediction", kind=[KINDS[number] for number in kind])
-    return pd.concat([objects[MARKED], hits[MARKED], alarms[MARKED]], ignore_index=True)
+    excused = matches.ignored[:, 0] & (matches.score >= np.array([*thresholds.values(), np.inf])[matches.label])
+    others = predictions.iloc[matches.row[excused]].assign(side="prediction", kind=IGNORED)
+    return pd.concat([table[MARKED] for table in (objects, hits, alarms, others)], ignore_index=True)

@@ -2,7 +2,11 @@
 
 Source of the rules: `COCOeval.evaluateImg` of pycocotools. Within an image and a class, detections choose in the order
 of their scores; each takes the free object with the largest IoU that reaches the threshold (of equals the last one),
-and only where no other is left an object that is to be ignored. The best 100 detections count. No crowds.
+and only where no other is left an object that is to be ignored. The best 100 detections count.
+
+Truth that parse marks as ignored is never missed, and any number of detections may find it, neither right nor wrong. Of
+a crowd what counts is the share of the detection that lies in it, in place of the IoU, as in the library; of a
+difficult object the IoU, as in Pascal VOC.
 """
 
 from dataclasses import dataclass
@@ -11,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tasks.contracts.tables import BOX
+from tasks.contracts.tables import BOX, CROWD
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -31,6 +35,8 @@ class Boxes:
     label: Ints  # (n,)
     xywh: Floats  # (n, 4), pixels; COCO's form, so that its rounding is repeated
     score: Floats  # (n,); ones for truth
+    ignored: Bools  # (n,) neither missed nor counted; false for predictions
+    crowd: Bools  # (n,) which of these are crowds
 
     def __len__(self) -> int:
         return len(self.image)
@@ -42,7 +48,14 @@ class Boxes:
 
     def rows(self, rows: Ints | Bools) -> "Boxes":
         """Some of them."""
-        return Boxes(self.image[rows], self.label[rows], self.xywh[rows], self.score[rows])
+        return Boxes(
+            self.image[rows],
+            self.label[rows],
+            self.xywh[rows],
+            self.score[rows],
+            self.ignored[rows],
+            self.crowd[rows],
+        )
 
 
 @dataclass(frozen=True)
@@ -66,7 +79,7 @@ class Matches:
     image: Ints  # (n,)
     score: Floats  # (n,)
     found: NDArray[np.int32]  # (n, t) row of the truth; -1 nothing
-    ignored: Bools  # (n, t) neither right nor wrong
+    ignored: Bools  # (n, t) neither right nor wrong: found what is ignored, or nothing outside of its slice
     truth_label: Ints  # of the objects that count
     truth_image: Ints
 
@@ -79,6 +92,11 @@ class Matches:
         """Class of each detection, (n,)."""
         return np.repeat(np.arange(len(self.labels)), np.diff(self.start))
 
+    def judged(self, rows: slice = slice(None)) -> tuple[Floats, Bools]:
+        """Scores of the detections that are right or wrong at the first threshold, and which are right."""
+        counts = ~self.ignored[rows, 0]
+        return self.score[rows][counts], self.found[rows, 0][counts] >= 0
+
     @property
     def objects(self) -> Ints:
         """Objects that count, per class."""
@@ -88,8 +106,8 @@ class Matches:
 def scene(truth: pd.DataFrame, predictions: pd.DataFrame, images: list[str], labels: list[str]) -> Scene:
     """Turn tables into arrays.
 
-    truth: columns image_id, label and the box; predictions: contracts.tables.PREDICTIONS. Rows of images or labels that
-    are not listed are left out.
+    truth: columns image_id, label, the box, and `ignored` if any are; predictions: contracts.tables.PREDICTIONS. Rows
+    of images or labels that are not listed are left out.
     """
     images = sorted(images)
     return Scene(images, labels, _boxes(truth, images, labels), _boxes(predictions, images, labels))
@@ -101,8 +119,10 @@ def _boxes(table: pd.DataFrame, images: list[str], labels: list[str]) -> Boxes:
     xywh = table[BOX].to_numpy(dtype=np.float64, copy=True).reshape(-1, 4)
     xywh[:, 2:] -= xywh[:, :2]
     score = table["score"].to_numpy(dtype=np.float64) if "score" in table else np.ones(len(table))
-    listed = (image >= 0) & (label >= 0)
-    return Boxes(image[listed].astype(np.int64), label[listed].astype(np.int64), xywh[listed], score[listed])
+    why = table["ignored"] if "ignored" in table else pd.Series(None, index=table.index, dtype=object)
+    ignored, crowd = why.notna().to_numpy(dtype=bool), (why == CROWD).to_numpy(dtype=bool)
+    boxes = Boxes(image.astype(np.int64), label.astype(np.int64), xywh, score, ignored, crowd)
+    return boxes.rows((image >= 0) & (label >= 0))
 
 
 def match(
@@ -113,12 +133,14 @@ def match(
 ) -> Matches:
     """Match every detection at every IoU threshold.
 
-    ignored_truth: (objects,) objects of another slice: who finds them is neither right nor wrong.
+    ignored_truth: (objects,) objects of another slice: who finds them is neither right nor wrong. Unlike those that
+    are ignored in every slice, each excuses one detection, as COCO has it for objects of other sizes.
     ignored_if_unmatched: (predictions,) detections that are no mistake if they find nothing (COCO: of another size).
     """
     truth, predictions = boxes.truth, boxes.predictions
     if ignored_truth is None:
         ignored_truth = np.zeros(len(truth), dtype=bool)
+    ignored_truth = ignored_truth | truth.ignored
     rows, cell, rank = _best_detections(predictions, len(boxes.images))
     detection, wanted, iou = box_pairs(
         predictions.rows(rows), truth, cell, truth.label * len(boxes.images) + truth.image, float(ious[0])
@@ -126,7 +148,7 @@ def match(
     # Of one detection the most wanted object first; of equal ones the last.
     order = np.lexsort((-wanted, -iou, ignored_truth[wanted], detection))
     pairs = _Pairs(detection[order], wanted[order], iou[order])
-    found_by_rank = _greedy(pairs, rank, len(rows), len(truth), np.minimum(ious, 1 - 1e-10))
+    found_by_rank = _greedy(pairs, rank, len(rows), truth.ignored, np.minimum(ious, 1 - 1e-10))
 
     order = np.lexsort((-predictions.score[rows], predictions.label[rows]))
     rows, found = rows[order], found_by_rank[order]
@@ -161,6 +183,8 @@ def _best_detections(predictions: Boxes, images: int) -> tuple[Ints, Ints, Ints]
 def box_pairs(boxes: Boxes, others: Boxes, cell: Ints, other_cell: Ints, least_iou: float) -> tuple[Ints, Ints, Floats]:
     """Rows of `boxes`, rows of `others` and their IoU, for all pairs of equal cells that overlap by `least_iou`.
 
+    Of others that are crowds it is the share of the box that lies in them.
+
     Sorted by the row of `boxes`, then of `others`.
     """
     by_cell = np.argsort(other_cell, kind="stable")
@@ -173,7 +197,7 @@ def box_pairs(boxes: Boxes, others: Boxes, cell: Ints, other_cell: Ints, least_i
         high = max(low + 1, int(np.searchsorted(before, before[low] + _PAIRS_AT_ONCE, side="right")) - 1)
         row = np.repeat(np.arange(low, high), count[low:high])
         other = by_cell[first[row] + np.arange(before[low], before[high]) - before[row]]
-        iou = _iou(boxes.xywh[row], others.xywh[other])
+        iou = _iou(boxes.xywh[row], others.xywh[other], others.crowd[other])
         enough = iou >= least_iou
         parts.append((row[enough], other[enough], iou[enough]))
         low = high
@@ -181,12 +205,13 @@ def box_pairs(boxes: Boxes, others: Boxes, cell: Ints, other_cell: Ints, least_i
     return rows, other_rows, ious
 
 
-def _iou(a_xywh: Floats, b_xywh: Floats) -> Floats:
+def _iou(a_xywh: Floats, b_xywh: Floats, b_is_crowd: Bools) -> Floats:
     """IoU of boxes row by row, in the order of operations of COCO's `bbIou`."""
     a_end, b_end = a_xywh[:, :2] + a_xywh[:, 2:], b_xywh[:, :2] + b_xywh[:, 2:]
     sides = np.minimum(a_end, b_end) - np.maximum(a_xywh[:, :2], b_xywh[:, :2])
     common = np.where((sides > 0).all(axis=1), sides[:, 0] * sides[:, 1], 0.0)
-    union = a_xywh[:, 2] * a_xywh[:, 3] + b_xywh[:, 2] * b_xywh[:, 3] - common
+    area = a_xywh[:, 2] * a_xywh[:, 3]
+    union = np.where(b_is_crowd, area, area + b_xywh[:, 2] * b_xywh[:, 3] - common)
     return np.divide(common, union, out=np.zeros_like(common), where=union > 0)
 
 
@@ -199,15 +224,15 @@ class _Pairs:
     iou: Floats
 
 
-def _greedy(pairs: _Pairs, rank: Ints, detections: int, objects: int, ious: Floats) -> NDArray[np.int32]:
-    """(detections, thresholds): the object that each detection gets, or -1.
+def _greedy(pairs: _Pairs, rank: Ints, detections: int, shared: Bools, ious: Floats) -> NDArray[np.int32]:
+    """(detections, thresholds): the object that each detection gets, or -1. shared: (objects,) those that many may get.
 
     Cells do not touch each other, so all detections of one turn choose at once: first each cell's best, then its next.
     """
     found = np.full((detections, len(ious)), -1, dtype=np.int32)
     if not len(pairs.detection):
         return found
-    taken = np.zeros((objects, len(ious)), dtype=bool)
+    taken = np.zeros((len(shared), len(ious)), dtype=bool)
     chooser, first, count = np.unique(pairs.detection, return_index=True, return_counts=True)
     turns = rank[chooser]
     by_turn = np.argsort(turns, kind="stable")
@@ -219,6 +244,6 @@ def _greedy(pairs: _Pairs, rank: Ints, detections: int, objects: int, ious: Floa
             pair = first[now] + wish
             who, what = chooser[now], pairs.truth[pair]
             gets = (pairs.iou[pair, None] >= ious) & ~taken[what] & (found[who] < 0)
-            taken[what] |= gets
+            taken[what] |= gets & ~shared[what, None]
             found[who] = np.where(gets, what[:, None], found[who])
     return found

@@ -7,6 +7,7 @@ A detection that finds no object of its class is, in this order:
     localisation   it touches an object of its class (IoU at least 0.1)
     background     none of these
 
+What found an object that is ignored is none of these, nor is such an object missed or the object of another error.
 An object is missed if nothing finds it and no class or localisation error points at it. The kinds are those of TIDE
 (Bolya et al., ECCV 2020), with its rare "both" counted as background.
 """
@@ -35,7 +36,7 @@ def confusion(boxes: Scene, matches: Matches, thresholds: list[float]) -> dict[s
     found, false = matches.found[right, 0], matches.row[wrong]
     np.add.at(counts, (boxes.truth.label[found], matches.label[right]), 1)
 
-    free = np.setdiff1d(np.arange(len(boxes.truth)), found)
+    free = np.setdiff1d(np.flatnonzero(~boxes.truth.ignored), found)
     crossed = match(_as_one_class(boxes, free, false), IOU_50)
     pair = crossed.found[:, 0] >= 0
     confused, mistaken = free[crossed.found[pair, 0]], false[crossed.row[pair]]
@@ -54,7 +55,7 @@ def error_kinds(boxes: Scene, matches: Matches, thresholds: list[float]) -> dict
     found, false = matches.found[right, 0], matches.row[wrong]
     kind, culprit = false_kinds(boxes, false)
     blamed = culprit[(kind == KINDS.index("class")) | (kind == KINDS.index("localisation"))]
-    missed = np.setdiff1d(np.arange(len(boxes.truth)), np.concatenate([found, blamed]))
+    missed = np.setdiff1d(np.flatnonzero(~boxes.truth.ignored), np.concatenate([found, blamed]))
     counts = np.zeros((len(boxes.labels), len(KINDS)), dtype=np.int64)
     np.add.at(counts, (boxes.predictions.label[false], kind), 1)
     np.add.at(counts, (boxes.truth.label[missed], KINDS.index("missed")), 1)
@@ -66,9 +67,15 @@ def error_kinds(boxes: Scene, matches: Matches, thresholds: list[float]) -> dict
 
 def false_kinds(boxes: Scene, false: Ints) -> tuple[Ints, Ints]:
     """Of each false detection its kind (index into KINDS) and the object that it is about, -1 for background."""
+    counted = np.flatnonzero(~boxes.truth.ignored)
     detection, truth, iou = box_pairs(
-        boxes.predictions.rows(false), boxes.truth, boxes.predictions.image[false], boxes.truth.image, _TOUCHES
+        boxes.predictions.rows(false),
+        boxes.truth.rows(counted),
+        boxes.predictions.image[false],
+        boxes.truth.image[counted],
+        _TOUCHES,
     )
+    truth = counted[truth]
     same = boxes.predictions.label[false[detection]] == boxes.truth.label[truth]
     kind = np.full(len(false), KINDS.index("background"))
     culprit = np.full(len(false), -1)

@@ -10,7 +10,7 @@ import pandas as pd
 from pydantic import ConfigDict, Field
 
 from tasks.contracts.errors import PipelineError, first_of
-from tasks.contracts.params import METRIC, Params, UseCase, read_params, read_sections
+from tasks.contracts.params import Params, UseCase, label_of, read_params, read_sections
 from tasks.metrics.rule_faults import attribute_faults, class_faults, part_faults, understood
 
 log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ def tell_of_other_classes(metrics: Path, objects: pd.DataFrame) -> None:
     """
     try:
         figures: dict[str, dict[str, float | None]] = json.loads(metrics.read_text("utf-8"))
-        before = {form["label"] for of in figures.values() for name in of if (form := METRIC.fullmatch(name))} - {None}
+        before = {label for of in figures.values() for name in of if (label := label_of(name)) is not None}
     except (OSError, ValueError, AttributeError, TypeError):
         return  # of no run, or of another version
     now = set(objects["label"])

@@ -77,12 +77,11 @@ def choose_thresholds(matches: Matches, points: list[OperatingPoint]) -> list[Th
     all classes together have the best F1, and a note.
     """
     objects = matches.objects
-    pooled = sweep(matches.score, matches.found[:, 0] >= 0, int(objects.sum()))
+    pooled = sweep(*matches.judged(), int(objects.sum()))
     fallback = _NOTHING_TO_CHOOSE_FROM if pooled is None else pooled.best_f1()
     chosen = []
     for label, point in enumerate(points):
-        rows = matches.of(label)
-        curve = sweep(matches.score[rows], matches.found[rows, 0] >= 0, int(objects[label]))
+        curve = sweep(*matches.judged(matches.of(label)), int(objects[label]))
         if curve is None:
             seen = "no detection on val is right" if objects[label] else "no object on val"
             instead = "the best F1 of all classes together" if pooled else f"{fallback:g}"

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 
 from tasks.contracts.errors import PipelineError
-from tasks.contracts.params import METRIC, UseCase
+from tasks.contracts.params import UseCase
 from tasks.metrics.judgement import CHAMPION, CHECKPOINT
 from tasks.metrics.operating_points import parse_operating_point
 from tasks.metrics.rules import MetricRule, Rule, parse_rules
@@ -87,8 +87,7 @@ def slice_faults(rules: Iterable[Rule], attributes: Sequence[str]) -> Iterator[s
 def class_faults(rules: Iterable[Rule], use_case: UseCase, classes: Sequence[str]) -> Iterator[str]:
     """Classes that rules or the use case name and that do not exist."""
     named = [(f"gate.rules: {rule.text}", rule.label) for rule in rules if isinstance(rule, MetricRule)]
-    metric = METRIC.fullmatch(use_case.metric)
-    named.append(("use_case.metric", metric["label"] if metric else None))
+    named.append(("use_case.metric", use_case.label))
     named += [("use_case.operating_points", label) for label in use_case.operating_points]
     for where, label in named:
         if label is not None and label not in classes:

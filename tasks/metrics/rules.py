@@ -1,8 +1,9 @@
-"""Rules of the gate: sentences in the use case's words, and what they mean.
+r"""Rules of the gate: sentences in the use case's words, and what they mean.
 
 recall of "crack" >= 0.95 at 95 % confidence
 ap50 of each class >= 0.5
 recall of "crack" where size = small >= 0.8
+recall of "5\" pipe" >= 0.8
 drop of map50 <= 0.02
 map50 not worse than champion by 0.01
 latency p95 <= 50 ms
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tasks.contracts.errors import PipelineError, first_of
+from tasks.contracts.quoting import QUOTED, quoting_hint, spaced, unquoted
 
 FORMS = __doc__.strip().partition("\n\n")[2]
 _UNITS = {"ms": 1.0, "KB": 1e-3, "MB": 1.0, "GB": 1e3}  # in ms and MB
@@ -23,8 +25,8 @@ _NUMBER = r"(?P<bound>\d+(?:\.\d+)?|\.\d+)"
 _CONFIDENCE = r"(?: at (?P<confidence>\d+(?:\.\d+)?) ?% confidence)?"
 _METRIC = (
     r"(?P<name>map50|map50_95|ap50|ap50_95|precision|recall|f1)"
-    r'(?: of (?:"(?P<label>[^"]+)"|(?P<each>each class)))?'
-    r"(?: where (?P<by>[^=<>]+?) = (?P<part>[^<>]+?))?"
+    rf"(?: of (?:(?P<label>{QUOTED})|(?P<each>each class)))?"
+    rf'(?: where (?P<by>{QUOTED}|(?!")[^=<>]+?) = (?P<part>{QUOTED}|(?!")[^<>]+?))?'
 )
 _METRIC_FORMS = {
     "floor": re.compile(rf"{_METRIC} ?>= ?{_NUMBER}{_CONFIDENCE}"),
@@ -74,7 +76,7 @@ def parse_rules(texts: list[str], confidence: float) -> list[Rule]:
         try:
             rules.append(_parse(text, confidence))
         except ValueError as error:
-            faults.append(f"{text!r}: {error}")
+            faults.append(f"'{text}': {error}")
     if faults:
         raise PipelineError(
             "rules are not understood", f"params.yaml: gate.rules\n{first_of(faults)}\n", f"Forms are:\n{FORMS}"
@@ -83,7 +85,7 @@ def parse_rules(texts: list[str], confidence: float) -> list[Rule]:
 
 
 def _parse(text: str, confidence: float) -> Rule:
-    plain = " ".join(text.split())
+    plain = spaced(text)
     budget = _BUDGET_FORM.fullmatch(plain)
     if budget:
         return _budget(plain, budget)
@@ -91,7 +93,8 @@ def _parse(text: str, confidence: float) -> Rule:
         found = form.fullmatch(plain)
         if found:
             return _metric(plain, kind, found, confidence)  # type: ignore[arg-type]
-    raise ValueError("not of any form")
+    hint = quoting_hint(plain)
+    raise ValueError("not of any form" + (f"; {hint}" if hint else ""))
 
 
 def _budget(text: str, found: re.Match[str]) -> BudgetRule:
@@ -118,5 +121,10 @@ def _metric(
     sure = float(found["confidence"]) / 100 if found["confidence"] else confidence
     if not 0.5 <= sure < 1:
         raise ValueError("confidence is from 50 % to below 100 %")
-    where = (found["by"], found["part"]) if found["by"] else None
-    return MetricRule(text, kind, name, found["label"], bool(found["each"]), where, bound, sure)
+    where = (_plain(found["by"]), _plain(found["part"])) if found["by"] else None
+    label = found["label"] and unquoted(found["label"])
+    return MetricRule(text, kind, name, label, bool(found["each"]), where, bound, sure)
+
+
+def _plain(text: str) -> str:
+    return unquoted(text) if text.startswith('"') else text

@@ -6,7 +6,7 @@ no mistake. What counts as a false alarm depends on what is parted: see each fun
 
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -49,7 +49,10 @@ def parts(
     left_out = {}
     described = [json.loads(text) for text in truth["attributes"]] if attributes else []
     for name in attributes:
-        values = [None if name not in of else str(of[name]) for of in described]
+        values = [
+            None if name not in of or ignored else str(of[name])
+            for of, ignored in zip(described, boxes.truth.ignored, strict=True)
+        ]
         if not any(values):
             log.warning("evaluate.slice_attributes: no object of test has the attribute %r", name)
         found += attribute_parts(boxes, name, values)
@@ -59,7 +62,7 @@ def parts(
                 "evaluate.slice_attributes: %r has %d more values than the %d that are measured", name, more, MOST_PARTS
             )
             left_out[name] = more
-    return found, left_out
+    return [replace(part, truth=part.truth & ~boxes.truth.ignored) for part in found], left_out
 
 
 def size_parts(boxes: Scene, edges_px: tuple[int, int]) -> list[Part]:

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from tasks.contracts.params import METRIC, UseCase
+from tasks.contracts.params import UseCase
+from tasks.contracts.quoting import quoted, written_part
+from tasks.contracts.tables import counted
 from tasks.metrics.average_precision import average_precisions
 from tasks.metrics.matching import Bools, Floats, Ints, Matches, match, scene
 from tasks.metrics.operating_points import choose_thresholds, operating_points
@@ -20,8 +22,8 @@ RATE_NAMES = ("precision", "recall", "f1")
 
 def metric_name(name: str, label: str | None = None, where: tuple[str, str] | None = None) -> str:
     """How a figure is called everywhere: `map50`, `recall of "crack"`, `recall of "crack" where size = small`."""
-    of = "" if label is None else f' of "{label}"'
-    part = "" if where is None else f" where {where[0]} = {where[1]}"
+    of = "" if label is None else f" of {quoted(label)}"
+    part = "" if where is None else f" where {written_part(*where)}"
     return f"{name}{of}{part}"
 
 
@@ -36,13 +38,10 @@ class Headline:
 def use_case_value(use_case: UseCase, truth: pd.DataFrame, predictions: pd.DataFrame) -> float | None:
     """`use_case.metric` of predictions on the images that they and the truth name; None if it cannot be measured.
 
-    truth: columns image_id, label and the box; predictions: contracts.tables.PREDICTIONS. The operating point is chosen
-    on the same predictions, so this is for val, not for test.
+    truth: columns image_id, label, the box, and `ignored` if any are; predictions: contracts.tables.PREDICTIONS. The
+    operating point is chosen on the same predictions, so this is for val, not for test.
     """
-    form = METRIC.fullmatch(use_case.metric)
-    assert form is not None, "UseCase holds its metric to this form"
-    name = use_case.metric if form["label"] is None else metric_name(form["name"], form["label"])
-    return headline(use_case, truth, predictions).figures.get(name)
+    return headline(use_case, truth, predictions).figures.get(use_case.metric)
 
 
 def headline(use_case: UseCase, truth: pd.DataFrame, predictions: pd.DataFrame) -> Headline:
@@ -50,7 +49,7 @@ def headline(use_case: UseCase, truth: pd.DataFrame, predictions: pd.DataFrame) 
 
     Tables as in `use_case_value`. A class that only `use_case.operating_points` names has no figure here.
     """
-    labels = sorted({*truth["label"], *predictions["label"], *use_case.operating_points})
+    labels = sorted({*counted(truth)["label"], *predictions["label"], *use_case.operating_points})
     images = sorted({*truth["image_id"], *predictions["image_id"]})
     matches = match(scene(truth, predictions, images, labels))
     thresholds = [threshold.score for threshold in choose_thresholds(matches, operating_points(use_case, labels))]

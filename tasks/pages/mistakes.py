@@ -13,6 +13,7 @@ from tasks.pages.pictures import Mark, Picture, picture, window_around
 
 BACKGROUND = "background"
 REST = "all others"
+_NO_ERRORS = ("right", "ignored")
 KINDS = {
     "missed": "an object that no box found",
     "background": "a box where there is nothing",
@@ -70,9 +71,9 @@ def worst_images(
     """The images with the most missed objects and the most confident wrong boxes, the worst first.
 
     marked: one row per object (`side` truth) and box at the operating thresholds (`side` prediction), with image_id,
-    kind (right, or one of `KINDS`), label, score and the box.
+    kind (right, ignored, or one of `KINDS`), label, score and the box.
     """
-    wrong = marked[marked["kind"] != "right"]
+    wrong = marked[~marked["kind"].isin(_NO_ERRORS)]
     # A missed object weighs as much as a wrong box that the detector is certain of.
     weight = wrong["score"].where(wrong["side"] == "prediction", 1.0)
     ranked = weight.groupby(wrong["image_id"]).sum().rename("weight").reset_index()
@@ -85,7 +86,7 @@ def worst_images(
 
 
 def _worst(row: "pd.Series[str]", marked: pd.DataFrame, image: Image | None, longest: int, quality: int) -> WorstImage:
-    kinds = marked.loc[marked["kind"] != "right", "kind"].value_counts()
+    kinds = marked["kind"].value_counts()
     parts = [f"{kinds[kind]} {_WORDS.get(kind, kind)}" for kind in KINDS if kind in kinds]
     drawn = None
     if image is not None:
@@ -101,13 +102,13 @@ _SHORT = {"missed": "missed", "background": "false", "class": "wrong", "localisa
 
 
 def _marks(marked: pd.DataFrame) -> list[Mark]:
-    """Right ones first and without words, so that errors lie above them."""
+    """Those that are no errors first and without words, so that errors lie above them."""
     marks = []
-    for row in marked.sort_values("kind", key=lambda kind: kind != "right", kind="stable").to_dict("records"):
+    for row in marked.sort_values("kind", key=lambda kind: ~kind.isin(_NO_ERRORS), kind="stable").to_dict("records"):
         box = tuple(float(row[side]) for side in BOX)
-        right = row["kind"] == "right"
-        style = f"{row['side']} {'right' if right else 'wrong'}"
-        marks.append(Mark((box[0], box[1], box[2], box[3]), style, "" if right else _words(row)))
+        is_error = row["kind"] not in _NO_ERRORS
+        style = f"{row['side']} {'wrong' if is_error else row['kind']}"
+        marks.append(Mark((box[0], box[1], box[2], box[3]), style, _words(row) if is_error else ""))
     return marks
 
 

@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from tasks.contracts.evaluation import Evaluation, Interval
 from tasks.contracts.params import METRIC
+from tasks.contracts.quoting import unquoted
 from tasks.contracts.verdict import RuleResult
 from tasks.pages.accuracy_charts import interval_chart, tradeoff_chart
 from tasks.pages.formatting import HEADLINES, title
@@ -41,7 +42,7 @@ def figure(evaluation: Evaluation, metric: str) -> Interval | None:
         return None
     if named["overall"]:
         return evaluation.overall.get(metric)
-    of_class = evaluation.classes.get(named["label"])
+    of_class = evaluation.classes.get(unquoted(named["label"]))
     found = getattr(of_class, named["name"], None)
     return found if isinstance(found, Interval) else None
 
