@@ -13,11 +13,12 @@ from tasks.contracts.work import content_sha256
 from tasks.detectors.protocol import METRIC, Epoch, Figures, Trained
 from tasks.detectors.recipe import Recipe
 from tasks.detectors.training_data import measure_of
+from tasks.detectors.ultralytics_job import Job
 from tasks.detectors.ultralytics_library import YOLO
 from tasks.detectors.ultralytics_models import find_start
 from tasks.detectors.ultralytics_processes import train_in_processes
 from tasks.detectors.ultralytics_state import read_progress, restore_state
-from tasks.detectors.ultralytics_trainer import Job, YoloTraining
+from tasks.detectors.ultralytics_trainer import YoloTraining
 from tests.training_fixture import USE_CASE, draw_data, read_data, tiny_recipe, train_tiny
 
 MODELS = ["tiny.yaml", pytest.param("yolo26n.yaml", marks=pytest.mark.slow), "tiny-detr.yaml"]
@@ -65,9 +66,13 @@ def test_training_stopped_within_an_epoch_ends_bit_equal_to_one_that_was_not(
     assert content_sha256(resumed.weights) == content_sha256(whole.weights)
 
 
-def test_an_epoch_smaller_than_the_effective_batch_still_ends_in_a_step(drawn: Path, tmp_path: Path) -> None:
-    train_tiny(drawn, tmp_path / "work", tiny_recipe(drawn, epochs=2, effective_batch=64, warmup_epochs=0))
-    assert torch.load(tmp_path / "work" / "state.pt")["average_updates"] == 2
+def test_batches_of_a_short_epoch_are_gathered_over_its_end_as_in_the_library(drawn: Path, tmp_path: Path) -> None:
+    # Nine images are three batches of four; a step wants four, or all that there will be.
+    recipe = tiny_recipe(drawn, epochs=3, effective_batch=16, warmup_epochs=0)
+    train_tiny(drawn, tmp_path / "work", recipe)
+    state = torch.load(tmp_path / "work" / "state.pt", weights_only=True)
+    assert state["average_updates"] == 2
+    assert state["gradients"], "the ninth batch waits for others"
 
 
 def test_training_without_cache_learns_and_its_weights_load_in_the_library(drawn: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from tasks.clients.tracking import connected
 from tasks.contracts.images import Image
 from tasks.contracts.params import Tracking, UseCase
 from tasks.contracts.record import write_record
-from tasks.contracts.tables import IMAGES, OBJECTS, SPLIT, read_table, write_table
+from tasks.contracts.tables import BOX, IMAGES, OBJECTS, SPLIT, read_table, write_table
 from tasks.contracts.tuned import Tuned
 from tasks.detectors.protocol import Epoch, Measure, Trained, TrainingData, load_family
 from tasks.detectors.recipe import Recipe
@@ -127,6 +127,27 @@ def tiny_recipe(folder: Path, **changes: object) -> Recipe:
         "close_mosaic": 1,
     }
     return Recipe.model_validate({**tiny, **changes})
+
+
+def write_for_library(data: TrainingData, folder: Path) -> Path:
+    """The same images and boxes in the training library's own layout; returns its data.yaml."""
+    for split, images in (("train", data.train), ("val", data.val)):
+        for kind in ("images", "labels"):
+            (folder / kind / split).mkdir(parents=True)
+        for image_id, path, width, height in images[["image_id", "path", "width", "height"]].itertuples(index=False):
+            (folder / "images" / split / f"{image_id}{Path(path).suffix}").symlink_to(path)
+            objects = data.objects[data.objects["image_id"] == image_id]
+            boxes = objects[BOX].to_numpy() / [width, height, width, height]
+            centre_and_size = np.hstack([(boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]])
+            numbers = map(data.classes.index, objects["label"])
+            rows = [
+                " ".join(map(str, [number, *row]))
+                for number, row in zip(numbers, centre_and_size.tolist(), strict=True)
+            ]
+            (folder / "labels" / split / f"{image_id}.txt").write_text("\n".join(rows))
+    places = {"path": str(folder), "train": "images/train", "val": "images/val"}
+    (folder / "data.yaml").write_text(yaml.safe_dump(places | {"names": dict(enumerate(data.classes))}))
+    return folder / "data.yaml"
 
 
 def train_tiny(

@@ -123,18 +123,22 @@ class TableDataset(YOLODataset):  # type: ignore[misc]
     def _remember(self, i: int, image: NDArray[np.uint8], hw: tuple[int, int]) -> None:
         """Keep the image for the mosaics to come; the oldest one goes."""
         self.ims[i], self.im_hw0[i], self.im_hw[i] = image, hw, image.shape[:2]
+        if i in self.buffer:
+            return  # it was there already, though not in memory
         self.buffer.append(i)
-        while len(self.buffer) > max(1, self.max_buffer_length):
+        if 1 < len(self.buffer) >= self.max_buffer_length:
             oldest = self.buffer.pop(0)
             self.ims[oldest] = self.im_hw0[oldest] = self.im_hw[oldest] = None
 
-    def begin_epoch(self) -> None:
-        """Forget the images of the last epoch, so that an epoch depends on its own random draws alone.
+    def draw_buffer(self) -> None:
+        """Fill the buffer with a draw from all images.
 
-        Mosaics take their other images from the buffer: it starts as a draw from all images, read when they are asked
-        for.
+        For loaders in processes of their own, which end with an epoch: theirs would begin each epoch with an empty one.
         """
-        if self.cache == "ram":
-            return
-        self.ims, self.im_hw0, self.im_hw = [None] * self.ni, [None] * self.ni, [None] * self.ni
-        self.buffer = random.sample(range(self.ni), k=max(1, self.max_buffer_length))
+        self.restore_buffer(random.sample(range(self.ni), k=max(1, self.max_buffer_length - 1)))
+
+    def restore_buffer(self, indices: list[int]) -> None:
+        """Make these the images that mosaics take their others from; they are read when they are asked for."""
+        if self.cache != "ram":
+            self.ims, self.im_hw0, self.im_hw = [None] * self.ni, [None] * self.ni, [None] * self.ni
+            self.buffer = indices

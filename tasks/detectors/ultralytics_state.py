@@ -29,6 +29,7 @@ class Progress(BaseModel):
     best_epoch: int = 0  # 0: none yet
     done: bool = False
     batch: int  # smaller than asked for after running out of memory
+    last_step: int = -1  # batch of the optimizer's last step, counted over all epochs
     resumed: int = 0  # times that it went on after a stop
     seconds: float = 0.0
     parameters: int = 0
@@ -46,9 +47,13 @@ def best_weights(work: Path, epoch: int) -> Path:
 
 def save_state(trainer: Any, progress: Progress, work: Path) -> None:
     """Write the state of the library's trainer whole or not at all, then the history that people may watch."""
+    model = unwrap_model(trainer.model)
     state = {
         "progress": progress.model_dump_json(),
-        "model": unwrap_model(trainer.model).state_dict(),
+        "model": model.state_dict(),
+        # Of batches that the next step of the optimizer is gathered from.
+        "gradients": {name: it.grad for name, it in model.named_parameters() if it.grad is not None},
+        "buffer": list(trainer.train_loader.dataset.buffer),
         "average": trainer.ema.ema.state_dict(),
         "average_updates": trainer.ema.updates,
         "optimizer": trainer.optimizer.state_dict(),
@@ -86,6 +91,9 @@ def restore_state(trainer: Any, work: Path) -> Progress:
     trainer.ema.ema.load_state_dict(state["average"])
     trainer.ema.updates = state["average_updates"]
     trainer.optimizer.load_state_dict(state["optimizer"])
+    # The library clears gradients before it begins; the epoch takes them up.
+    trainer.gradients = state.get("gradients", {})
+    trainer.train_loader.dataset.restore_buffer(state.get("buffer", []))
     if state["scaler"]:
         # A training that was begun on a CPU has none, and an enabled scaler refuses that.
         trainer.scaler.load_state_dict(state["scaler"])

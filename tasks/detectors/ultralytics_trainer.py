@@ -1,7 +1,7 @@
 """The library's training loop, made exact and ours: best by the use case's metric, resumable to the bit on a CPU.
 
 What differs from the library's own:
-- each epoch's randomness is a function of the seed and the epoch's number, and no gradient crosses epochs;
+- each epoch's randomness is a function of the seed and the epoch's number;
 - the whole state is written after each epoch (ultralytics_state);
 - images are fitted into the square as bundles fit them, and our metrics judge the predictions on val;
 - running out of memory and a loss that is not a number are handled at any epoch, from the last state.
@@ -12,7 +12,6 @@ import random
 import time
 from collections.abc import Callable
 from copy import copy, deepcopy
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +21,9 @@ import torch.distributed
 
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.stage import whole_output
-from tasks.detectors.protocol import METRIC, Epoch, Measure, TrainingData
-from tasks.detectors.recipe import Recipe
+from tasks.detectors.protocol import METRIC, Epoch
 from tasks.detectors.ultralytics_data import TableDataset
+from tasks.detectors.ultralytics_job import Job
 from tasks.detectors.ultralytics_library import (
     DetectionTrainer,
     RTDETRTrainer,
@@ -41,54 +40,6 @@ log = logging.getLogger(__name__)
 NAN_RETRIES = 3
 
 
-@dataclass(frozen=True)
-class Job:
-    """One attempt at a training; pickled for the processes of several GPUs."""
-
-    data: TrainingData
-    recipe: Recipe
-    seed: int
-    measure: Measure
-    work: Path
-    architecture: dict[str, Any]  # in the library's grammar
-    weights: Path | None  # to start from
-    device: str  # in the library's words
-    batch: int
-    effective_batch: int  # a multiple of batch
-    resumed: int  # times that the training went on after a stop
-
-    def overrides(self) -> dict[str, Any]:
-        """The library's settings."""
-        recipe = self.recipe
-        same = ("epochs", "patience", "optimizer", "lr0", "lrf", "momentum", "weight_decay", "warmup_epochs", "workers")
-        augmentation = ("mosaic", "close_mosaic", "mixup", "hsv_h", "hsv_s", "hsv_v", "degrees", "translate", "scale")
-        return {name: getattr(recipe, name) for name in (*same, *augmentation)} | {
-            "task": "detect",
-            "mode": "train",
-            "model": f"{self.architecture['yaml_file']}",
-            "data": "tables",
-            "save_dir": str(self.work / "library"),
-            "imgsz": recipe.image_size,
-            "batch": self.batch,
-            "nbs": self.effective_batch,
-            "seed": self.seed,
-            "device": self.device,
-            "cache": recipe.cache if recipe.cache != "none" else False,
-            "amp": recipe.amp and self.device not in {"cpu", "mps"},
-            "cos_lr": recipe.cosine,
-            "warmup_bias_lr": 0.0,
-            "freeze": recipe.freeze or None,
-            "fliplr": recipe.flip_horizontal,
-            "flipud": recipe.flip_vertical,
-            "box": recipe.box_gain,
-            "cls": recipe.cls_gain,
-            "cls_pw": recipe.class_balance,
-            "deterministic": True,
-            "plots": False,
-            "verbose": False,
-        }
-
-
 class YoloTraining(DetectionTrainer):  # type: ignore[misc]
     """YOLO. Its name must not hold "Trainer": the library adds its reporting to those."""
 
@@ -99,7 +50,8 @@ class YoloTraining(DetectionTrainer):  # type: ignore[misc]
         self.progress = Progress(batch=job.batch)
         self.epoch_began = self.training_began = time.monotonic()
         self.attempt = 0  # of an epoch whose loss was not a number
-        self.batch_index = self.gathered = 0
+        self.batch_index = 0
+        self.gradients: dict[str, torch.Tensor] = {}  # restored: of batches before a stop that the next step gathers
         super().__init__(overrides=job.overrides())
         for event in ("on_train_start", "on_train_epoch_start", "on_train_batch_start"):
             self.add_callback(event, getattr(type(self), event))
@@ -179,9 +131,13 @@ class YoloTraining(DetectionTrainer):  # type: ignore[misc]
             save_state(self, self.progress, self.job.work)
 
     def _restore(self) -> None:
-        self.progress = restore_state(self, self.job.work).model_copy(
-            update={"batch": self.job.batch, "resumed": self.job.resumed}
-        )
+        progress = restore_state(self, self.job.work)
+        changes = {"batch": self.job.batch, "resumed": self.job.resumed}
+        if progress.batch != self.job.batch:
+            # Batches are counted anew, and what was gathered of larger ones would weigh too much.
+            self.gradients = {}
+            changes["last_step"] = progress.finished * len(self.train_loader) - 1
+        self.progress = progress.model_copy(update=changes)
 
     @property
     def rank(self) -> int:
@@ -194,15 +150,14 @@ class YoloTraining(DetectionTrainer):  # type: ignore[misc]
 
     def on_train_epoch_start(self) -> None:
         """Make all that is random in this epoch depend on the seed, its number and the attempt."""
-        words = np.random.SeedSequence([self.job.seed, self.epoch, self.attempt, self.rank + 1]).generate_state(4)
-        random.seed(int(words[0]))
-        np.random.seed(words[1])  # noqa: NPY002
-        torch.manual_seed(int(words[2]))
-        self.train_loader.dataset.begin_epoch()
-        self.train_loader.reset()
-        self.train_loader.generator.manual_seed(int(words[3]))
-        self.optimizer.zero_grad()
-        self.batch_index, self.gathered = -1, 0
+        seed_epoch(self.train_loader, self.job.seed, self.epoch, self.attempt, self.rank + 1)
+        if self.train_loader.num_workers:
+            self.train_loader.dataset.draw_buffer()
+        for name, parameter in unwrap_model(self.model).named_parameters():
+            if name in self.gradients:
+                parameter.grad = self.gradients[name].to(self.device)
+        self.gradients = {}
+        self.batch_index = -1
         self.epoch_began = time.monotonic()
         # The loop's own answer to a full memory works in the first epoch only and keeps a half-done one: as if used up.
         self._oom_retries = NAN_RETRIES
@@ -212,17 +167,16 @@ class YoloTraining(DetectionTrainer):  # type: ignore[misc]
         self.batch_index += 1
 
     def optimizer_step(self) -> None:
-        """Step once enough batches have been gathered, and at the epoch's last batch."""
-        self.gathered += 1
+        """Step once enough batches have been gathered, be it over the end of an epoch, as the library does."""
         batches = len(self.train_loader)
-        if self.gathered >= self._accumulation(batches) or self.batch_index == batches - 1:
+        done = self.batch_index + batches * self.epoch
+        if done - self.progress.last_step >= self._accumulation(done, batches):
             super().optimizer_step()
-            self.gathered = 0
+            self.progress.last_step = done
 
-    def _accumulation(self, batches: int) -> int:
+    def _accumulation(self, done: int, batches: int) -> int:
         """Batches per step: rises from 1 while the learning rate warms up, as in the library."""
         warmup = self._get_warmup_iterations(batches)
-        done = self.batch_index + batches * self.epoch
         if done >= warmup:
             return self.full_accumulation
         return max(1, round(float(np.interp(done, [0, warmup], [1, self.full_accumulation]))))
@@ -283,6 +237,16 @@ class YoloTraining(DetectionTrainer):  # type: ignore[misc]
         log.warning("the loss of epoch %d is not a number: doing it again, attempt %d", epoch + 1, self.attempt + 1)
         self._restore()
         return True
+
+
+def seed_epoch(loader: Any, *numbers: int) -> None:
+    """Make the draws of the library's loader, and of what it calls, a function of these numbers."""
+    words = np.random.SeedSequence(numbers).generate_state(4)
+    random.seed(int(words[0]))
+    np.random.seed(words[1])  # noqa: NPY002
+    torch.manual_seed(int(words[2]))
+    loader.reset()
+    loader.generator.manual_seed(int(words[3]))
 
 
 def _rank(epoch: Epoch) -> tuple[float, float]:

@@ -10,11 +10,12 @@ import torch
 from tasks.contracts.errors import PipelineError
 from tasks.detectors.protocol import Epoch, Measure, Trained, TrainingData
 from tasks.detectors.recipe import Recipe
+from tasks.detectors.ultralytics_job import Job
 from tasks.detectors.ultralytics_memory import is_out_of_memory, smaller_batch
 from tasks.detectors.ultralytics_models import Start, find_start
 from tasks.detectors.ultralytics_processes import train_in_processes
 from tasks.detectors.ultralytics_state import Progress, best_weights, read_progress
-from tasks.detectors.ultralytics_trainer import DetrTraining, Job, YoloTraining
+from tasks.detectors.ultralytics_trainer import DetrTraining, YoloTraining
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from tests.bench.ratios import REPOSITORY, Ratio
 
-PARTS = ("parse", "images", "ap", "runtimes", "unchanged", "pipeline", "airflow")
+PARTS = ("parse", "images", "ap", "runtimes", "unchanged", "training", "pipeline", "airflow")
 
 
 def main(
