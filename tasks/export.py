@@ -32,12 +32,21 @@ from typing import Annotated, Literal, get_args
 import typer
 from pydantic import Field
 
-from tasks.contracts.bundle import Bundle, Calibration, NoChampion
+from tasks.contracts.bundle import DESCRIPTION, Bundle, Calibration, NoChampion
 from tasks.contracts.card import Card
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.garbage import no_garbage_collection
 from tasks.contracts.images import read_held_image
-from tasks.contracts.params import Params, Target, Tracking, UseCase, read_params, read_seed
+from tasks.contracts.params import (
+    Params,
+    Releases,
+    Target,
+    Tracking,
+    UseCase,
+    read_params,
+    read_releases,
+    read_seed,
+)
 from tasks.contracts.record import read_record, write_record
 from tasks.contracts.stage import run, whole_output
 from tasks.contracts.tables import IMAGES, OBJECTS, SPLIT, read_table
@@ -175,7 +184,9 @@ def _compare_with_checkpoint(
 
     bundle = read_bundle(folder)
     reference = Runtime(bundle, open_network(bundle, checkpoint.weights, None, "cpu"))
-    artefact = open_runtime(folder, device="auto" if bundle.target.startswith("tensorrt-") else "cpu")
+    artefact = open_runtime(
+        folder, device="auto" if bundle.target.startswith("tensorrt-") else "cpu", target=bundle.target
+    )
     images = [read_held_image(path) for path in golden.paths]
     return compare(reference, artefact, images, params.golden_score)
 
@@ -213,18 +224,21 @@ def _mend(bundle: Bundle) -> str:
     return mend if precision == "f32" else f"Set export.openvino_precision to f32 (it is {precision}). {mend}"
 
 
-def pull_live_bundle(tracking: Tracking, target: str, bundle: Path) -> str:
+def pull_live_bundle(tracking: Tracking, target: str, bundle: Path, releases: Releases | None = None) -> str:
     """Bring the live bundle out of the registry, or say in absent.json that there is none; returns what happened."""
     from tasks.clients.registry import pull_champion  # noqa: PLC0415
 
     with whole_output(bundle) as partial:
-        version = pull_champion(tracking, target, partial)
+        version = pull_champion(tracking, target, partial, releases)
         if version is None:
             reason = f"the registry has no champion of {tracking.experiment!r} yet"
             write_record(NoChampion(reason=reason), partial / "absent.json")
             return reason
         pulled = read_bundle(partial).model_copy(update={"registry_version": version})
-        write_record(pulled, partial / "bundle.json")
+        # Only the fields that it was released with: a field more would give it another digest.
+        (partial / DESCRIPTION).write_text(
+            pulled.model_dump_json(indent=2, exclude_unset=True) + "\n", encoding="utf-8"
+        )
     return f"version {version}, {pulled.target}"
 
 
@@ -265,7 +279,8 @@ def main(
     started = time.monotonic()
     if target == "champion":
         use_case, tracking = read_params(params, "use_case", UseCase), read_params(params, "tracking", Tracking)
-        log.info("exported champion: %s", pull_live_bundle(tracking, use_case.target, bundle))
+        pulled = pull_live_bundle(tracking, use_case.target, bundle, read_releases(params))
+        log.info("exported champion: %s", pulled)
         return
     if target not in KINDS:
         raise PipelineError(f"unknown target {target!r}", "--target", f"Choose one of {', '.join(get_args(Target))}")

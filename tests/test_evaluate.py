@@ -1,6 +1,7 @@
 """Evaluate runs a real ONNX bundle over real files and writes figures that can be counted by hand."""
 
 import hashlib
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,13 +14,14 @@ import pytest
 import yaml
 from onnx import TensorProto, helper
 
-from tasks.contracts.bundle import Bundle, NoChampion, Output, Preprocessing
+from tasks.contracts.bundle import Bundle, NoChampion, Output, Preprocessing, bundle_sha256
 from tasks.contracts.errors import PipelineError
-from tasks.contracts.evaluation import Evaluation
+from tasks.contracts.evaluation import Evaluation, evaluation_faults
 from tasks.contracts.record import read_record, write_record
 from tasks.contracts.tables import BOX, IMAGES, OBJECTS, PREDICTIONS, SPLIT, read_table, write_table
 from tasks.evaluate import main
 from tasks.metrics.figures import flat_figures
+from tasks.runtimes.protocol import read_bundle
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SIDE = 64
@@ -100,8 +102,9 @@ def write_bundle(folder: Path, registry_version: str | None = None) -> None:
     write_record(bundle, folder / "bundle.json")
 
 
-def run_main(workspace: Path) -> Evaluation:
+def run_main(workspace: Path, target: str | None = None) -> Evaluation:
     main(
+        target=target,
         raw=workspace / "raw",
         annotations=workspace / "annotations",
         split=workspace / "split.parquet",
@@ -186,9 +189,8 @@ def test_same_seed_gives_the_same_figures_and_another_bundle_the_same_draw(works
     pd.testing.assert_frame_equal(pd.read_parquet(workspace / "evaluation" / "resamples.parquet"), resamples)
     assert first.test_sha256 == second.test_sha256
     assert (second.target, second.registry_version) == ("champion", "3")
-    assert first.model_dump(exclude={"latency", "peak_memory_mb", "target", "registry_version"}) == second.model_dump(
-        exclude={"latency", "peak_memory_mb", "target", "registry_version"}
-    )
+    own = {"latency", "peak_memory_mb", "target", "registry_version", "figures_sha256"}
+    assert first.model_dump(exclude=own) == second.model_dump(exclude=own)
 
 
 def test_changed_truth_changes_what_may_be_paired(workspace: Path) -> None:
@@ -197,6 +199,45 @@ def test_changed_truth_changes_what_may_be_paired(workspace: Path) -> None:
     objects.loc[objects["image_id"] == "test-05", "x_max"] += 1
     write_table(objects, workspace / "annotations" / "objects.parquet", OBJECTS)
     assert run_main(workspace).test_sha256 != first.test_sha256
+
+
+@pytest.mark.parametrize(
+    ("changed", "differs"),
+    [
+        ("pixels", {"pixels"}),
+        ("labels", {"objects.parquet"}),
+        ("split", {"split.parquet", "pixels"}),
+        ("params", {"params"}),
+    ],
+)
+def test_evaluation_names_what_was_measured_on_what(changed: str, differs: set[str], workspace: Path) -> None:
+    first = run_main(workspace)
+    assert evaluation_faults(workspace / "evaluation", first) == []
+    assert first.bundle_sha256 == bundle_sha256(read_bundle(workspace / "bundle"))
+    if changed == "pixels":
+        shutil.copyfile(workspace / "raw" / "line" / "test-03.png", workspace / "raw" / "line" / "test-04.png")
+    elif changed == "params":
+        params = yaml.safe_load((workspace / "params.yaml").read_text())
+        params["evaluate"]["score_bins"] += 1
+        (workspace / "params.yaml").write_text(yaml.safe_dump(params))
+    else:
+        path, schema = {
+            "labels": (workspace / "annotations" / "objects.parquet", OBJECTS),
+            "split": (workspace / "split.parquet", SPLIT),
+        }[changed]
+        write_table(read_table(path, schema).iloc[:-1], path, schema)
+    second = run_main(workspace)
+    assert second.bundle_sha256 == first.bundle_sha256
+    assert {name for name, sha256 in first.inputs_sha256.items() if second.inputs_sha256[name] != sha256} == differs
+
+
+@pytest.mark.parametrize("target", ["champion", None])
+def test_champion_that_says_it_is_a_checkpoint_is_not_unpickled(target: str | None, workspace: Path) -> None:
+    write_bundle(workspace / "bundle", registry_version="3")
+    bundle = read_record(workspace / "bundle" / "bundle.json", Bundle)
+    write_record(bundle.model_copy(update={"target": "pytorch"}), workspace / "bundle" / "bundle.json")
+    with pytest.raises(PipelineError, match="which is a pickle, and that was not asked for"):
+        run_main(workspace, target)
 
 
 def test_too_few_groups_are_said(workspace: Path) -> None:
@@ -272,8 +313,9 @@ def test_command_is_the_one_that_dvc_declares(workspace: Path) -> None:
     declared = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]["evaluate"]["cmd"].split()
     places = {"--raw": "raw", "--annotations": "annotations", "--split": "split.parquet", "--bundle": "bundle"}
     places |= {"--evaluation": "evaluation"}
+    assert declared[-2:] == ["--target", "${item.target}"]
     command = [sys.executable, *declared[1:3], "--params", str(workspace / "params.yaml")]
-    for option in declared[3::2]:
+    for option in declared[3:-2:2]:
         command += [option, str(workspace / places[option])]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -45,17 +45,19 @@ class Outcome:
     peak_memory_mb: float
 
 
-def run_bundle(bundle: Path, paths: dict[str, Path], timed: list[str], running: Running) -> Outcome:
+def run_bundle(
+    bundle: Path, paths: dict[str, Path], timed: list[str], running: Running, target: str | None = None
+) -> Outcome:
     """Run a bundle on every image that can be decoded; paths: by image id; timed: the ids that latency may use.
 
-    Raises PipelineError if none of them can be decoded.
+    target: see open_runtime. Raises PipelineError if none of them can be decoded.
     """
     threads = running.threads or processors()
     held = _some_images([paths[image_id] for image_id in timed], running.latency_images)
     if not held:
         raise PipelineError("no image of test can be decoded", str(bundle), "See the findings of check")
     with added_memory() as memory:
-        runtime = open_runtime(bundle, threads, running.device)
+        runtime = open_runtime(bundle, threads, running.device, target=target)
         latencies_ms(runtime.predict, held, 0, running.latency_warm_up)
     took = latencies_ms(runtime.predict, held, running.latency_warm_up, running.latency_images)
     p50, p95, p99 = (float(value) for value in np.percentile(took, [50, 95, 99]))
