@@ -16,7 +16,7 @@ from tasks.runtimes.kinds import KINDS, library_version
 from tasks.runtimes.protocol import open_runtime, read_bundle
 
 
-def write_bundle(folder: Path, content: str = "no network", **changes: object) -> Path:
+def write_bundle(folder: Path, content: str = "no network", /, **changes: object) -> Path:
     """A bundle whose files are what bundle.json says, but no network."""
     target = str(changes.get("target", "openvino-fp32"))
     artefact = KINDS[target].artefact if target in KINDS else "detector.xml"
