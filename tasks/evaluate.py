@@ -12,7 +12,8 @@ In:
 Out:
   EVALUATION/
     predictions.parquet  boxes of val and test
-    evaluation.json      every figure, with its interval; see tasks/contracts/evaluation.py
+    evaluation.json      every figure, with its interval, and digests of what was measured on what; see
+                         tasks/contracts/evaluation.py
     resamples.parquet    the headline figures and slices in every bootstrap resample
     curves.parquet       precision, recall and F1 over the score
 
@@ -39,14 +40,16 @@ import pandas as pd
 import typer
 from pydantic import Field, field_validator
 
-from tasks.contracts.bundle import Bundle, NoChampion
+from tasks.contracts.bundle import NoChampion, bundle_sha256
+from tasks.contracts.digests import canonical_sha256
 from tasks.contracts.errors import PipelineError
-from tasks.contracts.evaluation import Evaluation
+from tasks.contracts.evaluation import Evaluation, figures_sha256
 from tasks.contracts.images import image_path
 from tasks.contracts.params import UseCase, read_params, read_seed
 from tasks.contracts.record import read_record, write_record
 from tasks.contracts.stage import run, whole_output
 from tasks.contracts.tables import BOX, IMAGES, OBJECTS, PREDICTIONS, SPLIT, counted, read_table, write_table
+from tasks.contracts.work import content_sha256
 from tasks.metrics.bootstrap import count, draw, resampled_figures
 from tasks.metrics.curves import CURVE_COLUMNS, calibration_error, curves, score_bins
 from tasks.metrics.figures import OVERALL, class_figures, headline_figures, overall_figures
@@ -55,6 +58,7 @@ from tasks.metrics.mistakes import confusion, error_kinds
 from tasks.metrics.operating_points import choose_thresholds, operating_points
 from tasks.metrics.slices import measure_slices, parts
 from tasks.metrics.use_case import figures
+from tasks.runtimes.protocol import read_bundle
 from tasks.runtimes.running import Running, run_bundle
 from tasks.runtimes.tolerance import TrainingTolerance, hold_to_training
 
@@ -178,6 +182,9 @@ def main(
     split: Annotated[Path, typer.Option(help="split.parquet")],
     bundle: Annotated[Path, typer.Option(help="what export made")],
     evaluation: Annotated[Path, typer.Option(help="folder to write")],
+    target: Annotated[
+        str | None, typer.Option(help="what the bundle has to be; only what is asked for as pytorch is opened as such")
+    ] = None,
     params: Annotated[Path, typer.Option(help="params.yaml")] = Path("params.yaml"),
 ) -> None:
     """Read tables and bundle, run it, measure, write."""
@@ -192,20 +199,26 @@ def main(
         _write(nothing, pd.DataFrame(columns=PREDICTIONS.names), evaluation)
         log.info("nothing to evaluate in %s: %s", bundle, reason)
         return
-    exported = read_record(bundle / "bundle.json", Bundle)
-    tables = [annotations / "images.parquet", annotations / "objects.parquet"]
+    exported = read_bundle(bundle)
+    tables = [annotations / "images.parquet", annotations / "objects.parquet", split]
     images, objects = _val_and_test(annotations, split)
     held = images.loc[images["readable"], ["image_id", "file"]]
     paths = {image_id: image_path(file, raw, annotations) for image_id, file in held.itertuples(index=False)}
     log.info("evaluating %s on %s images of val and test", bundle, f"{len(images):,}")
 
-    outcome = run_bundle(bundle, paths, images.loc[images["split"] == "test", "image_id"].to_list(), settings)
+    timed = images.loc[images["split"] == "test", "image_id"].to_list()
+    outcome = run_bundle(bundle, paths, timed, settings, None if target == CHAMPION else target)
     seen = images[images["image_id"].isin(paths.keys() - set(outcome.unreadable))]
     val, test = (_labelled(seen[seen["split"] == side], objects) for side in ("val", "test"))
     in_truth = {label for side in (val, test) for label in counted(side.truth)["label"]}
     labels = [*exported.classes, *sorted(in_truth - {*exported.classes})]
     # Of a class that nobody is to find not even what is ignored matters.
     val, test = (replace(side, truth=side.truth[side.truth["label"].isin(labels)]) for side in (val, test))
+    inputs = {
+        **{table.name: content_sha256(table) for table in tables},
+        "pixels": canonical_sha256({image_id: content_sha256(paths[image_id]) for image_id in seen["image_id"]}),
+        "params": canonical_sha256([seed, use_case.model_dump(mode="json"), settings.model_dump(mode="json")]),
+    }
     if exported.registry_version:
         use_case = _points_of(labels, use_case)
     measured = evaluate(val, test, outcome.predictions, labels, use_case=use_case, params=settings, seed=seed)
@@ -216,8 +229,10 @@ def main(
         "latency": outcome.latency,
         "peak_memory_mb": outcome.peak_memory_mb,
         "size_bytes": exported.size_bytes,
+        "bundle_sha256": bundle_sha256(exported),
+        "inputs_sha256": inputs,
     }
-    hold_to_training(exported, measured.evaluation.val, [*tables, split], settings.training_tolerance)
+    hold_to_training(exported, measured.evaluation.val, tables, settings.training_tolerance)
     whole = replace(measured, evaluation=measured.evaluation.model_copy(update=of_bundle))
     _write(whole, outcome.predictions, evaluation)
     log.info("%s in %.1f s", _summary(whole.evaluation), time.perf_counter() - start)
@@ -252,9 +267,12 @@ def _write(measured: Measured, predictions: pd.DataFrame, folder: Path) -> None:
     with whole_output(folder) as partial:
         partial.mkdir()
         write_table(predictions, partial / "predictions.parquet", PREDICTIONS)
-        write_record(measured.evaluation, partial / "evaluation.json")
         measured.resamples.to_parquet(partial / "resamples.parquet", compression="zstd")
         measured.curves.to_parquet(partial / "curves.parquet", compression="zstd")
+        files = {"files_sha256": {table.name: content_sha256(table) for table in sorted(partial.iterdir())}}
+        whole = Evaluation.model_validate_json(measured.evaluation.model_copy(update=files).model_dump_json())
+        seal = {"figures_sha256": figures_sha256(whole)}
+        write_record(whole.model_copy(update=seal), partial / "evaluation.json")
 
 
 def _summary(evaluation: Evaluation) -> str:

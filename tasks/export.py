@@ -37,12 +37,21 @@ import pandas as pd
 import typer
 from pydantic import Field
 
-from tasks.contracts.bundle import Bundle, Calibration, NoChampion, Output, TrainedVal
+from tasks.contracts.bundle import DESCRIPTION, Bundle, Calibration, NoChampion, Output, TrainedVal
 from tasks.contracts.card import Card
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.garbage import no_garbage_collection
 from tasks.contracts.images import read_held_image
-from tasks.contracts.params import Params, Target, Tracking, UseCase, read_params, read_seed
+from tasks.contracts.params import (
+    Params,
+    Releases,
+    Target,
+    Tracking,
+    UseCase,
+    read_params,
+    read_releases,
+    read_seed,
+)
 from tasks.contracts.record import read_record, write_record
 from tasks.contracts.stage import run, whole_output
 from tasks.contracts.tables import IMAGES, OBJECTS, SPLIT, counted, read_table
@@ -116,7 +125,8 @@ def export(
     bundle = _with_files(bundle, to)
     write_record(bundle, to / "bundle.json")
     if target != "pytorch":
-        artefact = open_runtime(to, device="auto" if target.startswith("tensorrt-") else "cpu")
+        device = "auto" if target.startswith("tensorrt-") else "cpu"
+        artefact = open_runtime(to, device=device, target=target)
         compared = compare_on_golden(reference, artefact, images, golden, params.golden_score)
         bundle = bundle.model_copy(update={"parity": summarise(compared)})
         refuse_beyond_tolerance(bundle, compared, golden, getattr(params.tolerance, bundle.precision))
@@ -173,18 +183,21 @@ def _with_files(bundle: Bundle, folder: Path) -> Bundle:
     )
 
 
-def pull_live_bundle(tracking: Tracking, target: str, bundle: Path) -> str:
+def pull_live_bundle(tracking: Tracking, target: str, bundle: Path, releases: Releases | None = None) -> str:
     """Bring the live bundle out of the registry, or say in absent.json that there is none; returns what happened."""
     from tasks.clients.registry import pull_champion  # noqa: PLC0415
 
     with whole_output(bundle) as partial:
-        version = pull_champion(tracking, target, partial)
+        version = pull_champion(tracking, target, partial, releases)
         if version is None:
             reason = f"the registry has no champion of {tracking.experiment!r} yet"
             write_record(NoChampion(reason=reason), partial / "absent.json")
             return reason
         pulled = read_bundle(partial).model_copy(update={"registry_version": version})
-        write_record(pulled, partial / "bundle.json")
+        # Only the fields that it was released with: a field more would give it another digest.
+        (partial / DESCRIPTION).write_text(
+            pulled.model_dump_json(indent=2, exclude_unset=True) + "\n", encoding="utf-8"
+        )
     return f"version {version}, {pulled.target}"
 
 
@@ -243,7 +256,8 @@ def main(
     started = time.monotonic()
     if target == "champion":
         use_case, tracking = read_params(params, "use_case", UseCase), read_params(params, "tracking", Tracking)
-        log.info("exported champion: %s", pull_live_bundle(tracking, use_case.target, bundle))
+        pulled = pull_live_bundle(tracking, use_case.target, bundle, read_releases(params))
+        log.info("exported champion: %s", pulled)
         return
     if target not in KINDS:
         raise PipelineError(f"unknown target {target!r}", "--target", f"Choose one of {', '.join(get_args(Target))}")

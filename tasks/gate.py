@@ -9,7 +9,8 @@ In:
   EVALUATIONS/<target>/  what evaluate wrote, per target; pytorch is the checkpoint, champion the live model
 
 Out:
-  VERDICT                outcome per target and rule, with value, interval, bound and reason
+  VERDICT                outcome per target and rule, with value, interval, bound and reason; and what it rests on:
+                         the rules' texts and a digest of each evaluation
   METRICS                headline figures by target, flat, for `dvc metrics`
 
 Params: use_case, gate, export.targets
@@ -32,11 +33,10 @@ Example:
 import json
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
-import pandas as pd
 import typer
 from pydantic import Field
 
@@ -44,14 +44,16 @@ from tasks.contracts.errors import PipelineError, first_of
 from tasks.contracts.evaluation import Evaluation
 from tasks.contracts.params import Params, UseCase, read_params, read_targets
 from tasks.contracts.quoting import written
-from tasks.contracts.record import read_record, write_record
+from tasks.contracts.record import write_record
 from tasks.contracts.stage import run, whole_output
-from tasks.contracts.verdict import Outcome, TargetVerdict, Verdict
+from tasks.contracts.verdict import Verdict
+from tasks.contracts.work import content_sha256
 from tasks.metrics.figures import flat_figures
-from tasks.metrics.judgement import CHAMPION, CHECKPOINT, Target, judge
+from tasks.metrics.judgement import CHAMPION, Target
 from tasks.metrics.rule_faults import lacking_reference, too_few_resamples
 from tasks.metrics.rules import MetricRule, Rule, parse_rules
 from tasks.metrics.slices import MOST_PARTS, SIZES
+from tasks.metrics.verdicts import decide, read_evaluated, references_of
 
 log = logging.getLogger(__name__)
 
@@ -71,23 +73,9 @@ def gate(use_case: UseCase, params: GateParams, targets: dict[str, Target], cham
     evaluated on different test splits.
     """
     rules = parse_rules(params.rules, params.confidence / 100)
-    references = {CHECKPOINT: targets[CHECKPOINT]} if CHECKPOINT in targets else {}
-    if champion is not None and champion.evaluation.absent is None:
-        references[CHAMPION] = champion
-    _check(use_case, targets, references)
+    _check(use_case, targets, references_of(targets, champion))
     _check_rules(rules, targets, set(targets) if champion is None else {*targets, CHAMPION})
-    verdicts = {name: _judge_all(rules, target, references) for name, target in targets.items()}
-    deciding = verdicts[use_case.target]
-    accepted = deciding.outcome == "accepted"
-    return Verdict(
-        accepted=accepted,
-        target=use_case.target,
-        outcome=deciding.outcome,
-        reason=_reason(use_case.target, deciding),
-        targets=verdicts,
-        released=[name for name, verdict in verdicts.items() if verdict.outcome == "accepted"] if accepted else [],
-        champion_version=champion.evaluation.registry_version if champion else None,
-    )
+    return decide(use_case.target, rules, targets, champion)
 
 
 def _check(use_case: UseCase, targets: dict[str, Target], references: dict[str, Target]) -> None:
@@ -144,20 +132,6 @@ def _faults_of_means(rule: MetricRule, resamples: int, evaluated: set[str]) -> I
     yield from filter(None, (too_few_resamples(rule, resamples), lacking_reference(rule, evaluated)))
 
 
-def _judge_all(rules: list[Rule], target: Target, references: dict[str, Target]) -> TargetVerdict:
-    results = [result for rule in rules for result in judge(rule, target, references)]
-    outcomes = {result.outcome for result in results}
-    outcome: Outcome = "rejected" if "rejected" in outcomes else "undecided" if "undecided" in outcomes else "accepted"
-    return TargetVerdict(outcome=outcome, rules=results)
-
-
-def _reason(name: str, verdict: TargetVerdict) -> str:
-    if verdict.outcome == "accepted":
-        return f"{name} passes all {len(verdict.rules)} rules"
-    reasons = [result.reason for result in verdict.rules if result.outcome == verdict.outcome]
-    return f"{name} is {verdict.outcome}: {'; '.join(reasons)}"
-
-
 def main(
     evaluations: Annotated[Path, typer.Option(help="folder with one folder per target")],
     verdict: Annotated[Path, typer.Option(help="file to write")],
@@ -167,29 +141,23 @@ def main(
     """Read all evaluations, judge, write."""
     start = time.perf_counter()
     use_case, settings = read_params(params, "use_case", UseCase), read_params(params, "gate", GateParams)
-    found = _read_targets(evaluations, read_targets(params))
+    found = read_evaluated(evaluations, read_targets(params))
     present = {name: target.evaluation for name, target in found.items() if target.evaluation.absent is None}
     figures = {name: flat_figures(evaluation) for name, evaluation in present.items()}
     champion = found.pop(CHAMPION, None)
     log.info("judging %s by %d rules", ", ".join(found), len(settings.rules))
-    judged = gate(use_case, settings, found, champion)
+    of = {
+        "rules": settings.rules,
+        "confidence": settings.confidence,
+        "evaluations_sha256": {name: content_sha256(evaluations / name) for name in read_targets(params)},
+    }
+    judged = gate(use_case, settings, found, champion).model_copy(update=of)
     with whole_output(metrics) as partial:
         partial.write_text(json.dumps(figures, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     write_record(judged, verdict)
     for line in _table(judged):
         log.info(line)
     log.info("%s in %.1f s", judged.reason, time.perf_counter() - start)
-
-
-def _read_targets(folder: Path, names: Sequence[str]) -> dict[str, Target]:
-    """What was evaluated of these targets; a champion that does not exist yet is absent in its evaluation."""
-    return {
-        name: Target(
-            read_record(folder / name / "evaluation.json", Evaluation),
-            pd.read_parquet(folder / name / "resamples.parquet"),
-        )
-        for name in names
-    }
 
 
 def _table(verdict: Verdict) -> list[str]:

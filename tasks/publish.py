@@ -11,57 +11,82 @@ Out:  reports/release.json     registry version, alias, locations, lineage
                                made of it; the alias `champion` moved to that version
       the release log          who, when, why, and what was live before: in the registry, and as a file beside it
 
-The alias moves only if every bundle came back from the registry as it went in, and if the champion is still the one
-that the gate compared with. The same bundles are never registered twice, so a killed publish goes on.
+Nothing is taken on trust: bundles are held to their evaluations, these to the verdict, and the judgement is made again
+by the rules of params. The alias moves only if every bundle came back from the registry as it went in, and if the
+champion is still the one that the gate compared with. What ships makes the version: the same is never registered twice,
+so a killed publish goes on; anything else, be it one line of a bundle.json, is a new version; and a version, once
+registered, is never written to. A registry that does not know the release log's last line is refused.
 
-Params: tracking, publish.
+Params: use_case, export.targets, gate, tracking, publish.
 Example: python -m tasks.publish --verdict reports/verdict.json --evaluations reports/evaluation
            --trained models/trained --exported models/exported --report reports/report.html
            --release reports/release.json
          python -m tasks.publish --rollback 3 --why "misses cracks under the new lamp"
 """
 
-import hashlib
 import json
 import logging
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from tasks.clients.champion import By, change_by, check_champion, promote, roll_back, write_log
+from tasks.clients.champion import By, change_by, check_champion, check_measured, promote, roll_back
 from tasks.clients.object_storage import Bucket
-from tasks.clients.registry import ALIAS, BUNDLES, TARGET, TARGETS, Registry, open_registry
+from tasks.clients.registry import ALIAS, BUNDLES, Registry, open_registry
+from tasks.clients.release_log import check_log, open_signer, write_log
+from tasks.clients.shipped import PREFIX, Shipped
 from tasks.clients.tracking import open_run
-from tasks.contracts.bundle import Bundle, bundle_faults
+from tasks.contracts.bundle import DESCRIPTION, PICKLED, Bundle, bundle_sha256
 from tasks.contracts.card import Card
+from tasks.contracts.digests import canonical_sha256
 from tasks.contracts.errors import PipelineError, first_of
 from tasks.contracts.evaluation import Evaluation
-from tasks.contracts.params import Params, Tracking, read_params
+from tasks.contracts.params import Params, Releases, Tracking, UseCase, read_params, read_targets
 from tasks.contracts.record import read_record, write_record
 from tasks.contracts.release import Release
 from tasks.contracts.stage import run
 from tasks.contracts.verdict import Verdict
 from tasks.contracts.work import content_sha256
+from tasks.metrics.evidence import Asked, Evidence, judge_again
 
 log = logging.getLogger(__name__)
 
 CHAMPION = "champion"  # the target that stands for what is live already
 
 
-class PublishParams(Params):
-    """Where else a release goes, and where its log is kept."""
+class PublishParams(Releases):
+    """Where else a release goes, where its log is kept, and who signs for it."""
 
-    log: Path = Field(
-        description="file that gets a line for each release and rollback, JSON; the registry has them too"
+    sign_with: str | None = Field(
+        default=None,
+        description="Ed25519 private key that signs releases and rollbacks: a PEM file, or env:NAME for a variable "
+        "that holds the PEM; null: unsigned",
     )
     copy_to: str | None = Field(default=None, description="s3://bucket/prefix that also gets the bundles; null: none")
     endpoint_url: str | None = Field(default=None, description="its S3 endpoint; null: AWS_ENDPOINT_URL, or else AWS")
+
+
+@dataclass(frozen=True)
+class Files:
+    """What publish reads."""
+
+    evaluations: Path
+    trained: Path
+    exported: Path
+    report: Path
+    lock: Path
+
+    def to_store(self, bundles: Iterable[str]) -> list[tuple[Path, str]]:
+        """Files and folders of a release, each with the folder of the run that its content goes to."""
+        figures = [(self.evaluations / target / "evaluation.json", f"evaluation/{target}") for target in bundles]
+        shipped = [(self.exported / target, f"{BUNDLES}/{target}") for target in bundles]
+        return [*shipped, (self.report, ""), *figures, (self.trained, "trained")]
 
 
 @dataclass(frozen=True)
@@ -70,23 +95,23 @@ class Candidate:
 
     verdict: Verdict
     card: Card
-    bundles: dict[str, Bundle]  # released targets only, as all that follows
-    evaluations: dict[str, Evaluation]
+    bundles: dict[str, Bundle]  # of the released targets
+    evaluations: dict[str, Evaluation]  # of all that was judged, the champion's among them
     lineage: dict[str, str]
 
     @property
-    def content_sha256(self) -> str:
-        """Of all released artefacts and the checkpoint: the same content is one version."""
-        files = {target: bundle.files_sha256 for target, bundle in self.bundles.items()}
-        return _digest({"checkpoint": self.card.weights_sha256, "bundles": files})
+    def shipped(self) -> Shipped:
+        """What makes it the version that it is."""
+        digests = {target: bundle_sha256(bundle) for target, bundle in self.bundles.items()}
+        return Shipped(self.verdict.target, digests, self.card.weights_sha256)
 
     @property
     def metrics(self) -> dict[str, float]:
         """Headline figures on the test split, as `target.metric`."""
         return {
             f"{target}.{name}": interval.value
-            for target, evaluation in self.evaluations.items()
-            for name, interval in evaluation.overall.items()
+            for target in self.bundles
+            for name, interval in self.evaluations[target].overall.items()
             if interval.value is not None
         }
 
@@ -96,29 +121,33 @@ def publish(candidate: Candidate, registry: Registry, run_id: str, copy_to: Buck
 
     Raises PipelineError if the registry returns other bytes, or if the champion is not the one that was compared with.
     """
-    targets = sorted(candidate.bundles)
-    tags = {f"sightline.{name}": value for name, value in candidate.lineage.items()}
-    tags |= {TARGET: candidate.verdict.target, TARGETS: ",".join(targets)}
-    version = registry.register(candidate.content_sha256, run_id, tags, candidate.verdict.reason)
+    shipped = candidate.shipped
+    tags = {f"{PREFIX}{name}": value for name, value in candidate.lineage.items()}
+    version = registry.register(shipped, run_id, tags, candidate.verdict.reason)
     locations = {"registry": f"models:/{registry.name}/{version}", "artifacts": registry.location(version)}
     with tempfile.TemporaryDirectory() as scratch:
-        for target in targets:
+        for target in shipped.bundles:
             # What will be served is what the registry gives back, not what was put in.
-            pulled = registry.pull(version, target, Path(scratch) / target)
-            assert pulled.files_sha256 == candidate.bundles[target].files_sha256, target
+            registry.pull(version, target, Path(scratch) / target)
         if copy_to is not None:
-            locations["copy"] = copy_to.upload_folder(Path(scratch), f"{registry.name}/{version}")
+            key = f"{registry.name}/{version}"
+            copy_to.claim(key, shipped.content_sha256)
+            locations["copy"] = copy_to.upload_folder(Path(scratch), key)
+    held = registry.versions()[version]
     return Release(
         model=registry.name,
         version=version,
         alias=ALIAS,
-        target=candidate.verdict.target,
-        targets=targets,
+        target=shipped.target,
+        targets=sorted(shipped.bundles),
         change=promote(registry, version, candidate.verdict, by),
-        run_id=run_id,
+        run_id=held.run_id,
         locations=locations,
-        files_sha256={target: candidate.bundles[target].files_sha256 for target in targets},
-        lineage=candidate.lineage,
+        files_sha256={target: bundle.files_sha256 for target, bundle in sorted(candidate.bundles.items())},
+        bundles_sha256=shipped.bundles,
+        content_sha256=shipped.content_sha256,
+        # Of a version that was there before, as it was then.
+        lineage={name: held.tags[f"{PREFIX}{name}"] for name in candidate.lineage if f"{PREFIX}{name}" in held.tags},
     )
 
 
@@ -126,7 +155,8 @@ def refuse_unless_accepted(verdict: Verdict, report: Path) -> None:
     """Raises PipelineError that says rule by rule what fell short by how much."""
     if verdict.accepted:
         return
-    short = [rule for rule in verdict.targets[verdict.target].rules if rule.outcome != "accepted"]
+    deciding = verdict.targets.get(verdict.target)
+    short = [rule for rule in deciding.rules if rule.outcome != "accepted"] if deciding else []
     lines = [f"{rule.rule}: {rule.outcome}; {rule.reason}" for rule in short]
     raise PipelineError(
         f"{verdict.target} is {verdict.outcome} and not published",
@@ -135,25 +165,24 @@ def refuse_unless_accepted(verdict: Verdict, report: Path) -> None:
     )
 
 
-def read_candidate(verdict: Verdict, evaluations: Path, trained: Path, exported: Path, lock: Path) -> Candidate:
-    """Read what the verdict releases.
+def read_candidate(verdict: Verdict, asked: Asked, files: Files) -> Candidate:
+    """Read what the verdict releases, once the verdict has been held to all that it rests on.
 
-    Raises PipelineError if a bundle is missing or damaged.
+    Raises PipelineError if anything is missing, damaged, or not what was judged.
     """
+    card = read_record(files.trained / "card.json", Card)
+    weights = files.trained / card.weights
+    if not weights.is_file() or content_sha256(weights) != card.weights_sha256:
+        raise PipelineError("weights are missing or not those of card.json", str(weights), "Run train again")
+    verdict = judge_again(verdict, asked, Evidence(files.evaluations, files.exported, card.weights_sha256))
     # The champion is judged as one more target, but it is out already.
     targets = [target for target in verdict.released if target != CHAMPION]
-    bundles = {target: read_record(exported / target / "bundle.json", Bundle) for target in targets}
-    faults = [f"{target}: {fault}" for target in targets for fault in bundle_faults(exported / target, bundles[target])]
-    if faults:
-        raise PipelineError("bundles are not whole", f"{exported}\n{first_of(faults)}", "Run export again")
-    card = read_record(trained / "card.json", Card)
-    return Candidate(
-        verdict=verdict,
-        card=card,
-        bundles=bundles,
-        evaluations={target: read_record(evaluations / target / "evaluation.json", Evaluation) for target in targets},
-        lineage=_lineage(card, verdict, bundles, lock),
-    )
+    bundles = {target: read_record(files.exported / target / DESCRIPTION, Bundle) for target in targets}
+    evaluations = {
+        target: read_record(files.evaluations / target / "evaluation.json", Evaluation)
+        for target in verdict.evaluations_sha256
+    }
+    return Candidate(verdict, card, bundles, evaluations, _lineage(card, verdict, bundles, files.lock))
 
 
 def _lineage(card: Card, verdict: Verdict, bundles: Mapping[str, Bundle], lock: Path) -> dict[str, str]:
@@ -165,7 +194,7 @@ def _lineage(card: Card, verdict: Verdict, bundles: Mapping[str, Bundle], lock: 
         "commit": made_of.commit or "none",
         "dirty": str(made_of.dirty).lower(),
         **{f"data.{name}": sha256 for name, sha256 in sorted(made_of.data_sha256.items())},
-        "params_sha256": _digest(made_of.params),
+        "params_sha256": canonical_sha256(made_of.params),
         "dvc_lock_sha256": content_sha256(lock) if lock.is_file() else "none",
         "versions": json.dumps(versions, sort_keys=True),
         "model": f"{card.family} {card.architecture}",
@@ -177,23 +206,19 @@ def _lineage(card: Card, verdict: Verdict, bundles: Mapping[str, Bundle], lock: 
     }
 
 
-def _digest(value: object) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
-def upload(candidate: Candidate, paths: Mapping[str, Path], exported: Path, tracking: Tracking) -> str:
+def upload(candidate: Candidate, files: Files, tracking: Tracking) -> str:
     """Write the release's MLflow run and return its run_id; the run of a killed publish is gone on with.
 
-    `paths` are files and folders that are stored under the names of their keys' folders.
+    What was killed with other figures or another page left a run of its own: nothing is ever written over.
     """
-    run_log = open_run(tracking, "publish", candidate.content_sha256)
+    stored = files.to_store(candidate.bundles)
+    key = [(folder, content_sha256(path)) for path, folder in stored]
+    run_log = open_run(tracking, "publish", canonical_sha256([candidate.shipped.content_sha256, key]))
     run_log.log_params(candidate.card.lineage.params)
-    run_log.set_tags({f"sightline.{name}": value for name, value in candidate.lineage.items()})
+    run_log.set_tags({f"{PREFIX}{name}": value for name, value in candidate.lineage.items()})
     run_log.log_metrics(candidate.metrics, step=0, wait=True)
-    for target in candidate.bundles:
-        run_log.log_artifact(exported / target, f"{BUNDLES}/{target}")
-    for name, path in paths.items():
-        run_log.log_artifact(path, name)
+    for path, folder in stored:
+        run_log.log_artifact(path, folder)
     run_log.end()
     return run_log.run_id
 
@@ -216,7 +241,7 @@ def main(
     """Release what was accepted, or roll back."""
     tracking = read_params(params, "tracking", Tracking)
     settings = read_params(params, "publish", PublishParams)
-    by = change_by(why)
+    by = change_by(why, open_signer(settings.sign_with, settings.verify_with))
     if rollback is not None:
         with open_registry(tracking) as registry:
             change = roll_back(registry, rollback, by)
@@ -231,12 +256,10 @@ def main(
     judged = read_record(verdict, Verdict)
     refuse_unless_accepted(judged, report)
     log.info("publishing %s: %s", judged.target, judged.reason)
-    candidate = read_candidate(judged, evaluations, trained, exported, lock)
-    figures = {f"evaluation/{target}": evaluations / target / "evaluation.json" for target in candidate.bundles}
+    files = Files(evaluations, trained, exported, report, lock)
+    candidate = read_candidate(judged, asked_by(params), files)
     with open_registry(tracking) as registry:
-        # Looked at again when the alias moves; this look spares a version that would not go live.
-        check_champion(registry, registry.holding(candidate.content_sha256), judged)
-    run_id = upload(candidate, {"": report, **figures, "trained": trained}, exported, tracking)
+        run_id = _look_first(candidate, registry, settings) or upload(candidate, files, tracking)
     copy_to = Bucket(settings.copy_to, settings.endpoint_url) if settings.copy_to else None
     with open_registry(tracking) as registry:
         done = publish(candidate, registry, run_id, copy_to, by)
@@ -250,6 +273,38 @@ def main(
         time.perf_counter() - started,
         done.change.before or "none",
     )
+
+
+def asked_by(params: Path) -> Asked:
+    """What params have judged now, and by which rules."""
+
+    class Section(Params):
+        model_config = ConfigDict(extra="ignore")
+        rules: list[str]
+        confidence: float
+
+    gate, use_case = read_params(params, "gate", Section), read_params(params, "use_case", UseCase)
+    return Asked(use_case.target, read_targets(params), gate.rules, gate.confidence)
+
+
+def _look_first(candidate: Candidate, registry: Registry, settings: PublishParams) -> str | None:
+    """Whether it may go live, before a version is made of it; the run of the version that it is already, if any.
+
+    Looked at again when the alias moves.
+    """
+    check_log(settings, registry.where, registry.champion(), registry.changes())
+    held = registry.holding(candidate.shipped.content_sha256)
+    check_champion(registry, held, candidate.verdict)
+    measured = candidate.evaluations.get(CHAMPION)
+    if measured is not None and measured.registry_version is not None:
+        check_measured(registry, measured.registry_version, measured.bundle_sha256)
+    if PICKLED.issuperset(candidate.bundles):
+        log.warning(
+            "only %s is released, which is never read from a registry: no later model can be compared with it; add "
+            "onnx to export.targets",
+            ", ".join(candidate.bundles),
+        )
+    return None if held is None else str(registry.versions()[held].run_id)
 
 
 if __name__ == "__main__":

@@ -123,7 +123,7 @@ def test_rollback_counts_as_the_last_change_though_the_releasing_clock_was_ahead
 def test_version_that_was_rolled_back_to_is_released_again(two: Workspace, tracking: Tracking) -> None:
     roll_back(two, tracking, "1")
     MlflowClient(tracking.uri).delete_registered_model_alias(tracking.experiment, "champion")
-    two.write("first").publish(tracking)
+    two.write("first").publish(tracking, new_registry=True)
     assert live(tracking) == "1"
     assert logged(two)[-1] == ("release", None, "1")
 

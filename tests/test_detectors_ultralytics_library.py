@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tasks.contracts.errors import PipelineError
+from tasks.contracts.work import content_sha256
 from tasks.detectors import ultralytics_library
 from tasks.detectors.ultralytics_models import find_start
 from tests.checkpoint_fixture import write_checkpoint
@@ -63,7 +64,7 @@ def test_weights_are_found_by_whatever_name_they_have(
     held = tmp_path / name
     held.parent.mkdir()
     shutil.copyfile(weights, held)
-    assert find_start(tiny_recipe(tmp_path, model=name)).weights == held
+    assert find_start(tiny_recipe(tmp_path, model=name, trust=content_sha256(held))).weights == held
     assert offline == []
 
 
@@ -84,6 +85,7 @@ def test_the_library_fetches_weights_only_where_that_is_allowed_and_to_where_the
     held = find_start(recipe.with_changes({"allow_download": True})).weights
     assert held == tmp_path / "it's here" / "yolo26n.pt"
     assert [url.rpartition("/")[2] for url in fetched] == ["yolo26n.pt"]
+    assert find_start(recipe).weights == held, "once fetched they are known"
     with pytest.raises(ConnectionError, match="may fetch nothing"):
         ultralytics_library.ultralytics.utils.downloads.safe_download("https://example.org/yolo26n.pt")
 

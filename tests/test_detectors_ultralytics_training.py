@@ -218,7 +218,8 @@ def test_a_fault_met_by_one_of_several_processes_is_told_as_if_there_were_one(dr
 
 def test_weights_of_an_earlier_training_are_a_start_for_the_next(drawn: Path, tmp_path: Path) -> None:
     first = train_tiny(drawn, tmp_path / "first", tiny_recipe(drawn, epochs=2))
-    recipe = tiny_recipe(drawn, model=str(first.weights), epochs=1, weights_licence="Apache-2.0")
+    known = {"model": str(first.weights), "trust": content_sha256(first.weights)}
+    recipe = tiny_recipe(drawn, **known, epochs=1, weights_licence="Apache-2.0")
     second = train_tiny(drawn, tmp_path / "second", recipe)
     assert second.weights_licence == "Apache-2.0"
     assert first.weights_licence == "none"

@@ -14,14 +14,15 @@ import pytest
 import yaml
 from onnx import TensorProto, helper
 
-from tasks.contracts.bundle import Bundle, NoChampion, Output, Preprocessing, TrainedVal
+from tasks.contracts.bundle import Bundle, NoChampion, Output, Preprocessing, TrainedVal, bundle_sha256
 from tasks.contracts.errors import PipelineError
-from tasks.contracts.evaluation import Evaluation
+from tasks.contracts.evaluation import Evaluation, evaluation_faults
 from tasks.contracts.record import read_record, write_record
 from tasks.contracts.tables import BOX, CROWD, DIFFICULT, IMAGES, OBJECTS, PREDICTIONS, SPLIT, read_table, write_table
 from tasks.contracts.work import content_sha256
 from tasks.evaluate import main
 from tasks.metrics.figures import flat_figures
+from tasks.runtimes.protocol import read_bundle
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SIDE = 64
@@ -112,8 +113,9 @@ def write_bundle(
     write_record(bundle, folder / "bundle.json")
 
 
-def run_main(workspace: Path) -> Evaluation:
+def run_main(workspace: Path, target: str | None = None) -> Evaluation:
     main(
+        target=target,
         raw=workspace / "raw",
         annotations=workspace / "annotations",
         split=workspace / "split.parquet",
@@ -216,9 +218,8 @@ def test_same_seed_gives_the_same_figures_and_another_bundle_the_same_draw(works
     pd.testing.assert_frame_equal(pd.read_parquet(workspace / "evaluation" / "resamples.parquet"), resamples)
     assert first.test_sha256 == second.test_sha256
     assert (second.target, second.registry_version) == ("champion", "3")
-    assert first.model_dump(exclude={"latency", "peak_memory_mb", "target", "registry_version"}) == second.model_dump(
-        exclude={"latency", "peak_memory_mb", "target", "registry_version"}
-    )
+    own = {"latency", "peak_memory_mb", "target", "registry_version", "figures_sha256"}
+    assert first.model_dump(exclude=own) == second.model_dump(exclude=own)
 
 
 def test_changed_truth_changes_what_may_be_paired(workspace: Path) -> None:
@@ -227,6 +228,45 @@ def test_changed_truth_changes_what_may_be_paired(workspace: Path) -> None:
     objects.loc[objects["image_id"] == "test-05", "x_max"] += 1
     write_table(objects, workspace / "annotations" / "objects.parquet", OBJECTS)
     assert run_main(workspace).test_sha256 != first.test_sha256
+
+
+@pytest.mark.parametrize(
+    ("changed", "differs"),
+    [
+        ("pixels", {"pixels"}),
+        ("labels", {"objects.parquet"}),
+        ("split", {"split.parquet", "pixels"}),
+        ("params", {"params"}),
+    ],
+)
+def test_evaluation_names_what_was_measured_on_what(changed: str, differs: set[str], workspace: Path) -> None:
+    first = run_main(workspace)
+    assert evaluation_faults(workspace / "evaluation", first) == []
+    assert first.bundle_sha256 == bundle_sha256(read_bundle(workspace / "bundle"))
+    if changed == "pixels":
+        shutil.copyfile(workspace / "raw" / "line" / "test-03.png", workspace / "raw" / "line" / "test-04.png")
+    elif changed == "params":
+        params = yaml.safe_load((workspace / "params.yaml").read_text())
+        params["evaluate"]["score_bins"] += 1
+        (workspace / "params.yaml").write_text(yaml.safe_dump(params))
+    else:
+        path, schema = {
+            "labels": (workspace / "annotations" / "objects.parquet", OBJECTS),
+            "split": (workspace / "split.parquet", SPLIT),
+        }[changed]
+        write_table(read_table(path, schema).iloc[:-1], path, schema)
+    second = run_main(workspace)
+    assert second.bundle_sha256 == first.bundle_sha256
+    assert {name for name, sha256 in first.inputs_sha256.items() if second.inputs_sha256[name] != sha256} == differs
+
+
+@pytest.mark.parametrize("target", ["champion", None])
+def test_champion_that_says_it_is_a_checkpoint_is_not_unpickled(target: str | None, workspace: Path) -> None:
+    write_bundle(workspace / "bundle", registry_version="3")
+    bundle = read_record(workspace / "bundle" / "bundle.json", Bundle)
+    write_record(bundle.model_copy(update={"target": "pytorch"}), workspace / "bundle" / "bundle.json")
+    with pytest.raises(PipelineError, match="which is a pickle, and that was not asked for"):
+        run_main(workspace, target)
 
 
 def test_too_few_groups_are_said(workspace: Path) -> None:
@@ -349,10 +389,9 @@ def test_images_whose_numbers_are_not_finite_are_counted(workspace: Path) -> Non
     next(node for node in model.graph.node if node.op_type == "Div").input[1] = "bright"
     onnx.save(model, str(workspace / "bundle" / "detector.onnx"))
     bundle = read_record(workspace / "bundle" / "bundle.json", Bundle)
-    digest = content_sha256(workspace / "bundle" / "detector.onnx")
-    write_record(
-        bundle.model_copy(update={"files_sha256": {"detector.onnx": digest}}), workspace / "bundle" / "bundle.json"
-    )
+    artefact = workspace / "bundle" / "detector.onnx"
+    other = {"files_sha256": {artefact.name: content_sha256(artefact)}, "size_bytes": artefact.stat().st_size}
+    write_record(bundle.model_copy(update=other), workspace / "bundle" / "bundle.json")
     for name in ("val-03", "test-05", "test-06"):
         cv2.imwrite(str(workspace / "raw" / "line" / f"{name}.png"), np.zeros((SIDE, SIDE, 3), dtype=np.uint8))
     with pytest.raises(PipelineError, match=r"on 3 of 24 images, the first test-05"):
@@ -364,8 +403,9 @@ def test_command_is_the_one_that_dvc_declares(workspace: Path) -> None:
     declared = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]["evaluate"]["cmd"].split()
     places = {"--raw": "raw", "--annotations": "annotations", "--split": "split.parquet", "--bundle": "bundle"}
     places |= {"--evaluation": "evaluation"}
+    assert declared[-2:] == ["--target", "${item.target}"]
     command = [sys.executable, *declared[1:3], "--params", str(workspace / "params.yaml")]
-    for option in declared[3::2]:
+    for option in declared[3:-2:2]:
         command += [option, str(workspace / places[option])]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -97,7 +97,7 @@ def test_artefact_finds_what_the_checkpoint_finds(target: str, bundles: dict[str
 def test_every_kind_of_head_gives_the_boxes_of_its_checkpoint(
     target: str, head: str, export: Export, projects: dict[str, Project]
 ) -> None:
-    exported, checkpoint = (open_runtime(export(each, head), 1, "cpu") for each in (target, "pytorch"))
+    exported, checkpoint = (open_runtime(export(each, head), 1, "cpu", target=each) for each in (target, "pytorch"))
     assert exported.bundle.output.layout == head
     image = read_image(projects[head].raw / "9.png")
     ours, reference = (runtime.predict(image, 0.3) for runtime in (exported, checkpoint))
@@ -118,11 +118,12 @@ def test_bundle_finds_on_images_of_any_shape_what_validation_within_training_fou
         seen = predictions
         return {METRIC: 1.0}
 
-    recipe = tiny_recipe(tmp_path, model=str(weights), image_size=IMAGE_SIZE, epochs=1, lr0=1e-5)
+    known = {"model": str(weights), "trust": content_sha256(weights)}
+    recipe = tiny_recipe(tmp_path, **known, image_size=IMAGE_SIZE, epochs=1, lr0=1e-5)
     shutil.copyfile(train_tiny(tmp_path, tmp_path / "work", recipe, measure=keep).weights, weights)
     card = read_record(project.trained / "card.json", Card)
     write_record(card.model_copy(update={"weights_sha256": content_sha256(weights)}), project.trained / "card.json")
-    runtime = open_runtime(export("pytorch", "retrained", nms_free=False), 1, "cpu")
+    runtime = open_runtime(export("pytorch", "retrained", nms_free=False), 1, "cpu", target="pytorch")
     wide, high = "image-10", "image-11"
     for image_id in (wide, high):
         ours = runtime.predict(read_image(project.raw / f"{int(image_id[-2:])}.png"))
@@ -135,7 +136,11 @@ def test_bundle_finds_on_images_of_any_shape_what_validation_within_training_fou
 def test_no_number_of_threads_leaves_it_to_the_library(
     target: str, bundles: dict[str, Path], projects: dict[str, Project]
 ) -> None:
-    assert len(open_runtime(bundles[target], 0, "cpu").predict(read_image(projects["yolo"].raw / "9.png")).scores)
+    assert len(
+        open_runtime(bundles[target], 0, "cpu", target=target)
+        .predict(read_image(projects["yolo"].raw / "9.png"))
+        .scores
+    )
 
 
 @pytest.mark.parametrize("target", ["torchscript", "onnx", "openvino-fp32"])
@@ -271,7 +276,7 @@ def test_command_line_is_the_one_that_dvc_yaml_declares(tmp_path: Path, projects
         [sys.executable, *map(str, command[1:])], cwd=REPOSITORY, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert open_runtime(tmp_path / "bundle", 1, "cpu").bundle.target == "pytorch"
+    assert open_runtime(tmp_path / "bundle", 1, "cpu", target="pytorch").bundle.target == "pytorch"
 
 
 @pytest.mark.slow

@@ -17,7 +17,8 @@ pytest_plugins = ["tests.mlflow_fixture"]
 
 def pull_champion(tracking: Tracking, folder: Path, target: str) -> Path:
     use_case = {"target": target, "metric": "map50"}
-    params = {"use_case": use_case, "tracking": tracking.model_dump()}
+    releases = {"log": str(folder / "releases.jsonl")}
+    params = {"use_case": use_case, "tracking": tracking.model_dump(), "publish": releases}
     (folder / "champion.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     nowhere = folder / "nowhere"
     main(

@@ -7,13 +7,13 @@ import pytest
 import typer
 from mlflow import MlflowClient
 
-from tasks.clients.registry import MOVED, pull_champion
+from tasks.clients.registry import MOVED
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.params import Tracking
-from tasks.contracts.record import read_record, write_record
+from tasks.contracts.record import read_record
 from tasks.contracts.release import Release
 from tasks.contracts.verdict import Outcome, Verdict
-from tasks.publish import main, read_candidate, upload
+from tasks.publish import main, upload
 from tests.release_fixture import TARGETS, Workspace, live, logged, versions
 
 pytest_plugins = ["mlflow_fixture"]
@@ -37,7 +37,7 @@ def test_accepted_model_is_registered_with_its_lineage_and_goes_live(workspace: 
     assert tags["sightline.data.images.parquet"] == "1" * 64
     assert tags["sightline.code_licence"] == "AGPL-3.0"
     assert json.loads(tags["sightline.versions"]) == {"onnx": "1.23.2", "torch": "2.13.0"}
-    assert tags["sightline.verdict"] == "first is accepted"
+    assert tags["sightline.verdict"] == "openvino-int8 passes all 1 rules"
     assert client.get_run(release.run_id).data.metrics == {"onnx.map50": 0.9, "openvino-int8.map50": 0.9}
     stored = {path for path in Path(release.locations["artifacts"]).rglob("*") if path.is_file()}
     assert {"report.html", "best.pt", "card.json", "evaluation.json"} <= {path.name for path in stored}
@@ -65,31 +65,20 @@ def test_publish_again_changes_nothing(workspace: Workspace, tracking: Tracking)
     assert logged(workspace) == [("release", None, "1")]
 
 
-def test_same_bundles_for_another_target_change_the_tags_of_their_version(
-    workspace: Workspace, tracking: Tracking, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_same_bundles_for_another_target_are_another_version(workspace: Workspace, tracking: Tracking) -> None:
     workspace.write("first").publish(tracking)
-    judged = read_record(workspace.root / "verdict.json", Verdict)
-    other = {"target": "onnx", "reason": "onnx passes", "targets": {"onnx": judged.targets["onnx"]}}
-    write_record(judged.model_copy(update=other), workspace.root / "verdict.json")
-    caplog.set_level("INFO")
-    workspace.publish(tracking)
-    assert (read_record(workspace.release, Release).target, versions(tracking)) == ("onnx", ["1"])
-    tags = MlflowClient(tracking.uri).get_model_version(tracking.experiment, "1").tags
-    assert (tags["sightline.target"], tags["sightline.verdict"]) == ("onnx", "onnx passes")
-    assert "version 1: sightline.target was 'openvino-int8', and is 'onnx'" in caplog.text
-    pull_champion(tracking, "torchscript", tmp_path / "champion")
-    assert (tmp_path / "champion" / "model.bin").read_text() == "first as onnx"
+    workspace.write("first", champion="1").set_params(use_case={"target": "onnx", "metric": "map50"})
+    workspace.judge().publish(tracking)
+    assert (read_record(workspace.release, Release).target, versions(tracking)) == ("onnx", ["1", "2"])
+    registered = [MlflowClient(tracking.uri).get_model_version(tracking.experiment, number) for number in ("1", "2")]
+    assert [version.tags["sightline.target"] for version in registered] == ["openvino-int8", "onnx"]
 
 
 @pytest.mark.parametrize("killed_after", ["upload", "register", "log line", "alias"])
 def test_killed_publish_goes_on(killed_after: str, workspace: Workspace, tracking: Tracking) -> None:
     workspace.write("first")
     if killed_after == "upload":
-        root = workspace.root
-        judged = read_record(root / "verdict.json", Verdict)
-        candidate = read_candidate(judged, root / "evaluation", root / "trained", root / "exported", root / "dvc.lock")
-        upload(candidate, {"trained": root / "trained"}, root / "exported", tracking)
+        upload(workspace.candidate(tracking), workspace.files, tracking)
     else:
         workspace.publish(tracking)
         workspace.release.unlink()
@@ -136,9 +125,7 @@ def test_log_comes_back_whole_in_a_fresh_workspace(tmp_path: Path, tracking: Tra
 def test_bundle_that_was_changed_after_export_is_not_published(workspace: Workspace, tracking: Tracking) -> None:
     workspace.write("first")
     (workspace.root / "exported" / "onnx" / "model.bin").write_text("changed")
-    with pytest.raises(
-        PipelineError, match=r"onnx: model\.bin is not the file that was exported(.|\n)*Run export again"
-    ):
+    with pytest.raises(PipelineError, match=r"onnx: model\.bin is not the file that was exported(.|\n)*dvc repro"):
         workspace.publish(tracking)
     assert versions(tracking) == []
 

@@ -8,22 +8,24 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tasks.contracts.bundle import Bundle, Output, Preprocessing
+from tasks.contracts.bundle import Bundle, Output, Preprocessing, bundle_sha256
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.record import read_record, write_record
 from tasks.contracts.work import content_sha256
-from tasks.runtimes.kinds import library_version
+from tasks.runtimes.kinds import KINDS, library_version
 from tasks.runtimes.protocol import open_runtime, read_bundle
 
 
-def write_bundle(folder: Path, **changes: object) -> Path:
+def write_bundle(folder: Path, content: str = "no network", /, **changes: object) -> Path:
     """A bundle whose files are what bundle.json says, but no network."""
+    target = str(changes.get("target", "openvino-fp32"))
+    artefact = KINDS[target].artefact if target in KINDS else "detector.xml"
     folder.mkdir()
-    for name in ("detector.xml", "detector.bin"):
-        (folder / name).write_text(name, encoding="utf-8")
+    for name in (artefact, "detector.bin"):
+        (folder / name).write_text(content, encoding="utf-8")
     bundle = Bundle(
-        target="openvino-fp32",
-        artefact="detector.xml",
+        target=target,
+        artefact=artefact,
         family="ultralytics",
         architecture="tiny",
         code_licence="AGPL-3.0",
@@ -34,7 +36,7 @@ def write_bundle(folder: Path, **changes: object) -> Path:
         output=Output(layout="yolo"),
         versions={},
         files_sha256={file.name: content_sha256(file) for file in folder.iterdir()},
-        size_bytes=24,
+        size_bytes=2 * len(content),
         trained_sha256="",
     )
     write_record(bundle.model_copy(update=changes), folder / "bundle.json")
@@ -79,18 +81,63 @@ def test_bundle_without_its_description_is_refused(tmp_path: Path, content: str 
 )
 def test_bundle_of_an_unknown_kind_is_refused(tmp_path: Path, changes: dict[str, object], message: str) -> None:
     with pytest.raises(PipelineError, match=message):
-        open_runtime(write_bundle(tmp_path / "bundle", **changes))
+        open_runtime(write_bundle(tmp_path / "bundle", **changes), target=str(changes["target"]))
+
+
+@pytest.mark.parametrize(
+    ("changes", "asked", "message"),
+    [
+        pytest.param({"target": "pytorch"}, None, "which is a pickle, and that was not asked for", id="unpickling"),
+        pytest.param({"target": "pytorch"}, "onnx", "'pytorch', and 'onnx' was asked for", id="another target"),
+        pytest.param({"target": "onnx", "artefact": "detector.bin"}, "onnx", "not 'detector.bin'", id="another file"),
+        pytest.param({"artefact": "../detector.xml"}, None, "is none of its files", id="artefact elsewhere"),
+        pytest.param(
+            {"artefact": "/etc/hosts", "files_sha256": {"/etc/hosts": ""}}, None, "plain", id="files elsewhere"
+        ),
+        pytest.param({"target": "pytorch", "family": "os;x"}, "pytorch", "no family", id="family that is no name"),
+        pytest.param({"size_bytes": 1}, None, "have 20 bytes, and bundle.json says 1", id="size"),
+        pytest.param({"hints": {"CACHE_DIR": "/tmp"}}, None, "CACHE_DIR", id="hint that writes"),
+    ],
+)
+def test_what_a_bundle_says_of_itself_opens_nothing_that_was_not_asked_for(
+    changes: dict[str, object], asked: str | None, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(PipelineError, match=message):
+        open_runtime(write_bundle(tmp_path / "bundle", **changes), target=asked)
+
+
+def test_bundle_is_the_one_of_the_digest_that_is_asked_for(tmp_path: Path) -> None:
+    folder = write_bundle(tmp_path / "bundle")
+    released = bundle_sha256(read_bundle(folder))
+    with pytest.raises(PipelineError, match="cannot load it"):
+        open_runtime(folder, sha256=released)
+    bundle = read_record(folder / "bundle.json", Bundle)
+    write_record(bundle.model_copy(update={"classes": ["nut"]}), folder / "bundle.json")
+    with pytest.raises(PipelineError, match="not the one that was released"):
+        open_runtime(folder, sha256=released)
+
+
+@pytest.mark.parametrize("kind", ["file", "hidden file", "folder", "link to a file", "file replaced by a link"])
+def test_what_does_not_belong_to_a_bundle_is_refused(kind: str, tmp_path: Path) -> None:
+    folder = write_bundle(tmp_path / "bundle")
+    if kind == "folder":
+        (folder / "more").mkdir()
+    elif kind == "link to a file":
+        (folder / "more").symlink_to("detector.bin")
+    elif kind == "file replaced by a link":
+        (folder / "detector.bin").rename(tmp_path / "elsewhere")
+        (folder / "detector.bin").symlink_to(tmp_path / "elsewhere")
+    else:
+        (folder / (".more" if kind == "hidden file" else "more")).write_text("")
+    with pytest.raises(PipelineError, match=r"(more|detector\.bin) (does not belong to it|is a link|is a folder)"):
+        read_bundle(folder)
 
 
 @pytest.mark.parametrize("content", ["no network", ""], ids=["junk", "empty"])
 @pytest.mark.parametrize("target", ["onnx", "openvino-fp32"])
 def test_artefact_that_cannot_be_loaded_is_named(tmp_path: Path, target: str, content: str) -> None:
-    folder = write_bundle(tmp_path / "bundle", target=target)
-    (folder / "detector.xml").write_text(content, encoding="utf-8")
-    bundle = read_record(folder / "bundle.json", Bundle)
-    sha256 = bundle.files_sha256 | {"detector.xml": content_sha256(folder / "detector.xml")}
-    write_record(bundle.model_copy(update={"files_sha256": sha256}), folder / "bundle.json")
-    with pytest.raises(PipelineError, match=r"(?s)cannot load it: .*detector.xml.*Export it again"):
+    folder = write_bundle(tmp_path / "bundle", content, target=target)
+    with pytest.raises(PipelineError, match=rf"(?s)cannot load it: .*{KINDS[target].artefact}.*Export it again"):
         open_runtime(folder)
 
 

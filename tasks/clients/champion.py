@@ -1,18 +1,20 @@
 """Moves the alias `champion`: who may, from what to what, and the line that each move leaves in the release log."""
 
-import fcntl
 import getpass
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from typing import Literal
 
 from tasks.clients.registry import Registry
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.release import Change
 from tasks.contracts.verdict import Verdict
+
+Sign = Callable[[Change], Change]
 
 
 @dataclass(frozen=True)
@@ -22,12 +24,13 @@ class By:
     time: str
     who: str
     why: str
+    sign: Sign | None = None  # puts the site's signature on the line
 
 
-def change_by(why: str) -> By:
+def change_by(why: str, sign: Sign | None = None) -> By:
     """The user of this machine, now."""
     # Z, not +00:00: the time is part of an MLflow tag's name, which takes no plus.
-    return By(datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"), _who(), why)
+    return By(datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"), _who(), why, sign)
 
 
 def _who() -> str:
@@ -48,15 +51,28 @@ def promote(registry: Registry, version: str, verdict: Verdict, by: By) -> Chang
     with registry.one_at_a_time():
         check_champion(registry, version, verdict)
         before, done = registry.champion(), registry.changes()
-        if before == version and done and done[-1].version == version:
+        if before == version and done and done[-1].version == version and (done[-1].signature or by.sign is None):
             return done[-1]
         if before == version:
             # Somebody moved the alias by hand: the log gets the line that it lacks.
             before = done[-1].version if done else None
-        change = Change(
-            time=by.time, who=by.who, action="release", version=version, before=before, why=by.why or verdict.reason
-        )
-        return registry.move(change)
+        return registry.move(_line(registry, "release", (before, version), by, verdict.reason), by.sign)
+
+
+def _line(
+    registry: Registry, action: Literal["release", "rollback"], move: tuple[str | None, str], by: By, reason: str
+) -> Change:
+    before, version = move
+    return Change(
+        time=by.time,
+        who=by.who,
+        action=action,
+        version=version,
+        before=before,
+        why=by.why or reason,
+        model=registry.name,
+        content_sha256=registry.content(version),
+    )
 
 
 def check_champion(registry: Registry, version: str | None, verdict: Verdict) -> None:
@@ -68,7 +84,7 @@ def check_champion(registry: Registry, version: str | None, verdict: Verdict) ->
     if live is not None and live == version:
         return
     earlier = [change for change in registry.changes() if version in (change.version, change.before)]
-    if version is not None and earlier and earlier[-1].action == "rollback" and earlier[-1].before == version:
+    if version is not None and earlier and earlier[-1].action == "rollback" and earlier[-1].version != version:
         raise PipelineError(
             f"version {version} holds these bundles, and it was rolled back from",
             f"by {earlier[-1].who} at {earlier[-1].time}: {earlier[-1].why}",
@@ -82,9 +98,21 @@ def check_champion(registry: Registry, version: str | None, verdict: Verdict) ->
         )
 
 
+def check_measured(registry: Registry, version: str, bundle_sha256: str) -> None:
+    """Raises PipelineError if the bundle that was measured as the champion is none of that version's."""
+    shipped = registry.shipped(version) if version in registry.versions() else None
+    if shipped is not None and bundle_sha256 not in shipped.bundles.values():
+        raise PipelineError(
+            "what was measured as the champion is not what is live",
+            f"{registry.where}, version {version}: none of its bundles has the digest {bundle_sha256[:12]}",
+            "Measure against it: dvc repro -f export@champion, then dvc repro",
+        )
+
+
 def roll_back(registry: Registry, version: str, by: By) -> Change:
     """Make an earlier (or later) version live, and say so in the log.
 
+    A site that signs may vouch so for what is live already.
     Raises PipelineError if there is no such version, if its bundles do not come back from the registry, if it is live
     already, or without a reason.
     """
@@ -95,20 +123,14 @@ def roll_back(registry: Registry, version: str, by: By) -> Change:
     if not by.why:
         raise PipelineError("a rollback has a reason", f"--rollback {version}", "Add --why REASON; the log keeps it")
     registry.check(version)
+    if by.sign is not None and registry.content(version) is None:
+        raise PipelineError(
+            "a version that was registered before bundles had digests cannot be signed for",
+            f"{registry.name} version {version}",
+            "Publish its bundles again, as a version of their own",
+        )
     with registry.one_at_a_time():
         before = registry.champion()
-        if before == version:
+        if before == version and by.sign is None:
             raise PipelineError("version is live already", f"{registry.name} version {version}", "Name another version")
-        return registry.move(
-            Change(time=by.time, who=by.who, action="rollback", version=version, before=before, why=by.why)
-        )
-
-
-def write_log(path: Path, changes: list[Change]) -> None:
-    """Append the lines of the registry's log that the file does not have yet."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        file.seek(0)
-        held = set(file.read().splitlines())
-        file.writelines(f"{line}\n" for change in changes if (line := change.model_dump_json()) not in held)
+        return registry.move(_line(registry, "rollback", (before, version), by, ""), by.sign)

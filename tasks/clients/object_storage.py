@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 CHUNK_BYTES = 1 << 20
+CONTENT = "content.sha256"  # object that says what a release's copy holds
 MD5_ETAG_LENGTH = 32  # an ETag of another length is no MD5: multipart uploads have one with a dash
 
 
@@ -105,6 +106,25 @@ class Bucket:
             part.unlink()
             raise ObjectError("downloaded bytes are not those of the object", where, "Run again to download it afresh")
         part.replace(to)
+
+    def claim(self, key: str, sha256: str) -> None:
+        """Mark a key below the prefix as the place of what has this digest.
+
+        Raises PipelineError if something else lies there: a copy that was made is never written over.
+        """
+        below = f"{self.prefix}/{key}" if self.prefix else key
+        with self._reported(self.url_of(below)):
+            listed = self._client.list_objects_v2(Bucket=self.name, Prefix=f"{below}/").get("Contents", [])
+            mark = f"{below}/{CONTENT}"
+            if not listed:
+                self._client.put_object(Bucket=self.name, Key=mark, Body=sha256.encode())
+                return
+            marked = any(entry["Key"] == mark for entry in listed)
+            found = self._client.get_object(Bucket=self.name, Key=mark)["Body"].read() if marked else b""
+        if found != sha256.encode():
+            raise PipelineError(
+                "another release lies there already", self.url_of(below), "Set publish.copy_to to another prefix"
+            )
 
     def upload_folder(self, folder: Path, key: str) -> str:
         """Store a folder's files under a key below the prefix; returns its URL."""

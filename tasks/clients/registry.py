@@ -3,17 +3,19 @@
 import logging
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tasks.clients.release_log import check_log, check_signature
+from tasks.clients.shipped import BUNDLES_SHA256, CONTENT, TARGET, TARGETS, Shipped
 from tasks.clients.sqlite_lock import one_at_a_time
 from tasks.clients.tracking import connected, quiet_mlflow
-from tasks.contracts.bundle import Bundle, bundle_faults
+from tasks.contracts.bundle import PICKLED, Bundle, bundle_faults, bundle_sha256
 from tasks.contracts.errors import PipelineError
-from tasks.contracts.params import Tracking
+from tasks.contracts.params import Releases, Tracking
 from tasks.contracts.record import read_record
 from tasks.contracts.release import Change
 from tasks.contracts.stage import whole_output
@@ -26,11 +28,6 @@ log = logging.getLogger(__name__)
 
 ALIAS = "champion"
 BUNDLES = "bundles"  # folder of a version's artefacts, one bundle per target in it
-# Tags of a version.
-CONTENT = "sightline.content_sha256"  # of all its bundles: the same content is registered once
-TARGET = "sightline.target"  # the artefact that goes live
-TARGETS = "sightline.targets"  # every bundle that it holds, comma-separated
-VERDICT = "sightline.verdict"  # why it may go live
 # Tags of the model.
 CHANGE = "sightline.change."  # prefix of those that are the lines of the release log
 MOVED = "sightline.moved"  # the last of these lines whose move is done
@@ -60,27 +57,57 @@ class Registry:
         held = {version.tags.get(CONTENT): number for number, version in self.versions().items()}
         return held.get(content_sha256)
 
-    def register(self, content_sha256: str, run_id: str, tags: Mapping[str, str], description: str) -> str:
-        """The number of the version that holds this content, made of the run's artefacts if there is none yet."""
-        held = self.holding(content_sha256)
+    def register(self, shipped: Shipped, run_id: str, tags: Mapping[str, str], description: str) -> str:
+        """The number of the version that ships this, made of the run's artefacts if there is none yet.
+
+        A version that there is stays as it is, in its tags, too.
+        """
+        content = shipped.content_sha256
+        held = self.holding(content)
         if held is not None:
-            self._judge_anew(held, tags)
             return held
         if self._model() is None:
             self._client.create_registered_model(self.name)
         source = self._client.get_run(run_id).info.artifact_uri
         version = self._client.create_model_version(
-            self.name, source, run_id=run_id, tags={**tags, CONTENT: content_sha256}, description=description
+            self.name,
+            source,
+            run_id=run_id,
+            tags={**tags, **shipped.tags(), CONTENT: content},
+            description=description,
         )
         return str(version.version)
 
-    def _judge_anew(self, version: str, tags: Mapping[str, str]) -> None:
-        """The same bundles may be released for another target, and for other reasons."""
-        held = self.versions()[version].tags
-        for key in (TARGET, TARGETS, VERDICT):
-            if held.get(key) != tags[key]:
-                log.info("%s version %s: %s was %r, and is %r", self.name, version, key, held.get(key), tags[key])
-                self._client.set_model_version_tag(self.name, version, key, tags[key])
+    def shipped(self, version: str) -> Shipped | None:
+        """What the version's tags say that it ships; None of one that was registered before bundles had digests.
+
+        Raises PipelineError if the tags contradict each other or the release log.
+        """
+        tags = self.versions()[version].tags
+        logged = {change.content_sha256 for change in self.changes() if change.version == version} - {None}
+        if BUNDLES_SHA256 not in tags and not logged:
+            return None
+        try:
+            shipped = Shipped.of_tags(tags)
+        except (KeyError, ValueError) as error:
+            raise self._changed(version, f"its tags are gone or broken: {error}") from error
+        if tags.get(CONTENT) != shipped.content_sha256 or logged - {shipped.content_sha256}:
+            raise self._changed(
+                version, f"its tags are not those of its {'line in the release log' if logged else CONTENT}"
+            )
+        return shipped
+
+    def _changed(self, version: str, fault: str) -> PipelineError:
+        return PipelineError(
+            "a registered version is not what was released",
+            f"{self.name} version {version}: {fault}",
+            "Restore the registry's store, or roll back to another version",
+        )
+
+    def content(self, version: str) -> str | None:
+        """Digest of all that a version ships; None of one that was registered before bundles had digests."""
+        shipped = self.shipped(version)
+        return None if shipped is None else shipped.content_sha256
 
     def location(self, version: str) -> str:
         """URI of the version's artefacts."""
@@ -89,8 +116,9 @@ class Registry:
     def pull(self, version: str, target: str, to: Path) -> Bundle:
         """Bring one bundle of a version to the folder `to`, whole or not at all.
 
-        Raises PipelineError if a file is missing or is not the one that was released.
+        Raises PipelineError if it is not, file by file and as a whole, the one that was released.
         """
+        shipped = self.shipped(version)
         where = f"{self.location(version)}/{BUNDLES}/{target}"
         mlflow = quiet_mlflow()
         with whole_output(to) as partial:
@@ -105,6 +133,16 @@ class Registry:
                 raise self._not_whole(version, target, "bundle.json is missing")
             bundle = read_record(partial / "bundle.json", Bundle)
             faults = bundle_faults(partial, bundle)
+            if bundle.target != target:
+                faults.append(f"bundle.json says that it is {bundle.target!r}")
+            if shipped is None:
+                log.warning(
+                    "%s version %s was registered before bundles had digests: its files alone are checked",
+                    self.name,
+                    version,
+                )
+            elif shipped.bundles.get(target) != bundle_sha256(bundle):
+                faults.append("bundle.json is not the one that was released (sha256 differs)")
             if faults:
                 raise self._not_whole(version, target, "; ".join(faults))
         return bundle
@@ -138,9 +176,10 @@ class Registry:
         tags = self._tags()
         return {key: Change.model_validate_json(tags[key]) for key in sorted(tags) if key.startswith(CHANGE)}
 
-    def move(self, change: Change) -> Change:
+    def move(self, change: Change, sign: Callable[[Change], Change] | None = None) -> Change:
         """Move the alias as `change` says, its line in the log first: nothing goes live without one.
 
+        sign: puts the site's signature on a line.
         Returns the line: that of a killed process, its move not done, counts and is not written again.
         """
         lines = self._lines()
@@ -148,12 +187,14 @@ class Registry:
         left_behind = (
             last is not None
             and last != self._tags().get(MOVED)
-            and lines[last].model_copy(update={"time": change.time}) == change
+            and lines[last].model_copy(update={"time": change.time, "signature": None}) == change
+            and bool(lines[last].signature) == bool(sign)
         )
         if last is not None and left_behind:
             key, change = last, lines[last]
         else:
             key = _key_after(last, change.time)
+            change = change if sign is None else sign(change)
             self._client.set_registered_model_tag(self.name, key, change.model_dump_json())
         self._client.set_registered_model_alias(self.name, ALIAS, change.version)
         self._client.set_registered_model_tag(self.name, MOVED, key)
@@ -170,6 +211,29 @@ class Registry:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                 return None
             raise
+
+    @property
+    def where(self) -> str:
+        """Name and place, for people."""
+        return f"{self.name} at {self._tracking.uri}"
+
+    def check_signed(self, version: str, verify_with: Sequence[Path]) -> None:
+        """Raises PipelineError unless the log's last line made the version live, names what it ships, and is signed."""
+        changes = self.changes()
+        if not changes or changes[-1].version != version:
+            raise PipelineError(
+                "what is live has no line in the release log",
+                f"{self.where}: the alias stands on version {version}, and was moved by hand",
+                f"Put it on version {changes[-1].version if changes else 'none'} again, or vouch for it: "
+                f"python -m tasks.publish --rollback {version} --why REASON",
+            )
+        check_signature(changes[-1], verify_with, self.where)
+        if changes[-1].content_sha256 is None or changes[-1].model != self.name:
+            raise PipelineError(
+                "the signature does not cover what is live",
+                f"{self.where}: version {version} was registered before bundles had digests, or as another model",
+                "Publish it again, as a version of its own",
+            )
 
     def one_at_a_time(self) -> AbstractContextManager[None]:
         """Keep other processes of this machine from moving the alias meanwhile."""
@@ -196,19 +260,42 @@ def open_registry(tracking: Tracking) -> Iterator[Registry]:
         yield Registry(client, tracking)
 
 
-def pull_champion(tracking: Tracking, target: str, to: Path) -> str | None:
-    """Bring the champion's bundle of `target` to the folder `to`, whole or not at all, each file checked by sha256.
+def pull_champion(tracking: Tracking, target: str, to: Path, releases: Releases | None = None) -> str | None:
+    """Bring the champion's bundle of `target` to the folder `to`, whole or not at all, checked against its release.
 
     Returns its registry version, or None where there is no champion yet. A champion that was not released for `target`
     comes as the artefact that went live with it, since that is what a challenger has to beat.
+    releases: the log that the registry is held to, and who must have signed.
     """
     with open_registry(tracking) as registry:
-        version = registry.champion()
+        version, changes = registry.champion(), registry.changes()
+        if releases is not None:
+            check_log(releases, registry.where, version, changes)
         if version is None:
             return None
+        if releases is not None and releases.verify_with:
+            registry.check_signed(version, releases.verify_with)
         tags = registry.versions()[version].tags
-        if target not in tags.get(TARGETS, target).split(","):
+        held = tags.get(TARGETS, target).split(",")
+        if target not in held:
             log.warning("champion %s was not released as %s; taking its %s", version, target, tags[TARGET])
             target = tags[TARGET]
-        registry.pull(version, target, to)
+        wanted = _not_pickled(registry, version, target, held)
+        if wanted != target:
+            log.warning("champion %s is a pickle as %s, which is not read; taking its %s", version, target, wanted)
+        registry.pull(version, wanted, to)
         return version
+
+
+def _not_pickled(registry: Registry, version: str, target: str, held: list[str]) -> str:
+    """The target itself, or else another of the version's that can be read without running what is in it."""
+    # Where it is one, first another of the same arithmetic.
+    for other in (target, "torchscript", "onnx", "openvino-fp32", *held):
+        if other in held and other not in PICKLED:
+            return other
+    raise PipelineError(
+        f"the champion was released as {target} alone",
+        f"{registry.name} version {version}: that is a pickle, which can run code, so it is never read from a registry",
+        "Roll back to a version with another bundle; or take the alias champion off it in MLflow, set "
+        "publish.new_registry: true for one release, and add onnx to export.targets for the next ones",
+    )

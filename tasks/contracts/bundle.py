@@ -5,8 +5,13 @@ from typing import Literal
 
 from pydantic import Field
 
+from tasks.contracts.digests import record_sha256
 from tasks.contracts.record import Record
 from tasks.contracts.work import content_sha256
+
+DESCRIPTION = "bundle.json"
+# Targets whose artefact is a pickle, which can run code as it is read: never taken from a registry.
+PICKLED = frozenset({"pytorch"})
 
 
 class Preprocessing(Record):
@@ -90,15 +95,43 @@ class Bundle(Record):
     registry_version: str | None = None  # set on a champion that was pulled
 
 
+def bundle_sha256(bundle: Bundle) -> str:
+    """What a bundle is, as one digest: all of `bundle.json`, and by the sha256 in it every file.
+
+    `bundle` as it was read. Left out is only where it was pulled from, which is no part of it.
+    """
+    return record_sha256(bundle, leave_out={"registry_version"})
+
+
 def bundle_faults(folder: Path, bundle: Bundle) -> list[str]:
-    """Files of a bundle that are missing or do not have the sha256 that `bundle.json` gives."""
-    faults = []
+    """What keeps a folder from being what its `bundle.json` says: no file less, none more, each with its sha256."""
+    faults = [f"{name!r} is no plain file name" for name in bundle.files_sha256 if not _is_plain(name)]
+    if bundle.artefact not in bundle.files_sha256:
+        faults.append(f"its artefact {bundle.artefact!r} is none of its files")
+    if faults:
+        return faults  # such names lead out of the folder
+    held = {path.name: path for path in sorted(folder.iterdir())}
     for name, sha256 in sorted(bundle.files_sha256.items()):
-        if not (folder / name).is_file():
+        if name not in held:
             faults.append(f"{name} is missing")
-        elif content_sha256(folder / name) != sha256:
+        elif _is_file(held[name]) and content_sha256(held[name]) != sha256:
             faults.append(f"{name} is not the file that was exported (sha256 differs)")
+    for name, path in held.items():
+        if not _is_file(path):
+            faults.append(f"{name} is {'a link' if path.is_symlink() else 'a folder'}, and bundles hold files alone")
+        elif name not in {DESCRIPTION, *bundle.files_sha256}:
+            faults.append(f"{name} does not belong to it")
+    if not faults and (size := sum(held[name].stat().st_size for name in bundle.files_sha256)) != bundle.size_bytes:
+        faults.append(f"its files have {size:,} bytes, and {DESCRIPTION} says {bundle.size_bytes:,}")
     return faults
+
+
+def _is_plain(name: str) -> bool:
+    return name not in {"", ".", "..", DESCRIPTION} and "/" not in name and "\\" not in name and "\0" not in name
+
+
+def _is_file(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
 
 
 class NoChampion(Record):

@@ -11,7 +11,11 @@ Overall mAP is the mean over the classes that have objects. Overall precision, r
 detections together, each class at its own operating threshold.
 """
 
+from pathlib import Path
+
+from tasks.contracts.digests import record_sha256
 from tasks.contracts.record import Record
+from tasks.contracts.work import content_sha256
 
 
 class Interval(Record):
@@ -129,3 +133,28 @@ class Evaluation(Record):
     latency: Latency | None = None
     peak_memory_mb: float | None = None  # resident, added by loading and running the artefact; 10^6 bytes
     size_bytes: int = 0
+    bundle_sha256: str = ""  # of the whole bundle that was measured, see contracts.bundle
+    inputs_sha256: dict[str, str] = {}  # tables by file name; pixels of val and test; params with the seed
+    files_sha256: dict[str, str] = {}  # of the tables beside this file
+    figures_sha256: str = ""  # of all else in this file, last: shows that a figure was changed by hand
+
+
+def figures_sha256(evaluation: Evaluation) -> str:
+    """Of every field but itself; `evaluation` as it was read."""
+    return record_sha256(evaluation, leave_out={"figures_sha256"})
+
+
+def evaluation_faults(folder: Path, evaluation: Evaluation) -> list[str]:
+    """What keeps a folder from being just what evaluate wrote, `evaluation` being its `evaluation.json`."""
+    if not evaluation.figures_sha256:
+        return ["evaluation.json names no digests: an earlier version wrote it"]
+    faults = []
+    if figures_sha256(evaluation) != evaluation.figures_sha256:
+        faults.append("evaluation.json is not what evaluate wrote (its digest differs)")
+    held = {path.name: content_sha256(path) for path in folder.iterdir() if path.name != "evaluation.json"}
+    faults += [
+        f"{name} is not what evaluate wrote"
+        for name in sorted({*held, *evaluation.files_sha256})
+        if held.get(name) != evaluation.files_sha256.get(name)
+    ]
+    return faults

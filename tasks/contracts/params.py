@@ -86,6 +86,22 @@ class Tracking(Params):
         return name
 
 
+class Releases(Params):
+    """Section `publish` as far as releases are looked at: what publish writes, and export's champion is held to."""
+
+    log: Path = Field(
+        description="file that gets a line for each release and rollback, JSON; the registry has them too, and one "
+        "that does not know the file's lines is refused"
+    )
+    new_registry: bool = Field(
+        default=False, description="the registry begins anew on purpose, though the log names a champion"
+    )
+    verify_with: list[Path] = Field(
+        default_factory=list,
+        description="PEM files of Ed25519 public keys, one of which must have signed what is live; empty: unsigned too",
+    )
+
+
 Target = Literal[
     "pytorch", "torchscript", "onnx", "openvino-fp32", "openvino-fp16", "openvino-int8", "tensorrt-fp16", "champion"
 ]
@@ -121,6 +137,15 @@ def read_seed(path: Path) -> int:
     if not 0 <= seed <= HIGHEST_SEED:
         raise PipelineError(f"seed {seed} cannot be used", str(path), f"Give one from 0 to {HIGHEST_SEED}")
     return seed
+
+
+def read_releases(path: Path) -> Releases:
+    """What of section `publish` the champion is held to."""
+
+    class Section(Releases):
+        model_config = ConfigDict(extra="ignore")
+
+    return read_params(path, "publish", Section)
 
 
 def read_targets(path: Path) -> list[Target]:

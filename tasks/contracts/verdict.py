@@ -40,3 +40,6 @@ class Verdict(Record):
     targets: dict[str, TargetVerdict]
     released: list[str]  # accepted targets, empty behind a rejection
     champion_version: str | None  # the registry version that was compared with; null: none yet
+    rules: list[str] = []  # gate.rules, as params had them
+    confidence: float | None = None  # gate.confidence, percent
+    evaluations_sha256: dict[str, str] = {}  # target -> of the whole folder that evaluate wrote for it

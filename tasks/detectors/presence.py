@@ -8,7 +8,9 @@ from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 
+from tasks.contracts.errors import PipelineError
 from tasks.detectors.recipe import Recipe
+from tasks.detectors.trust import check_trust
 
 _ARCHITECTURES = Path(str(files("tasks.detectors"))) / "architectures"
 _LARGE_FILE_POINTER = b"version https://git-lfs"
@@ -34,6 +36,8 @@ def _weights_faults(recipe: Recipe) -> Iterator[str]:
                 yield f"train.model: {found} is a pointer of Git LFS; run git lfs pull"
             elif found.stat().st_size < _LEAST_BYTES:
                 yield f"train.model: {found} of {found.stat().st_size} bytes are no weights"
+            else:
+                yield from _trust_faults(found, recipe)
     elif named.name != recipe.model:
         yield f"train.model: {named} is not there"
     elif not recipe.allow_download:
@@ -43,6 +47,13 @@ def _weights_faults(recipe: Recipe) -> Iterator[str]:
         )
     elif not _is_released(recipe.model):
         yield f"train.model: {recipe.model!r} is no name of weights that the library has released, as yolo26n.pt is"
+
+
+def _trust_faults(weights: Path, recipe: Recipe) -> Iterator[str]:
+    try:
+        check_trust(weights, recipe)
+    except PipelineError as error:
+        yield from error.faults
 
 
 def _is_released(name: str) -> bool:

@@ -1,13 +1,20 @@
 """How a detector is trained: every knob with its meaning and bounds, shared by the stages that train."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, StringConstraints, field_validator
 
 from tasks.contracts.params import Params
 from tasks.runtimes.machine import Device, processors
 
 Value = int | float | str | bool
+
+
+def _as_list(trusted: object) -> object:
+    return [] if trusted is None else [trusted] if isinstance(trusted, str) else trusted
+
+
+Trusted = Annotated[list[Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]], BeforeValidator(_as_list)]
 
 
 class Recipe(Params):
@@ -22,6 +29,10 @@ class Recipe(Params):
     weights: str = Field(default=".cache/weights", description="folder in which weights given by name are looked for")
     allow_download: bool = Field(
         default=False, description="fetch weights given by name that are not there from the family's release page"
+    )
+    trust: Trusted = Field(
+        default_factory=list,
+        description="sha256 of .pt files to start from whose origin you know, one or a list; fetched ones need none",
     )
     weights_licence: str = Field(
         default="AGPL-3.0", description="SPDX licence of the weights to start from; from scratch there are none"

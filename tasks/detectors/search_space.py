@@ -9,7 +9,18 @@ from tasks.contracts.params import Params
 from tasks.detectors.recipe import Recipe, Value
 
 # Where and how long a training runs says nothing about how good it is.
-FIXED = {"family", "weights", "allow_download", "weights_licence", "device", "threads", "workers", "cache", "epochs"}
+FIXED = {
+    "family",
+    "weights",
+    "allow_download",
+    "trust",
+    "weights_licence",
+    "device",
+    "threads",
+    "workers",
+    "cache",
+    "epochs",
+}
 SEARCHABLE = sorted(set(Recipe.model_fields) - FIXED)
 
 

@@ -1,5 +1,6 @@
 """A checkpoint of the training library, as artefacts that run without it and as the reference they are held to."""
 
+import pickle
 import re
 import shutil
 import tempfile
@@ -8,13 +9,15 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import onnx
 import torch
 
 from tasks.contracts.bundle import Bundle, Output, Preprocessing
+from tasks.contracts.errors import PipelineError
 from tasks.contracts.images import read_held_image
-from tasks.detectors.ultralytics_library import YOLO, ultralytics
+from tasks.detectors.ultralytics_library import YOLO, load_checkpoint, ultralytics
 from tasks.runtimes.openvino_build import onnx_to_openvino, onnx_to_openvino_int8
 from tasks.runtimes.processing import preprocess
 from tasks.runtimes.tensorrt_build import onnx_to_tensorrt
@@ -32,7 +35,7 @@ def input_and_output(weights: Path, image_size: int, nms_free: bool) -> tuple[Pr
 
     nms_free: use the one-to-one head, where the architecture has one, instead of the head that needs NMS.
     """
-    model, _ = ultralytics.nn.tasks.load_checkpoint(str(weights))
+    model = _read(weights)
     stride = int(max(model.stride))
     side = -(-image_size // stride) * stride  # as training rounds it
     if isinstance(model.model[-1], ultralytics.nn.modules.RTDETRDecoder):
@@ -42,13 +45,13 @@ def input_and_output(weights: Path, image_size: int, nms_free: bool) -> tuple[Pr
 
 
 def open_network(bundle: Bundle, weights: Path, threads: int | None, device: str) -> TorchNetwork:
-    """Load the checkpoint itself. Unpickling runs code: open only checkpoints whose origin you know.
+    """Load the checkpoint itself, of known layers and without running code that might be in it.
 
     device is auto, cpu or the number of a CUDA device.
     """
     place = torch_device(device)
     limit_threads(threads)
-    model, _ = ultralytics.nn.tasks.load_checkpoint(str(weights), device=place)
+    model = _read(weights).to(place)
     if bundle.output.layout != "detr":
         model.end2end = bundle.output.layout == "end2end"
     model = model.fuse(verbose=False).eval()
@@ -58,6 +61,15 @@ def open_network(bundle: Bundle, weights: Path, threads: int | None, device: str
     head.export = True  # one tensor, without the raw maps that the loss needs
     head.max_det = bundle.output.max_detections
     return TorchNetwork(model, place)
+
+
+def _read(weights: Path) -> Any:
+    try:
+        return load_checkpoint(str(weights))[0]
+    except (RuntimeError, TypeError, ValueError, AttributeError, ImportError, OSError, pickle.UnpicklingError) as error:
+        raise PipelineError(
+            "checkpoint cannot be read", f"{weights}: {error}", "Take one that train has written: run train again"
+        ) from error
 
 
 def write_artefact(bundle: Bundle, weights: Path, calibration: Sequence[Path], opset: int, to: Path) -> None:

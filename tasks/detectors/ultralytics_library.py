@@ -1,8 +1,9 @@
 """The training library, imported in one place: quiet, offline, and without a trace.
 
 Modules of this folder take the library's names from here and never import it themselves, because what silences it
-must stand before its first import. The library (AGPL-3.0) otherwise looks up its home page, reports usage, installs
-packages, fetches fonts, writes settings into the user's home and starts its own experiment tracking.
+must stand before its first import, and so must what keeps checkpoints from running code. The library (AGPL-3.0)
+otherwise looks up its home page, reports usage, installs packages, fetches fonts, writes settings into the user's
+home and starts its own experiment tracking.
 """
 
 import atexit
@@ -33,7 +34,9 @@ _FOLDER = "sightline-yolo-"
 
 
 def _isolate() -> None:
-    """Keep the library away from the network and from the user's home."""
+    """Keep the library away from the network and from the user's home, and what it reads from running anything."""
+    # Checkpoints by torch's weights_only and a list of known layers, architectures without eval.
+    os.environ["ULTRALYTICS_SAFE_LOAD"] = "1"
     os.environ["YOLO_OFFLINE"] = "1"
     os.environ["YOLO_AUTOINSTALL"] = "false"
     os.environ["YOLO_VERBOSE"] = "false"
@@ -97,11 +100,15 @@ from ultralytics.engine import trainer as _trainer_module  # noqa: E402
 from ultralytics.models.rtdetr.train import RTDETRTrainer  # noqa: E402
 from ultralytics.models.rtdetr.val import RTDETRValidator  # noqa: E402
 from ultralytics.models.yolo.detect import DetectionTrainer, DetectionValidator  # noqa: E402
-from ultralytics.nn.tasks import load_checkpoint, yaml_model_load  # noqa: E402
+from ultralytics.nn.tasks import SAFE_LOAD, _SafeLoad, load_checkpoint, yaml_model_load  # noqa: E402
 from ultralytics.utils.checks import check_imgsz  # noqa: E402
 from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES  # noqa: E402
 from ultralytics.utils.nms import non_max_suppression  # noqa: E402
 from ultralytics.utils.torch_utils import ModelEMA, unwrap_model  # noqa: E402
+
+# Its flag is read at its first import, and with an old torch it would quietly go back to unpickling.
+assert SAFE_LOAD, "the library was imported before this module"
+assert _SafeLoad.SUPPORTED, "torch is too old to read checkpoints safely"
 
 # Before mixed precision it fetches weights and an image to try it on.
 _trainer_module.check_amp = lambda _model: True

@@ -13,6 +13,7 @@ import yaml
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.work import content_sha256
 from tasks.detectors.recipe import Recipe
+from tasks.detectors.trust import check_trust, remember_fetched
 from tasks.detectors.ultralytics_library import (
     GITHUB_ASSETS_NAMES,
     fetch_weights,
@@ -61,6 +62,7 @@ def _start(recipe: Recipe) -> Start:
     if recipe.model.endswith(".pt"):
         # The library deletes an unreadable file that it is given by a bare name.
         weights = _find_weights(recipe).absolute()
+        check_trust(weights, recipe)
         return Start(weights.stem, _architecture_of(weights), weights)
     architecture = _find_architecture(recipe.model)
     _check_head(architecture, recipe.model)
@@ -122,6 +124,7 @@ def _fetch(path: Path) -> Path:
         raise PipelineError(
             f"weights {path.name!r} could not be fetched", str(path), f"Put the file into {path.parent} by hand"
         )
+    remember_fetched(path)
     return path
 
 
@@ -132,7 +135,7 @@ def _architecture_of(weights: Path) -> dict[str, Any]:
         raise PipelineError(
             "weights cannot be read",
             f"{weights}: {error}",
-            "Give weights that ultralytics has written, whole: for a pointer of Git LFS, run git lfs pull",
+            "Give weights that ultralytics has written, whole and with layers of its own: no code is run to read them",
         ) from error
     architecture = dict(model.yaml)
     _check_head(architecture, str(weights))

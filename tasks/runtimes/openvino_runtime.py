@@ -9,6 +9,8 @@ from tasks.contracts.errors import PipelineError
 from tasks.runtimes.processing import Floats
 
 _CPU_DEVICES = ("auto", "cpu")
+# What export writes. Other properties of OpenVINO name files that it reads or writes.
+_HINTS = {"INFERENCE_PRECISION_HINT", "PERFORMANCE_HINT"}
 
 
 def import_openvino() -> ModuleType:
@@ -47,6 +49,10 @@ def open_network(bundle: Bundle, artefact: Path, threads: int | None, device: st
 
     A number is an Intel GPU's.
     """
+    if unknown := sorted(bundle.hints.keys() - _HINTS):
+        raise PipelineError(
+            "bundle has hints that export does not write", f"{artefact}: {', '.join(unknown)}", "Export it again"
+        )
     openvino = import_openvino()
     settings: dict[str, str | int] = dict(bundle.hints)
     name = "CPU" if device in _CPU_DEVICES else f"GPU.{device}" if device.isdigit() else device.upper()

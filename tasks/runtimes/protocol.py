@@ -5,6 +5,7 @@ the library that it needs, and no other. A Runtime serves one thread: open one p
 """
 
 import importlib
+import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from tasks.contracts.bundle import Bundle, bundle_faults
+from tasks.contracts.bundle import DESCRIPTION, PICKLED, Bundle, bundle_faults, bundle_sha256
 from tasks.contracts.errors import PipelineError, first_of
 from tasks.contracts.images import Image
 from tasks.contracts.record import read_record
@@ -63,42 +64,64 @@ class Runtime:
         return raw, placement
 
 
-def open_runtime(folder: Path, threads: int | None = None, device: str = "auto") -> Runtime:
+def open_runtime(
+    folder: Path,
+    threads: int | None = None,
+    device: str = "auto",
+    *,
+    target: str | None = None,
+    sha256: str | None = None,
+) -> Runtime:
     """Load the bundle in `folder` with the library that its target needs.
 
     threads: CPU threads of one prediction; None or 0 leaves them to the library. device: `auto`, `cpu`, the number of a
     CUDA device, or for OpenVINO that of an Intel GPU or one of its own device names.
-    Raises PipelineError if the bundle is not whole, or its library or device is not there.
+    target: what the bundle has to be; None takes its own word, but for a target that is a pickle: reading one can run
+    code, so it has to be asked for. sha256: of the whole bundle (contracts.bundle), as its release names it.
+    Raises PipelineError if the bundle is not whole or not the one asked for, or its library or device is not there.
     """
     bundle = read_bundle(folder)
-    return Runtime(bundle, _open_network(bundle, folder / bundle.artefact, threads or None, device))
+    if target is not None and bundle.target != target:
+        raise PipelineError(
+            f"bundle is of target {bundle.target!r}, and {target!r} was asked for", str(folder), _EXPORT_AGAIN
+        )
+    if target is None and bundle.target in PICKLED:
+        raise PipelineError(
+            f"bundle says that it is {bundle.target!r}, which is a pickle, and that was not asked for",
+            str(folder),
+            "Nothing out of a registry is unpickled, as that can run code: take another target",
+        )
+    if sha256 is not None and bundle_sha256(bundle) != sha256:
+        raise PipelineError("bundle is not the one that was released (sha256 differs)", str(folder), _EXPORT_AGAIN)
+    return Runtime(bundle, _open_network(bundle, folder, threads or None, device))
 
 
 def read_bundle(folder: Path) -> Bundle:
     """Read `bundle.json` and hold every file of the bundle to its sha256.
 
-    Raises PipelineError naming every file that is missing or changed.
+    Raises PipelineError naming every file that is missing or changed, or does not belong to it.
     """
-    bundle = read_record(folder / "bundle.json", Bundle)
+    bundle = read_record(folder / DESCRIPTION, Bundle)
     faults = bundle_faults(folder, bundle)
     if faults:
         raise PipelineError("bundle is not whole", f"{folder}\n{first_of(faults)}\n", _EXPORT_AGAIN)
     return bundle
 
 
-def _open_network(bundle: Bundle, artefact: Path, threads: int | None, device: str) -> Network:
+def _open_network(bundle: Bundle, folder: Path, threads: int | None, device: str) -> Network:
     kind = KINDS.get(bundle.target)
     if kind is None:
-        raise PipelineError(f"no runtime for target {bundle.target!r}", str(artefact.parent), _EXPORT_AGAIN)
+        raise PipelineError(f"no runtime for target {bundle.target!r}", str(folder), _EXPORT_AGAIN)
+    if bundle.artefact != kind.artefact:
+        raise PipelineError(
+            f"the artefact of {bundle.target} is {kind.artefact}, not {bundle.artefact!r}", str(folder), _EXPORT_AGAIN
+        )
     # By name, so that only the one library is imported that the artefact needs: a server holds no other.
     name = kind.module.format(family=bundle.family)
-    try:
-        module = importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name != name:
-            raise
-        raise PipelineError(f"no family {bundle.family!r}", str(artefact.parent), _EXPORT_AGAIN) from error
-    network: Network = module.open_network(bundle, artefact, threads, device)
+    if not bundle.family.isidentifier() or importlib.util.find_spec(name) is None:
+        raise PipelineError(f"no family {bundle.family!r}", str(folder), _EXPORT_AGAIN)
+    module = importlib.import_module(name)
+    network: Network = module.open_network(bundle, folder / kind.artefact, threads, device)
     return network
 
 

@@ -55,17 +55,20 @@ class Outcome:
     peak_memory_mb: float
 
 
-def run_bundle(bundle: Path, paths: dict[str, Path], timed: list[str], running: Running) -> Outcome:
+def run_bundle(
+    bundle: Path, paths: dict[str, Path], timed: list[str], running: Running, target: str | None = None
+) -> Outcome:
     """Run a bundle on every image that can be decoded; paths: by image id; timed: the ids that latency may use.
 
-    Raises PipelineError if none of them can be decoded, or if the network's output is not finite on any.
+    target: see open_runtime. Raises PipelineError if none of them can be decoded, or if the network's output is not
+    finite on any.
     """
     threads = running.threads or processors()
     held = _some_images([paths[image_id] for image_id in timed], running.latency_images)
     if not held:
         raise PipelineError("no image of test can be decoded", str(bundle), "See the findings of check")
     with added_memory() as memory:
-        runtime = open_runtime(bundle, threads, running.device)
+        runtime = open_runtime(bundle, threads, running.device, target=target)
         with suppress(NotFiniteError):  # counted below
             for image in islice(cycle(held), running.latency_warm_up):
                 runtime.predict(image)

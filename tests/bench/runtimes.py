@@ -55,7 +55,7 @@ def _images() -> list[Image]:
 
 
 def _ours(target: str, images: list[Image]) -> Callable[[], object]:
-    runtime = open_runtime(REPOSITORY / "models" / "exported" / target, processors(), "cpu")
+    runtime = open_runtime(REPOSITORY / "models" / "exported" / target, processors(), "cpu", target=target)
     turn = cycle(images)
     return lambda: runtime.predict(next(turn), SCORE)
 

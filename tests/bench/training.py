@@ -1,7 +1,7 @@
 """What our training learns against the library's own call: same images, architecture and settings, several seeds.
 
-Both checkpoints are measured by the library itself on the same val images. The short form trains on the sample of
-`make demo`; on other tables of parse and split:
+Both checkpoints, each chosen on val by its own side, are measured by the library itself on the test images. The short
+form trains on the sample of `make demo`; on other tables of parse and split:
 
 python -m tests.bench.training --raw DIR --annotations DIR --split FILE --image-size 320 --epochs 25 --seeds 5
 """
@@ -40,16 +40,16 @@ class Learnt(NamedTuple):
 
 
 def measure() -> list[Ratio]:
-    """mAP50-95 on val of both, each the mean over seeds, on the sample."""
+    """mAP50-95 on test of both, each the mean over seeds, on the sample."""
     with tempfile.TemporaryDirectory() as folder:
-        data = _sample(Path(folder))
+        data, test = _sample(Path(folder))
         params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
-        ours, plain = compare(data, Recipe.model_validate(params["train"]), SEEDS)
+        ours, plain = compare(data, test, Recipe.model_validate(params["train"]), SEEDS)
     return [_ratio(ours, plain)]
 
 
-def _sample(folder: Path) -> TrainingData:
-    """What train gets of the sample."""
+def _sample(folder: Path) -> tuple[TrainingData, TrainingData]:
+    """The sample, as `_read` has it."""
     raw, annotations, checks, split = (folder / name for name in ("raw", "annotations", "checks", "split.parquet"))
     params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
     params["ingest"]["source"] = str(folder / "samples")
@@ -66,35 +66,41 @@ def _sample(folder: Path) -> TrainingData:
     return _read(raw, annotations, split)
 
 
-def _read(raw: Path, annotations: Path, split: Path) -> TrainingData:
-    images, objects = (
-        read_table(annotations / "images.parquet", IMAGES),
-        read_table(annotations / "objects.parquet", OBJECTS),
-    )
-    return training_data(images, objects, read_table(split, SPLIT), raw, annotations)
+def _read(raw: Path, annotations: Path, split_file: Path) -> tuple[TrainingData, TrainingData]:
+    """What train gets, and the same with the test images in the place of val."""
+    images = read_table(annotations / "images.parquet", IMAGES)
+    objects = read_table(annotations / "objects.parquet", OBJECTS)
+    split = read_table(split_file, SPLIT)
+    held_out = split.assign(split=split["split"].map({"train": "train", "test": "val"}).fillna("excluded"))
+    data, test = (training_data(images, objects, side, raw, annotations) for side in (split, held_out))
+    return data, test
 
 
-def compare(data: TrainingData, recipe: Recipe, seeds: int) -> tuple[list[Learnt], list[Learnt]]:
+def compare(data: TrainingData, test: TrainingData, recipe: Recipe, seeds: int) -> tuple[list[Learnt], list[Learnt]]:
     """Ours and the library's own, by seed, in turn."""
     ours, plain = [], []
     for seed in range(seeds):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             dataset = write_for_library(data, folder / "data")
-            ours.append(_ours(data, dataset, recipe, seed, folder / "ours"))
-            plain.append(_plain(data, dataset, recipe, seed, folder / "plain"))
+            held_out = write_for_library(test, folder / "test")
+            own, loss = _ours(data, recipe, seed, folder / "ours")
+            ours.append(_learnt(own, held_out, recipe, loss))
+            theirs, loss = _plain(data, dataset, recipe, seed, folder / "plain")
+            plain.append(_learnt(theirs, held_out, recipe, loss))
     return ours, plain
 
 
-def _ours(data: TrainingData, dataset: Path, recipe: Recipe, seed: int, work: Path) -> Learnt:
+def _ours(data: TrainingData, recipe: Recipe, seed: int, work: Path) -> tuple[Path, float]:
+    """Weights, and the loss of boxes in the last epoch."""
     work.mkdir()
     trained = load_family(recipe.family).train(
         data=data, recipe=recipe, seed=seed, measure=measure_of(USE_CASE, data), work=work, on_epoch=lambda _epoch: None
     )
-    return _learnt(trained.weights, dataset, recipe, trained.epochs[-1].losses["box"])
+    return trained.weights, trained.epochs[-1].losses["box"]
 
 
-def _plain(data: TrainingData, dataset: Path, recipe: Recipe, seed: int, folder: Path) -> Learnt:
+def _plain(data: TrainingData, dataset: Path, recipe: Recipe, seed: int, folder: Path) -> tuple[Path, float]:
     from tasks.detectors.ultralytics_job import Job  # noqa: PLC0415
     from tasks.detectors.ultralytics_library import YOLO  # noqa: PLC0415
     from tasks.detectors.ultralytics_models import ARCHITECTURES, find_start  # noqa: PLC0415
@@ -119,7 +125,7 @@ def _plain(data: TrainingData, dataset: Path, recipe: Recipe, seed: int, folder:
     # As many threads as ours, and no stop before the last epoch, which the library takes a patience of nought for, too.
     model.add_callback("on_train_start", lambda _trainer: torch.set_num_threads(recipe.cpu_threads))
     model.train(**{name: value for name, value in settings.items() if name not in {"task", "mode", "model"}})
-    return _learnt(Path(model.trainer.best), dataset, recipe, float(model.trainer.tloss["box_loss"]))
+    return Path(model.trainer.best), float(model.trainer.tloss["box_loss"])
 
 
 def _learnt(weights: Path, dataset: Path, recipe: Recipe, loss: float) -> Learnt:
@@ -168,7 +174,7 @@ def main(
     """Print figures by seed, the mean difference and its interval."""
     params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())["train"]
     recipe = Recipe.model_validate(params | {"image_size": image_size, "epochs": epochs})
-    ours, plain = compare(_read(raw, annotations, split), recipe, seeds)
+    ours, plain = compare(*_read(raw, annotations, split), recipe, seeds)
     for figure in Learnt._fields:
         typer.echo(f"{figure}: ours less the library's {', '.join(f'{it:+.4f}' for it in paired(ours, plain, figure))}")
         for name, side in (("ours", ours), ("library", plain)):
