@@ -34,6 +34,7 @@ from tasks.clients.archives import ArchiveError, Limits, name_faults, unpack
 from tasks.clients.label_sources import Files, Found, exports_in
 from tasks.clients.object_storage import ObjectError
 from tasks.contracts.errors import PipelineError, first_of
+from tasks.contracts.machine_faults import is_full
 from tasks.contracts.manifest import MANIFEST, Export, Manifest
 from tasks.contracts.params import read_params
 from tasks.contracts.record import read_record, write_record
@@ -64,6 +65,9 @@ def ingest(found: Iterable[Found], held: Manifest, raw: Path, limits: Limits, no
         except ObjectError as error:
             faults.append(f"{error.what}: {error.where}")
         except OSError as error:
+            if is_full(error):
+                # No fault of this export, nor would there be room for the next.
+                raise
             faults.append(f"{export.source}: {error}")
     if faults:
         raise PipelineError(

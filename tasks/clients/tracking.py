@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sqlite3
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from sqlalchemy.exc import SQLAlchemyError
 
 from tasks.clients.sqlite_lock import one_at_a_time
+from tasks.clients.tracking_store import follow_project, make_store
 from tasks.contracts.errors import PipelineError, without_passwords
 from tasks.contracts.garbage import no_garbage_collection
 from tasks.contracts.params import Tracking
@@ -195,9 +197,12 @@ def connected(tracking: Tracking) -> Iterator["MlflowClient"]:
     """
     with _reported(tracking.uri):
         with one_at_a_time(tracking.uri):
-            # The first one to come creates an embedded store's tables, which two at once would break.
-            client = quiet_mlflow().MlflowClient(tracking.uri, registry_uri=tracking.uri)
+            # The first one to come makes an embedded store's tables, which two at once would break.
+            mlflow = quiet_mlflow()
+            make_store(tracking.uri)
+            client = mlflow.MlflowClient(tracking.uri, registry_uri=tracking.uri)
             client.search_experiments(max_results=1)
+            follow_project(tracking)
         yield client
 
 
@@ -205,7 +210,7 @@ def connected(tracking: Tracking) -> Iterator["MlflowClient"]:
 def _reported(uri: str) -> Iterator[None]:
     try:
         yield
-    except (quiet_mlflow().MlflowException, SQLAlchemyError) as error:
+    except (quiet_mlflow().MlflowException, SQLAlchemyError, sqlite3.Error) as error:
         mend = "Start the server, or mend tracking in params.yaml"
         if "out-of-date database schema" in str(error):
             mend = f"Back the database up, then run `mlflow db upgrade {uri}`"
