@@ -27,7 +27,7 @@ import logging
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -37,9 +37,10 @@ from pydantic import Field
 from tasks.clients.champion import By, change_by, check_champion, promote, roll_back, write_log
 from tasks.clients.object_storage import Bucket
 from tasks.clients.registry import ALIAS, BUNDLES, TARGET, TARGETS, Registry, open_registry
-from tasks.clients.tracking import open_run
+from tasks.clients.tracking import open_run, training_run
 from tasks.contracts.bundle import Bundle, bundle_faults
 from tasks.contracts.card import Card
+from tasks.contracts.code import commit
 from tasks.contracts.errors import PipelineError, first_of
 from tasks.contracts.evaluation import Evaluation
 from tasks.contracts.params import Params, Tracking, read_params
@@ -161,9 +162,12 @@ def _lineage(card: Card, verdict: Verdict, bundles: Mapping[str, Bundle], lock: 
     versions = dict(made_of.versions)
     for bundle in bundles.values():
         versions |= bundle.versions
+    # DVC has found all that comes before to be what this code makes.
+    at, dirty = commit()
     return {
-        "commit": made_of.commit or "none",
-        "dirty": str(made_of.dirty).lower(),
+        "commit": at or "none",
+        "dirty": str(dirty).lower(),
+        "code_sha256": made_of.code_sha256 or "none",
         **{f"data.{name}": sha256 for name, sha256 in sorted(made_of.data_sha256.items())},
         "params_sha256": _digest(made_of.params),
         "dvc_lock_sha256": content_sha256(lock) if lock.is_file() else "none",
@@ -173,7 +177,6 @@ def _lineage(card: Card, verdict: Verdict, bundles: Mapping[str, Bundle], lock: 
         "code_licence": card.code_licence,
         "weights_licence": card.weights_licence,
         "verdict": verdict.reason,
-        "training_run": card.run_id or "none",
     }
 
 
@@ -232,6 +235,8 @@ def main(
     refuse_unless_accepted(judged, report)
     log.info("publishing %s: %s", judged.target, judged.reason)
     candidate = read_candidate(judged, evaluations, trained, exported, lock)
+    run_of_training = training_run(tracking, candidate.card.weights_sha256)
+    candidate = replace(candidate, lineage={**candidate.lineage, "training_run": run_of_training or "none"})
     figures = {f"evaluation/{target}": evaluations / target / "evaluation.json" for target in candidate.bundles}
     with open_registry(tracking) as registry:
         # Looked at again when the alias moves; this look spares a version that would not go live.

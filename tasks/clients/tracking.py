@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 KEY = "sightline.key"
+WEIGHTS_TAG = "sightline.weights_sha256"  # of what a run of train gave
 # The server takes at most this many params in one request.
 PARAMS_PER_BATCH = 100
 # MLflow's own defaults wait about four minutes for a server that is not there; a user who needs them sets them.
@@ -180,6 +181,17 @@ def _find(client: "MlflowClient", experiment_id: str, key: str) -> str | None:
         [experiment_id], f"tags.`{KEY}` = '{key}'", max_results=1, order_by=["attributes.start_time ASC"]
     )
     return str(runs[0].info.run_id) if runs else None
+
+
+def training_run(tracking: Tracking, weights_sha256: str) -> str | None:
+    """The run_id of the training that gave these weights, the last one of several; None if it is not known here."""
+    with connected(tracking) as client:
+        experiment = client.get_experiment_by_name(tracking.experiment)
+        if experiment is None:
+            return None
+        wanted = f"attributes.run_name = 'train' AND tags.`{WEIGHTS_TAG}` = '{weights_sha256}'"
+        runs = client.search_runs([experiment.experiment_id], wanted, max_results=1)
+        return str(runs[0].info.run_id) if runs else None
 
 
 def _begin(client: "MlflowClient", experiment_id: str, name: str, key: str, parent: str | None) -> None:
