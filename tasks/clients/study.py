@@ -33,7 +33,7 @@ Suggest = Callable[[optuna.Trial], dict[str, Value]]
 FRUITLESS_TRIES = 3
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 TRIAL_COLUMNS = ["number", "state", "value", "epochs"]
-NO_TIME = datetime(2000, 1, 1)  # noqa: DTZ001  # of a copied study
+NO_TIME = datetime(2000, 1, 1)  # of a copied study
 # What a trial remembers beside its params, as Optuna's user attributes.
 NUMBER, WORKER, REPORTED, EPOCHS, SECONDS = "attempt", "worker", "reported", "epochs", "seconds"
 OWN, FRUITLESS = "own_values", "fruitless_tries"
@@ -219,9 +219,7 @@ class Search:
         What depends on when and by whom they were run is left out; the journal's times are no times.
         """
         storage = optuna.storages.JournalStorage(JournalFileBackend(str(journal)))
-        copy = optuna.create_study(
-            storage=storage, study_name=self.study.study_name, directions=self.study.directions
-        )
+        copy = optuna.create_study(storage=storage, study_name=self.study.study_name, directions=self.study.directions)
         trials = self.study.get_trials(states=DONE)
         for trial in sorted(trials, key=lambda trial: trial.user_attrs[NUMBER]):
             trial.datetime_start = trial.datetime_complete = NO_TIME

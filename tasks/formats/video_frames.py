@@ -77,7 +77,8 @@ class VideoFrames:
     def _decode(self, video: Path, wanted: Mapping[int, list[LabelledImage]], label_file: LabelFile) -> None:
         missing = {number for number in wanted if (video, number) not in self._files}
         # Two videos of one name in different folders keep apart.
-        folder = Path("frames") / f"{video.stem}-{hashlib.sha256(str(video).encode()).hexdigest()[:8]}"
+        place = video.relative_to(self._raw).as_posix()
+        folder = Path("frames") / f"{video.stem}-{hashlib.sha256(place.encode()).hexdigest()[:8]}"
         (self._annotations / folder).mkdir(parents=True, exist_ok=True)
         for number, pixels in decode_frames(video, missing):
             height, width = pixels.shape[:2]
