@@ -30,7 +30,7 @@ def workspace(tmp_path: Path) -> Workspace:
 def test_accepted_model_is_registered_with_its_lineage_and_goes_live(workspace: Workspace, tracking: Tracking) -> None:
     workspace.write("first")
     training = open_run(tracking, "train", "3f2a")
-    training.set_tags({WEIGHTS_TAG: read_record(workspace.trained / "card.json", Card).weights_sha256})
+    training.set_tags({WEIGHTS_TAG: read_record(workspace.root / "trained" / "card.json", Card).weights_sha256})
     workspace.publish(tracking)
     assert live(tracking) == "1"
     assert logged(workspace) == [("release", None, "1")]

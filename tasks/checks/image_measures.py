@@ -16,6 +16,7 @@ from PIL import ExifTags
 from PIL import Image as PillowImage
 from tqdm import tqdm
 
+from tasks.contracts.images import refuse_for_memory
 from tasks.contracts.near_duplicates import HASH_SIDE
 
 Grey = NDArray[np.uint8]
@@ -31,7 +32,7 @@ _HASHED_SIDE = 4 * HASH_SIDE
 class ImageMeasures(NamedTuple):
     """What one decode tells. Grey values are 0 to 255; nulls where the file could not be decoded to its end."""
 
-    fault: str | None  # unreadable, truncated
+    fault: str | None  # unreadable, truncated, too_large
     damage: str | None = None  # what the decoder complained of in a file that it could decode
     width: int | None = None  # after EXIF orientation
     height: int | None = None
@@ -57,6 +58,7 @@ def measure_image(path: Path) -> ImageMeasures:
     """Decode one file to grey, with its EXIF orientation applied, and measure it."""
     grey, damage = _decode(path)
     if grey is None:
+        refuse_for_memory(path)
         return ImageMeasures(fault=_fault(path))
     height, width = grey.shape
     small = _shrink(grey)
@@ -85,7 +87,11 @@ def _decode(path: Path) -> tuple[Grey | None, str | None]:
         grey, complaint = _decode_jpeg(data) if data.startswith(_JPEG) else (None, None)
         if grey is None or _is_turned(data):
             grey = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_GRAYSCALE)
-    except (OSError, cv2.error):
+    except FileNotFoundError:
+        return None, None
+    except cv2.error as error:
+        if error.code == cv2.Error.STS_NO_MEM:
+            raise MemoryError(f"{path}: {error.err}") from error
         return None, None
     return grey, complaint
 

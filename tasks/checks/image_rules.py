@@ -18,8 +18,10 @@ _ODD_AREA_FACTOR = 4
 _ODD_ASPECT_FACTOR = 2
 
 
-def undecodable_images(images: pd.DataFrame, limit: float) -> Iterator[Finding]:
+def undecodable_images(images: pd.DataFrame, limit: float, max_megapixels: float | None = None) -> Iterator[Finding]:
     """Files that cannot be decoded to their end: warnings, and one error if their share of held images is over `limit`.
+
+    So are those that parse has left out for having more than `max_megapixels`.
 
     `images` is the images table with the columns of ImageMeasures.
     """
@@ -27,6 +29,7 @@ def undecodable_images(images: pd.DataFrame, limit: float) -> Iterator[Finding]:
     faulty = held[held["fault"].notna()]
     for row in rows(faulty):
         rule, words = _FAULTS[row.fault]
+        words = words.format(row=row, megapixels=row.width * row.height / 1e6, limit=max_megapixels)
         yield Finding(rule, "warning", f"{row.name} {words}; it is left out", row.image_id)
     share = len(faulty) / max(1, len(held))
     if share > limit:
@@ -38,6 +41,10 @@ def undecodable_images(images: pd.DataFrame, limit: float) -> Iterator[Finding]:
 
 _FAULTS = {
     "unreadable": ("unreadable_image", "cannot be decoded"),
+    "too_large": (
+        "image_too_large",
+        "is {row.width} x {row.height}, {megapixels:,.0f} megapixels, and parse.max_megapixels is {limit:g}",
+    ),
     "truncated": ("truncated_image", "ends before its image does, or is damaged"),
 }
 

@@ -24,7 +24,8 @@ class ImageCounts(Record):
     ambiguous: int  # several different files could be meant: none was taken
     superseded: int  # declared again by a newer export, which speaks for them
     skipped: int  # video frames that parse.frame_step leaves out
-    unreadable: int  # of those held: not an image that can be opened
+    unreadable: int  # of those held: not an image that can be opened, or one of too many pixels
+    too_large: int = 0  # of those unreadable: more pixels than parse.max_megapixels
     size_mismatches: int  # of those held: the label file gives another size than the image has; the image is right
     shared: int = 0  # of those held: another image has the same file, which may be the picture of only one of them
     empty: int  # in images.parquet without any object: negatives
@@ -51,12 +52,15 @@ class Ledger(Record):
     dropped: dict[str, int]  # by reason
     intended: list[str] = []  # those of the reasons that are no loss: superseded by a newer export, or asked for
     exports: dict[str, ExportLedger]  # by name
+    max_megapixels: float | None = None  # parse.max_megapixels; null in ledgers of earlier versions
+    cut_texts: int = 0  # attributes whose text was longer than parse.max_text_chars
     clipped: int  # kept or converted boxes that went over the image's border
     outside: int  # shapes of tracks that only say "not visible from here": marks, not objects, in no other count
     files_without_labels: int  # image files below data/raw that no label file declares
     missing: list[str]  # first names, as "export: name"
     ambiguous: list[str]
     unreadable: list[str]
+    too_large: list[str] = []  # with size and limit
     size_mismatches: list[str]  # with both sizes
     shared: list[str] = []  # with the export of the image that came first
     dropped_examples: dict[str, list[str]]  # reason -> first places, as "export: image, shape, label"

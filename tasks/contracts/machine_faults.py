@@ -41,6 +41,7 @@ _IN_WORDS = {
     "bad_alloc": errno.ENOMEM,
     "can't allocate memory": errno.ENOMEM,
     "Failed to allocate": errno.ENOMEM,
+    "can't start new thread": errno.ENOMEM,
     **{os.strerror(code): code for code in _REFUSED if code not in {errno.EPERM, errno.EIO}},
 }
 

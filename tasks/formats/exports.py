@@ -75,13 +75,15 @@ def _exports(raw: Path, faults: list[str]) -> Iterator[tuple[_Export, Recognised
         return
     exports = read_record(raw / MANIFEST, Manifest).exports
     own_faults: dict[str, list[str]] = {export.folder: [] for export in exports}
-    recognised = {export.folder: list(recognise(raw / export.folder, own_faults[export.folder])) for export in exports}
-    dates = _dates(exports, recognised)
+    recognised_in = {
+        export.folder: list(recognise(raw / export.folder, own_faults[export.folder])) for export in exports
+    }
+    dates = _dates(exports, recognised_in)
     # Of exports that bear a time the latest is the newest, in whatever order they were taken.
     held = sorted(exports, key=lambda export: _stamp(export.name) or _NEVER)
     latest = {_lasting_name(export.name): export for export in held}
     for export in held:
-        folder, found = export.folder, recognised[export.folder]
+        folder, found = export.folder, recognised_in[export.folder]
         if not found and not own_faults[folder] and not _has_media(raw / folder):
             own_faults[folder].append(f"no known format: {raw / folder}, from {export.source}")
         name = _lasting_name(export.name)

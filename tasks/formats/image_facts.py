@@ -29,6 +29,8 @@ def image_facts(path: Path) -> ImageFacts:
             with Image.open(file) as image:
                 width, height = image.size
                 turned = _exif(image).get(ExifTags.Base.Orientation) in _TURNED
+        except MemoryError:
+            raise
         except Exception:  # Pillow's readers raise whatever a broken header makes them stumble over
             return ImageFacts(sha256, None)
     return ImageFacts(sha256, (height, width) if turned else (width, height))

@@ -10,7 +10,7 @@ from typing import Any, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.contracts.images import image_path
+from tasks.contracts.images import image_path, megapixels
 from tasks.contracts.tables import BOX, IMAGES, OBJECTS
 from tasks.formats.image_facts import ImageFacts, image_facts
 from tasks.formats.image_files import Ambiguous
@@ -115,9 +115,16 @@ class TableWriter:
             "task_id": [placed.image.origin.task_id for placed, _, _ in new],
             "frame": [placed.image.frame for placed, _, _ in new],
             "group": [placed.group for placed, _, _ in new],
-            "readable": [fact is not None and fact.size_wh is not None for _, fact, _ in new],
+            "readable": [self._is_readable(fact) for _, fact, _ in new],
         }
         self._images.add(pa.table([arrow_array(columns[field.name], field) for field in IMAGES], schema=IMAGES))
+
+    def _is_readable(self, fact: ImageFacts | None) -> bool:
+        return fact is not None and fact.size_wh is not None and not self._is_too_large(fact.size_wh)
+
+    def _is_too_large(self, size_wh: tuple[int, int]) -> bool:
+        limit = self._tally.max_megapixels
+        return limit is not None and megapixels(size_wh) > limit
 
     def _kind(self, placed: PlacedImage, fact: ImageFacts | None) -> str:
         """Whether an image is held; what is wrong with it goes to the tally by name."""
@@ -135,6 +142,12 @@ class TableWriter:
         if fact.size_wh is None:
             self._tally.image(export, "unreadable")
             self._tally.name(export, "unreadable", image.name)
+        elif self._is_too_large(fact.size_wh):
+            self._tally.image(export, "unreadable")
+            self._tally.image(export, "too_large")
+            size = f"{fact.size_wh[0]}x{fact.size_wh[1]}, {megapixels(fact.size_wh):,.0f} megapixels"
+            limit = f"parse.max_megapixels is {self._tally.max_megapixels:g}"
+            self._tally.name(export, "too_large", f"{image.name} is {size}; {limit}")
         elif image.width is not None and (image.width, image.height) != fact.size_wh:
             given, real = f"{image.width}x{image.height}", f"{fact.size_wh[0]}x{fact.size_wh[1]}"
             self._tally.image(export, "size_mismatches")
@@ -147,6 +160,7 @@ class TableWriter:
             columns = object_columns(chunk, sizes, self._rules)
             self._tally.count(chunk[0].label_file.export, columns.shapes, columns.labels, columns.faults)
             self._tally.clipped += columns.clipped
+            self._tally.cut_texts += columns.cut_texts
             self._note(chunk, columns)
             self._objects.add(columns.table)
             per_image = columns.per_image
