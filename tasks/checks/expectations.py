@@ -11,7 +11,7 @@ from typing import Any
 
 # Both take effect only before the library is imported: it says several hundred lines while it is.
 os.environ["GX_ANALYTICS_ENABLED"] = "false"
-logging.getLogger("great_expectations").setLevel(logging.WARNING)
+logging.getLogger("great_expectations").setLevel(logging.CRITICAL)  # it logs what it raises, with a traceback
 
 import great_expectations as gx
 import great_expectations.expectations as gxe

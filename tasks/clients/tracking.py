@@ -17,6 +17,7 @@ from tasks.clients.sqlite_lock import one_at_a_time
 from tasks.clients.tracking_store import follow_project, make_store
 from tasks.contracts.errors import PipelineError, without_passwords
 from tasks.contracts.garbage import no_garbage_collection
+from tasks.contracts.machine_faults import writing
 from tasks.contracts.params import Tracking
 
 if TYPE_CHECKING:
@@ -221,7 +222,8 @@ def connected(tracking: Tracking) -> Iterator["MlflowClient"]:
 @contextmanager
 def _reported(uri: str) -> Iterator[None]:
     try:
-        yield
+        with writing(uri):
+            yield
     except (quiet_mlflow().MlflowException, SQLAlchemyError, sqlite3.Error) as error:
         mend = "Start the server, or mend tracking in params.yaml"
         if "out-of-date database schema" in str(error):
@@ -238,5 +240,7 @@ def quiet_mlflow() -> ModuleType:
         import mlflow  # noqa: PLC0415
 
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    # It logs what it raises, with a traceback.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     loaded: ModuleType = mlflow
     return loaded

@@ -4,10 +4,12 @@ import errno
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tasks.contracts.errors import PipelineError
 
+_WRITING = "writing "  # begins the note of an error that says what was not written
 _ROOM = "Make room there, or set the project up on a larger disk, and run again: what is finished is not done again"
 _RIGHTS = "Give this user the right to it (`ls -ld` shows whose it is), or take another path, and run again"
 _MEMORY = "End other programs or take a machine with more memory, and run again; smaller images and batches need less"
@@ -21,7 +23,10 @@ _REFUSED = {
     **_FULL,
     errno.EACCES: ("no permission", _RIGHTS),
     errno.EPERM: ("no permission", _RIGHTS),
-    errno.EIO: ("the disk fails", "Look for its faults in the system's log (`dmesg`), and run again once it is mended"),
+    errno.EIO: (
+        "the disk takes no more, or fails",
+        "Look whether it is full (`df`), whether `ulimit -f` sets a limit, or the system's log (`dmesg`)",
+    ),
     errno.EMFILE: ("too many open files", "Raise the limit, e.g. `ulimit -n 65536`, and run again"),
     errno.ENFILE: ("too many open files", "End other programs, and run again"),
     errno.ENOTDIR: ("a file is where a folder should be", "Move it away, and run again"),
@@ -36,6 +41,7 @@ _IN_WORDS = {
     "attempt to write a readonly database": errno.EACCES,
     "unable to open database file": errno.EACCES,
     "disk I/O error": errno.EIO,
+    "iostream error": errno.EIO,
     "PytorchStreamWriter failed writing file": errno.ENOSPC,
     "file write failed": errno.ENOSPC,
     "bad_alloc": errno.ENOMEM,
@@ -48,14 +54,25 @@ _IN_WORDS = {
 
 def machine_fault(error: BaseException) -> PipelineError | None:
     """The message for an error that goes back to the machine, however many libraries have wrapped it; else None."""
-    found = [(cause, code) for cause in _chain(error) if (code := _code(cause)) in _REFUSED]
+    chain = list(_chain(error))
+    found = [(cause, code) for cause in chain if (code := _code(cause)) in _REFUSED]
     if not found:
         return None
     # The innermost one has not been put in other words yet.
     cause, code = found[-1]
     what, mend = _REFUSED[code]
     told_as = f" ({error.what})" if isinstance(error, PipelineError) else ""
-    return PipelineError(what, f"{_where(cause, code)}{told_as}", mend)
+    return PipelineError(what, f"{_where(cause, code, _written(chain))}{told_as}", mend)
+
+
+@contextmanager
+def writing(place: Path | str) -> Iterator[None]:
+    """Note on what the block raises where it was writing to: what a full disk raises does not say which file."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"{_WRITING}{place}")
+        raise
 
 
 def is_full(error: BaseException) -> bool:
@@ -82,12 +99,19 @@ def _code(error: BaseException) -> int:
     return next((code for words, code in _IN_WORDS.items() if words in str(error)), 0)
 
 
-def _where(error: BaseException, code: int) -> str:
+def _written(chain: list[BaseException]) -> str | None:
+    """The output that was being written, the innermost of several."""
+    notes = [note for cause in reversed(chain) for note in getattr(cause, "__notes__", ()) if note.startswith(_WRITING)]
+    return notes[0].removeprefix(_WRITING) if notes else None
+
+
+def _where(error: BaseException, code: int, written: str | None) -> str:
     name = getattr(error, "filename2", None) or getattr(error, "filename", None)
-    where = str(name) if isinstance(name, str | bytes | os.PathLike) else " ".join(str(error).split())[:500]
+    place = os.fsdecode(name) if isinstance(name, str | bytes | os.PathLike) else written
+    where = place or " ".join(str(error).split())[:500] or "this machine"
     if code in _FULL and code != errno.EROFS:
-        where += f", {_free(Path(os.fsdecode(name)) if name else Path())} free"
-    return where or "this machine"
+        where += f", {_free(Path(place or '.'))} free"
+    return where
 
 
 def _free(path: Path) -> str:

@@ -15,7 +15,7 @@ from types import FrameType
 import typer
 
 from tasks.contracts.errors import PipelineError
-from tasks.contracts.machine_faults import machine_fault
+from tasks.contracts.machine_faults import machine_fault, writing
 
 USER_FAULT = 2
 TERMINATED = 128 + signal.SIGTERM
@@ -62,8 +62,9 @@ def whole_output(path: Path) -> Iterator[Path]:
         remove(leftover)
     partial = path.parent / f".{path.name}.partial-{uuid.uuid4().hex[:8]}"
     try:
-        yield partial
-        _replace(partial, path)
+        with writing(path):
+            yield partial
+            _replace(partial, path)
     finally:
         remove(partial)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from tasks.contracts.errors import PipelineError
+from tasks.contracts.machine_faults import writing
 from tasks.contracts.stage import remove
 
 LOCK = "lock"
@@ -70,9 +71,10 @@ def only_one(folder: Path, wait: bool = False) -> Iterator[None]:
                 f"{folder}, process {lock.read().strip() or 'unknown'}",
                 "Wait for it or stop it, then run again",
             ) from error
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
+        with writing(folder):
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
         yield
 
 

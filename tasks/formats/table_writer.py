@@ -49,15 +49,23 @@ class TableWriter:
         return _RowGroups(self._stack.enter_context(file))
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            self._write()
-            self._images.flush()
-            self._objects.flush()
-            for export in self._empty.values():
-                self._tally.image(export, "empty")
-        self._stack.__exit__(kind, error, trace)
+        try:
+            with self._stack:
+                if kind is None:
+                    self._complete()
+        except OSError:
+            self._images.give_up()
+            self._objects.give_up()
+            raise
+
+    def _complete(self) -> None:
+        self._write()
+        self._images.flush()
+        self._objects.flush()
+        for export in self._empty.values():
+            self._tally.image(export, "empty")
 
     def add(self, placed: PlacedImage) -> None:
         """Take an image with its objects."""
@@ -196,6 +204,10 @@ class _RowGroups:
         self._tables.append(table)
         if sum(map(len, self._tables)) >= _ROW_GROUP:
             self.flush()
+
+    def give_up(self) -> None:
+        # Else a file that could not be closed is closed once more when it is collected, and complains again.
+        self._file.is_open = False
 
     def flush(self) -> None:
         if self._tables:
