@@ -46,7 +46,9 @@ bench: .venv/tests ## speed and memory as ratios, into reports/bench.json
 	python -m tests.bench
 
 tracking: .venv/stages ## the MLflow page on http://127.0.0.1:5000
-	flock mlflow.db.lock mlflow db upgrade sqlite:///mlflow.db
+	@# A new store is made aside: one half made by a kill could neither be used nor upgraded.
+	flock mlflow.db.lock sh -c 'if test -s mlflow.db; then mlflow db upgrade sqlite:///mlflow.db; \
+	  else rm -f .mlflow.db.new*; mlflow db upgrade sqlite:///.mlflow.db.new && mv .mlflow.db.new mlflow.db; fi'
 	mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000
 
 lock: .venv/tests ## resolve pyproject.toml anew into the pinned requirements

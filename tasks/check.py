@@ -25,6 +25,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
+import numpy as np
 import pandas as pd
 import typer
 from pydantic import Field
@@ -108,7 +109,7 @@ def check(
     per_class = _objects_per_class(counted(objects), ledger)
     findings = [
         *validation.findings,
-        *_image_findings(measured, objects, params),
+        *_image_findings(measured, objects, params, ledger.max_megapixels),
         *_label_findings(images, objects, per_class, ledger, image_size=image_size, params=params),
         *ledger_findings(ledger, params.max_dropped_share),
         *empty_exports(ledger, params.allow_empty_exports),
@@ -126,9 +127,11 @@ def _objects_per_class(objects: pd.DataFrame, ledger: Ledger) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _image_findings(measured: pd.DataFrame, objects: pd.DataFrame, params: CheckParams) -> Iterator[Finding]:
+def _image_findings(
+    measured: pd.DataFrame, objects: pd.DataFrame, params: CheckParams, max_megapixels: float | None
+) -> Iterator[Finding]:
     yield from missing_images(measured, params.max_missing_share)
-    yield from undecodable_images(measured, params.max_unreadable_share)
+    yield from undecodable_images(measured, params.max_unreadable_share, max_megapixels)
     yield from damaged_images(measured)
     yield from image_quality(measured, params.min_sharpness, params.min_brightness, params.min_contrast)
     yield from image_sizes(measured)
@@ -233,11 +236,7 @@ def main(
     ledger = read_record(annotations / "ledger.json", Ledger)
     files = images["file"].dropna()
     log.info("checking %s images (%s held) with %s objects", f"{len(images):,}", f"{len(files):,}", f"{len(objects):,}")
-    measures = pd.DataFrame(
-        measure_images([image_path(file, raw, annotations) for file in files]),
-        index=files.index,
-        columns=list(ImageMeasures._fields),
-    )
+    measures = _measures(images, ledger.max_megapixels, raw, annotations)
     # Importing Great Expectations costs seconds, which --help need not pay.
     from tasks.checks.expectations import validate_tables  # noqa: PLC0415
 
@@ -253,6 +252,20 @@ def main(
         write_table(findings, partial / "findings.parquet", FINDINGS)
         write_table(duplicates, partial / "duplicates.parquet", DUPLICATES)
     log.info("%s in %.1f s", _summary(report), time.perf_counter() - start)
+
+
+def _measures(images: pd.DataFrame, max_megapixels: float | None, raw: Path, annotations: Path) -> pd.DataFrame:
+    """ImageMeasures of the held images, on their index; those that parse found too large are not decoded."""
+    held = images[images["file"].notna()]
+    limit = np.inf if max_megapixels is None else max_megapixels * 1e6
+    is_too_large = ~held["readable"] & (held["width"] * held["height"] > limit)
+    fit = held.loc[~is_too_large, "file"]
+    columns = list(ImageMeasures._fields)
+    measured = measure_images([image_path(file, raw, annotations) for file in fit])
+    left_out = [ImageMeasures(fault="too_large")] * int(is_too_large.sum())
+    return pd.DataFrame([*measured, *left_out], index=[*fit.index, *held.index[is_too_large]], columns=columns).reindex(
+        held.index
+    )
 
 
 def _summary(report: CheckReport) -> str:

@@ -6,7 +6,7 @@ In:   what params name as ingest.source, one of
         s3://bucket/prefix   the same in object storage; a download that broke off goes on where it stopped
 
 Out:  data/raw/
-        manifest.json        each export held: name, folder, source, sha256, bytes, files, when it was taken
+        manifest.json        each export held: name, folder, source, sha256, bytes, files
         <folder>/            its files, unpacked
 
 An export that is held already is not taken again, and none is ever removed. Other content under a name that is held is
@@ -22,7 +22,6 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -34,6 +33,7 @@ from tasks.clients.archives import ArchiveError, Limits, name_faults, unpack
 from tasks.clients.label_sources import Files, Found, exports_in
 from tasks.clients.object_storage import ObjectError
 from tasks.contracts.errors import PipelineError, first_of
+from tasks.contracts.machine_faults import is_full
 from tasks.contracts.manifest import MANIFEST, Export, Manifest
 from tasks.contracts.params import read_params
 from tasks.contracts.record import read_record, write_record
@@ -50,7 +50,7 @@ class IngestParams(Limits):
     endpoint_url: str | None = Field(default=None, description="S3 endpoint; null: AWS_ENDPOINT_URL, or else AWS")
 
 
-def ingest(found: Iterable[Found], held: Manifest, raw: Path, limits: Limits, now: Callable[[], str]) -> Manifest:
+def ingest(found: Iterable[Found], held: Manifest, raw: Path, limits: Limits) -> Manifest:
     """Take what is new into `raw`, export by export; each is noted in the manifest as soon as it is whole.
 
     Raises PipelineError with the faults of all exports, after the sound ones are taken; at once if storage is gone.
@@ -58,12 +58,15 @@ def ingest(found: Iterable[Found], held: Manifest, raw: Path, limits: Limits, no
     faults = []
     for export in found:
         try:
-            held = _take(export, held, raw, limits, now())
+            held = _take(export, held, raw, limits)
         except ArchiveError as error:
             faults += [f"{export.source}: {fault}" for fault in error.faults]
         except ObjectError as error:
             faults.append(f"{error.what}: {error.where}")
         except OSError as error:
+            if is_full(error):
+                # No fault of this export, nor would there be room for the next.
+                raise
             faults.append(f"{export.source}: {error}")
     if faults:
         raise PipelineError(
@@ -72,10 +75,10 @@ def ingest(found: Iterable[Found], held: Manifest, raw: Path, limits: Limits, no
     return held
 
 
-def _take(export: Found, held: Manifest, raw: Path, limits: Limits, now: str) -> Manifest:
+def _take(export: Found, held: Manifest, raw: Path, limits: Limits) -> Manifest:
     known = _first(held, lambda entry: export.revision in entry.revisions)
     if known:
-        return _held_already(known, export, held, raw, now)
+        return _held_already(known, export, held, raw)
     faults = name_faults([path.as_posix() for path in export.paths])
     faults += limits.faults(len(export.paths), export.size_bytes)
     if faults:
@@ -84,7 +87,7 @@ def _take(export: Found, held: Manifest, raw: Path, limits: Limits, now: str) ->
         sha256 = _sha256(files, export.is_zip)
         known = _first(held, lambda entry: entry.sha256 == sha256)
         if known:
-            return _held_already(known, export, held, raw, now)
+            return _held_already(known, export, held, raw)
         folder = _folder(export.name, sha256, held)
         with whole_output(raw / folder) as partial_folder:
             if export.is_zip:
@@ -99,7 +102,6 @@ def _take(export: Found, held: Manifest, raw: Path, limits: Limits, now: str) ->
         bytes=size_bytes,
         files=count,
         revision=export.revision,
-        taken=now,
     )
     return _noted(Manifest(exports=[*held.exports, entry]), raw)
 
@@ -108,7 +110,7 @@ def _first(held: Manifest, matches: Callable[[Export], bool]) -> Export | None:
     return next((entry for entry in held.exports if matches(entry)), None)
 
 
-def _held_already(entry: Export, export: Found, held: Manifest, raw: Path, now: str) -> Manifest:
+def _held_already(entry: Export, export: Found, held: Manifest, raw: Path) -> Manifest:
     """Note by which revision storage has it, and set an earlier version that came back above the later ones."""
     exports = list(held.exports)
     place = exports.index(entry)
@@ -119,11 +121,13 @@ def _held_already(entry: Export, export: Found, held: Manifest, raw: Path, now: 
         log.info("%s has the content of %s, which is held", export.source, entry.name)
     elif any(later.name == entry.name for later in exports[place + 1 :]):
         log.info("%s is back at an earlier version, held in %s", entry.name, entry.folder)
-        exports.append(exports.pop(place).model_copy(update={"taken": now}))
+        exports.append(exports.pop(place))
     return held if exports == held.exports else _noted(Manifest(exports=exports), raw)
 
 
 def _noted(manifest: Manifest, raw: Path) -> Manifest:
+    # Stable: of one name the order in which they came stays.
+    manifest = Manifest(exports=sorted(manifest.exports, key=lambda export: export.name))
     write_record(manifest, raw / MANIFEST)
     return manifest
 
@@ -163,7 +167,7 @@ def main(
     files, size_bytes = sum(len(export.paths) for export in found), sum(export.size_bytes for export in found)
     log.info("ingesting %s: %d exports, %s files, %.1f MB", settings.source, len(found), f"{files:,}", size_bytes / 1e6)
     held = _manifest_of_held(raw)
-    after = ingest(found, held, raw, settings, lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
+    after = ingest(found, held, raw, settings)
     held_folders = {export.folder for export in held.exports}
     taken = [export for export in after.exports if export.folder not in held_folders]
     log.info(

@@ -26,6 +26,7 @@ from pydantic import Field
 
 from tasks.contracts.errors import PipelineError, first_of
 from tasks.contracts.garbage import no_garbage_collection
+from tasks.contracts.images import MAX_MEGAPIXELS
 from tasks.contracts.ledger import Ledger
 from tasks.contracts.params import Params, read_params
 from tasks.contracts.record import write_record
@@ -60,6 +61,12 @@ class ParseParams(Params):
     )
     frame_step: int = Field(ge=1, description="of CVAT videos, every n-th frame of the task")
     frame_format: Literal["jpg", "png"] = Field(description="of frames decoded from video files")
+    max_megapixels: float = Field(
+        default=MAX_MEGAPIXELS, gt=0, description="images and videos of more are left out, before they are decoded"
+    )
+    max_text_chars: int = Field(
+        default=1000, ge=50, description="longer texts of attributes are cut; objects of longer labels are dropped"
+    )
     group_by: Literal["auto", "folder", "task", "source", "image"] = Field(
         description="what a split never divides; auto: the video, else the scene folder, else the CVAT task"
     )
@@ -73,10 +80,10 @@ def parse(raw: Path, annotations: Path, params: ParseParams) -> Ledger:
     reading = Reading(raw, params.points, params.frame_step, annotations, params.crowd_and_difficult)
     label_files = find_label_files(raw, reading, params.ignore)
     image_files = ImageFiles(raw, [file.own_folders[0] for file in label_files if file.is_video])
-    tally = Tally()
-    rules = LabelRules(params.classes, params.rename, params.drop)
+    tally = Tally(params.max_megapixels)
+    rules = LabelRules(params.classes, params.rename, params.drop, params.max_text_chars)
     placer = Placer(image_files, params.group_by, params.rename, tally)
-    frames = VideoFrames(raw, annotations, params.frame_format)
+    frames = VideoFrames(raw, annotations, params.frame_format, params.max_megapixels)
     faults: list[str] = []
     with no_garbage_collection(), TableWriter(raw, annotations, rules, tally) as tables:
         for label_file in label_files:
@@ -90,7 +97,7 @@ def parse(raw: Path, annotations: Path, params: ParseParams) -> Ledger:
     if faults:
         raise PipelineError("exports cannot be read", f"\n{first_of(faults)}\n", "Mend or remove them and run again")
     rules.refuse_unknown()
-    tally.label_files(label_files, params.rename)
+    tally.label_files(label_files, params.rename, rules.shown)
     labelled = tables.used.keys() | placer.left_out
     tally.files_without_labels = len(image_files.paths) - sum(file.startswith("raw/") for file in labelled)
     return tally.ledger(label_file.export for label_file in label_files)

@@ -29,7 +29,7 @@ import logging
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -41,9 +41,10 @@ from tasks.clients.object_storage import Bucket
 from tasks.clients.registry import ALIAS, BUNDLES, Registry, open_registry
 from tasks.clients.release_log import check_log, open_signer, write_log
 from tasks.clients.shipped import PREFIX, Shipped
-from tasks.clients.tracking import open_run
+from tasks.clients.tracking import open_run, training_run
 from tasks.contracts.bundle import DESCRIPTION, PICKLED, Bundle, bundle_sha256
 from tasks.contracts.card import Card
+from tasks.contracts.code import commit
 from tasks.contracts.digests import canonical_sha256
 from tasks.contracts.errors import PipelineError, first_of
 from tasks.contracts.evaluation import Evaluation
@@ -190,9 +191,12 @@ def _lineage(card: Card, verdict: Verdict, bundles: Mapping[str, Bundle], lock: 
     versions = dict(made_of.versions)
     for bundle in bundles.values():
         versions |= bundle.versions
+    # DVC has found all that comes before to be what this code makes.
+    at, dirty = commit()
     return {
-        "commit": made_of.commit or "none",
-        "dirty": str(made_of.dirty).lower(),
+        "commit": at or "none",
+        "dirty": str(dirty).lower(),
+        "code_sha256": made_of.code_sha256 or "none",
         **{f"data.{name}": sha256 for name, sha256 in sorted(made_of.data_sha256.items())},
         "params_sha256": canonical_sha256(made_of.params),
         "dvc_lock_sha256": content_sha256(lock) if lock.is_file() else "none",
@@ -202,7 +206,6 @@ def _lineage(card: Card, verdict: Verdict, bundles: Mapping[str, Bundle], lock: 
         "code_licence": card.code_licence,
         "weights_licence": card.weights_licence,
         "verdict": verdict.reason,
-        "training_run": card.run_id or "none",
     }
 
 
@@ -258,6 +261,8 @@ def main(
     log.info("publishing %s: %s", judged.target, judged.reason)
     files = Files(evaluations, trained, exported, report, lock)
     candidate = read_candidate(judged, asked_by(params), files)
+    run_of_training = training_run(tracking, candidate.card.weights_sha256)
+    candidate = replace(candidate, lineage={**candidate.lineage, "training_run": run_of_training or "none"})
     with open_registry(tracking) as registry:
         run_id = _look_first(candidate, registry, settings) or upload(candidate, files, tracking)
     copy_to = Bucket(settings.copy_to, settings.endpoint_url) if settings.copy_to else None

@@ -191,7 +191,7 @@ def image_loader(images: pd.DataFrame, raw: Path, annotations: Path) -> LoadImag
         if not isinstance(file, str):
             return None
         try:
-            return read_image(image_path(file, raw, annotations))
+            return read_image(image_path(file, raw, annotations), max_megapixels=None)
         except (ValueError, FileNotFoundError):
             return None
 

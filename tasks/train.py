@@ -9,12 +9,14 @@ In:
 Out:
   --trained       models/trained
     weights.pt    the best epoch by use_case.metric on val
-    history.csv   per epoch: losses, metrics on val (metric is the use case's), learning rate, seconds
+    history.csv   per epoch: losses, metrics on val (metric is the use case's), learning rate
     card.json     what was trained, from what, and how it went
 
 Params: seed, use_case, tracking, train.
 Killed and started again it goes on after the last finished epoch: the state of a training lies in --work until the
-training is done. On a CPU the result is the same to the bit as without the stop.
+training is done. On a CPU the result is the same to the bit as without the stop. What the last training gave is kept
+there too, so that the same command finds it again when its output is gone; after `rm -r .work/train` it trains again,
+also behind `dvc repro --force`. How long it took, and at which commit, stands in its MLflow run.
 
 Example:
   python -m tasks.train --raw data/raw --annotations data/annotations --split data/split.parquet \\
@@ -23,7 +25,6 @@ Example:
 
 import logging
 import shutil
-import subprocess
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,14 +36,16 @@ import pandas as pd
 import typer
 from tqdm import tqdm
 
-from tasks.clients.tracking import RunLog, open_run, until_end
+from tasks.clients.tracking import WEIGHTS_TAG, RunLog, open_run, until_end
 from tasks.contracts.card import Card, Lineage
+from tasks.contracts.code import commit, modules_sha256
+from tasks.contracts.errors import PipelineError
 from tasks.contracts.params import Scalar, Tracking, UseCase, flat, read_params, read_seed
 from tasks.contracts.record import read_record, write_record
 from tasks.contracts.stage import run, whole_output
 from tasks.contracts.tables import IMAGES, OBJECTS, SPLIT, read_table
 from tasks.contracts.tuned import Tuned
-from tasks.contracts.work import content_sha256, only_one, work_folder
+from tasks.contracts.work import content_sha256, finished_in, keep_finished, only_one, work_folder
 from tasks.detectors.protocol import METRIC, Detector, Epoch, Trained, TrainingData, load_family
 from tasks.detectors.recipe import Recipe
 from tasks.detectors.training_data import check_use_case, measure_of, training_data
@@ -51,6 +54,7 @@ log = logging.getLogger(__name__)
 
 WEIGHTS = "weights.pt"
 HISTORY = "history.csv"
+CARD = "card.json"
 
 
 class TrainParams(Recipe):
@@ -100,9 +104,13 @@ def main(
     detector = load_family(recipe.family)
     start_sha256 = detector.start_sha256(recipe)
     progress = work_folder(work, "train", tables, recipe, use_case, seed, start_sha256)
+    params_used = {"seed": seed, **flat("use_case", use_case), **flat("train", recipe)}
+    lineage = _lineage(tables, start_sha256, params_used)
     with only_one(progress):
-        params_used = {"seed": seed, **flat("use_case", use_case), **flat("train", recipe)}
-        lineage = _lineage(tables, start_sha256, params_used)
+        if _found_again(finished_in(progress), lineage):
+            _copy(finished_in(progress), trained)
+            log.info("was trained before: taken from %s; remove that folder to train it again", progress)
+            return
         with _run(tracking, progress, lineage) as run_log, _bar(recipe.epochs, use_case.metric) as show:
 
             def on_epoch(epoch: Epoch) -> None:
@@ -110,11 +118,12 @@ def main(
                 show(epoch)
 
             outcome = train(data, recipe, use_case, seed=seed, detector=detector, work=progress, on_epoch=on_epoch)
-            card = _card(outcome, data, recipe, use_case=use_case, detector=detector, run_log=run_log, lineage=lineage)
+            card = _card(outcome, data, recipe, use_case=use_case, detector=detector, lineage=lineage)
             _write(outcome, card, trained)
             run_log.log_artifact(trained / HISTORY)
-        # Once the output stands there is nothing to go on with; the same command again trains again.
-        shutil.rmtree(progress)
+            run_log.set_tags({WEIGHTS_TAG: card.weights_sha256, "resumed": str(outcome.resumed)})
+        # DVC may be killed before it notes the output, and removes it then: the same command finds it here.
+        keep_finished(progress, lambda folder: _copy(trained, folder))
     value = "nothing" if card.best_value is None else f"{card.best_value:.4f}"
     log.info(
         "trained %d epochs, %s %s at epoch %d, in %.1f s",
@@ -122,15 +131,18 @@ def main(
         card.metric,
         value,
         card.best_epoch,
-        card.seconds,
+        outcome.seconds,
     )
 
 
+def _copy(folder: Path, to: Path) -> None:
+    with whole_output(to) as partial:
+        shutil.copytree(folder, partial)
+
+
 def _lineage(tables: list[Path], start_sha256: str, params: dict[str, Scalar]) -> Lineage:
-    commit, dirty = _commit()
     return Lineage(
-        commit=commit,
-        dirty=dirty,
+        code_sha256=modules_sha256(["train.py", "detectors", "metrics", "runtimes", "contracts"]),
         data_sha256={table.name: content_sha256(table) for table in tables},
         start_sha256=start_sha256,
         params=params,
@@ -138,17 +150,16 @@ def _lineage(tables: list[Path], start_sha256: str, params: dict[str, Scalar]) -
     )
 
 
-def _commit() -> tuple[str | None, bool]:
-    """The Git commit of this code and whether there are changes beside it."""
-    git = ["git", "-C", str(Path(__file__).parent)]
+def _found_again(finished: Path, lineage: Lineage) -> bool:
+    """Whether the work folder keeps the outcome of just this training, by just this code."""
+    if not finished.is_dir():
+        return False
     try:
-        commit, changes = (
-            subprocess.run([*git, *words], check=True, capture_output=True, text=True).stdout.strip()  # noqa: S603
-            for words in (["rev-parse", "HEAD"], ["status", "--porcelain"])
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None, False
-    return commit, bool(changes)
+        card = read_record(finished / CARD, Card)
+    except PipelineError:
+        # Of another version of this code.
+        return False
+    return card.lineage == lineage and content_sha256(finished / card.weights) == card.weights_sha256
 
 
 @contextmanager
@@ -161,7 +172,8 @@ def _run(tracking: Tracking, progress: Path, lineage: Lineage) -> Iterator[RunLo
     run_log = open_run(tracking, "train", key.read_text())
     with until_end(run_log):
         run_log.log_params(lineage.params)
-        run_log.set_tags({"commit": str(lineage.commit), "dirty": str(lineage.dirty)})
+        at, dirty = commit()
+        run_log.set_tags({"commit": str(at), "dirty": str(dirty)})
         yield run_log
 
 
@@ -188,7 +200,6 @@ def _card(
     *,
     use_case: UseCase,
     detector: Detector,
-    run_log: RunLog,
     lineage: Lineage,
 ) -> Card:
     return Card(
@@ -207,10 +218,6 @@ def _card(
         parameters=outcome.parameters,
         batch=outcome.batch,
         device=outcome.device,
-        seconds=round(outcome.seconds, 3),
-        resumed=outcome.resumed,
-        experiment_id=run_log.experiment_id,
-        run_id=run_log.run_id,
         lineage=lineage,
     )
 
@@ -219,8 +226,10 @@ def _write(outcome: Trained, card: Card, trained: Path) -> None:
     with whole_output(trained) as folder:
         folder.mkdir()
         shutil.copyfile(outcome.weights, folder / WEIGHTS)
-        pd.DataFrame([epoch.row() for epoch in outcome.epochs]).to_csv(folder / HISTORY, index=False)
-        write_record(card, folder / "card.json")
+        history = pd.DataFrame([epoch.row() for epoch in outcome.epochs])
+        # How long epochs took is in MLflow: equal trainings have equal histories.
+        history.drop(columns="seconds").to_csv(folder / HISTORY, index=False)
+        write_record(card, folder / CARD)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ In:
 Out:
   --tuned         models/tuned
     best.json         the best trial's values, which train takes in place of its own
-    trials.parquet    every trial: number, state, value, epochs, seconds, and what it tried
-    study.journal     the study, as Optuna reads it
+    trials.parquet    every trial: number, state, value, epochs, and what it tried
+    study.journal     the study, as Optuna reads it, without times
     history.svg, importance.svg, parallel.svg
 
 Params: seed, use_case, tracking, train (what a trial starts from), tune.
@@ -242,8 +242,7 @@ def _write(search: Search, best: Tuned, tuned: Path) -> None:
     with whole_output(tuned) as folder:
         folder.mkdir()
         search.table().to_parquet(folder / "trials.parquet")
-        search.copy_to(folder / JOURNAL)
-        missing = draw_study(search.study, folder, best.metric)
+        missing = draw_study(search.copy_to(folder / JOURNAL), folder, best.metric)
         if missing:
             log.info("too few trials to draw %s", ", ".join(missing))
         write_record(best, folder / "best.json")

@@ -72,11 +72,7 @@ def write_checkpoint(trained: Path, head: str) -> None:
         parameters=1,
         batch=1,
         device="cpu",
-        seconds=1.0,
-        resumed=0,
-        experiment_id=None,
-        run_id=None,
-        lineage=Lineage(commit=None, dirty=False, data_sha256={}, params={}, versions={}),
+        lineage=Lineage(data_sha256={}, params={}, versions={}),
     )
     write_record(card, trained / "card.json")
     # Nothing was measured, as on a val without objects.

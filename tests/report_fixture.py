@@ -48,8 +48,7 @@ def _write_models(paths: dict[str, Path], scene: Scene, rng: np.random.Generator
     _write_study(paths["tuned"], scene, rng)
     paths["trained"].mkdir(parents=True)
     lineage = Lineage(
-        commit="3f9c2d1e8b7a6054c3f9c2d1e8b7a6054c3f9c2d",
-        dirty=True,
+        code_sha256="3f9c2d1e8b7a6054c3f9c2d1e8b7a6054c3f9c2d",
         data_sha256={"images.parquet": "a1" * 32, "objects.parquet": "b2" * 32, "split.parquet": "c3" * 32},
         params={"train.epochs": 20, "train.batch": 16, "train.lr0": 0.005, "train.device": "auto", "seed": 7},
         versions={"torch": "2.13.0", "ultralytics": "8.4.190"},
@@ -70,10 +69,6 @@ def _write_models(paths: dict[str, Path], scene: Scene, rng: np.random.Generator
         parameters=2_400_000,
         batch=16,
         device="cpu",
-        seconds=93.4,
-        resumed=1,
-        experiment_id="1",
-        run_id="0f1e2d3c4b5a69788796a5b4c3d2e1f0",
         lineage=lineage,
     )
     write_record(card, paths["trained"] / "card.json")
@@ -89,7 +84,6 @@ def _write_models(paths: dict[str, Path], scene: Scene, rng: np.random.Generator
             "map50": 0.9 * (1 - fall) + rng.normal(0, 0.012, 20),
             "map50_95": 0.66 * (1 - fall) + rng.normal(0, 0.012, 20),
             "lr": 0.005 * (1 - 0.95 * epochs / 20),
-            "seconds": 4.2,
         }
     ).to_csv(paths["trained"] / "history.csv", index=False)
     for target in scene.targets:
@@ -112,7 +106,6 @@ def _write_study(folder: Path, scene: Scene, rng: np.random.Generator) -> None:
             "state": ["PRUNED" if number % 5 == 3 else "COMPLETE" for number in numbers],
             "value": value,
             "epochs": np.full(scene.trials, 6),
-            "seconds": np.full(scene.trials, 31.5),
             "lr0": learning_rate,
             "optimizer": [("AdamW", "SGD")[number % 2] for number in numbers],
         }

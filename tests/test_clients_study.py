@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from tasks.clients.study import NUMBER, Attempt, Pruned, TakenUp
+from tasks.clients.study_plots import draw_study
 from tasks.tune import tune
 from tests.study_fixture import ended, found, run_whole, search_in, started
 
@@ -257,3 +258,28 @@ def test_workers_that_start_together_share_all_attempts_without_a_clash(
     assert sorted(numbers) == list(range(len(numbers)))
     assert {trial.state.name for trial in study.trials} == {"COMPLETE"}
     assert 15 <= len(numbers) <= 17
+
+
+def test_a_copied_study_is_the_same_bytes_for_the_same_search_however_often_it_was_stopped(tmp_path: Path) -> None:
+    whole, stopped = search_in(tmp_path / "a"), search_in(tmp_path / "b")
+
+    def stop(attempt: Attempt) -> None:
+        attempt.report(0.5, 1)
+        raise StoppedError
+
+    for _ in range(2):
+        with pytest.raises(StoppedError):
+            found(stopped, stop)
+
+    def run(attempt: Attempt) -> None:
+        attempt.report(0.5, 1)
+        run_whole(attempt)
+
+    found(whole, run)
+    found(stopped, run)
+    for search, name in ((whole, "a.journal"), (stopped, "b.journal")):
+        (tmp_path / f"{name}-plots").mkdir()
+        assert draw_study(search.copy_to(tmp_path / name), tmp_path / f"{name}-plots", "map50") == []
+    assert (tmp_path / "a.journal").read_bytes() == (tmp_path / "b.journal").read_bytes()
+    for plot in (tmp_path / "a.journal-plots").iterdir():
+        assert plot.read_bytes() == (tmp_path / "b.journal-plots" / plot.name).read_bytes(), plot.name

@@ -1,6 +1,10 @@
 """Where a study lies: a file that survives what is half written, and databases with their faults in one message."""
 
+import os
+import signal
 import sqlite3
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -110,3 +114,41 @@ def test_a_connection_that_was_dropped_is_made_again(postgresql: str, tmp_path: 
         )
     run_whole(attempt)
     assert search.done() == before + 1
+
+
+# A process with everything imported: for each folder that it reads, a child begins a study there.
+BEGINS = """
+import os, sys
+from pathlib import Path
+from tests.study_fixture import search_in
+for line in sys.stdin:
+    folder, storage = line.rstrip("\\n").split("\\t")
+    child = os.fork()
+    if not child:
+        search_in(Path(folder), storage=storage or None).next_attempt(1)
+        os._exit(0)
+    print(child, flush=True)
+    os.waitpid(child, 0)
+    print("ended", flush=True)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("storage", ["", "sqlite:///{}/studies.db"], ids=["file", "database"])
+def test_a_study_whose_first_process_was_killed_at_any_moment_is_begun_by_the_next(
+    storage: str, tmp_path: Path
+) -> None:
+    maker = started(BEGINS)
+    assert maker.stdin is not None
+    assert maker.stdout is not None
+    for number in range(10):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        print(folder, storage.format(folder), sep="\t", file=maker.stdin, flush=True)
+        child = int(maker.stdout.readline())
+        time.sleep(number * (0.04 if storage else 0.004))
+        with suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+        assert maker.stdout.readline() == "ended\n"
+        assert tune(search_in(folder, storage=storage.format(folder) or None), run_whole, 2, "map50").trials == 2
+    maker.communicate()

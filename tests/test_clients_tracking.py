@@ -106,6 +106,7 @@ def test_experiment_that_another_run_begins_meanwhile_is_everybodys(
 
 def test_store_of_an_older_mlflow_says_how_to_upgrade_it(tracking: Tracking, tmp_path: Path) -> None:
     store = tmp_path / "mlflow.db"
+    open_run(tracking, "train", "3f2a")
     shutil.copy(tracking.uri.removeprefix("sqlite:///"), store)
     with sqlite3.connect(store) as database:
         database.execute("UPDATE alembic_version SET version_num = '728d730b5ebd'")

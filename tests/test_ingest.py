@@ -15,16 +15,17 @@ from tasks.clients.label_sources import divide, exports_in
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.manifest import Manifest
 from tasks.contracts.record import read_record
+from tasks.contracts.work import content_sha256
 from tasks.ingest import ingest
 
 LIMITS = Limits(max_files=1000, max_gigabytes=1, max_ratio=1000)
 XML = b"<annotations/>"
 
 
-def take(source: Path | str, raw: Path, now: str = "2026-01-01T00:00:00.000+00:00") -> Manifest:
+def take(source: Path | str, raw: Path) -> Manifest:
     """One run of the stage on a source."""
     held = read_record(raw / "manifest.json", Manifest) if (raw / "manifest.json").is_file() else Manifest(exports=[])
-    return ingest(exports_in(str(source), None, raw.parent / "work"), held, raw, LIMITS, lambda: now)
+    return ingest(exports_in(str(source), None, raw.parent / "work"), held, raw, LIMITS)
 
 
 def write_zip(path: Path, files: dict[str, bytes]) -> Path:
@@ -135,7 +136,7 @@ def test_export_that_is_held_is_not_taken_again(tmp_path: Path) -> None:
     source = write_zip(tmp_path / "a.zip", {"annotations.xml": XML})
     first = take(source, tmp_path / "raw")
     (tmp_path / "raw" / "a" / "annotations.xml").write_bytes(b"would be overwritten")
-    assert take(source, tmp_path / "raw", "2026-02-01") == first
+    assert take(source, tmp_path / "raw") == first
     assert (tmp_path / "raw" / "a" / "annotations.xml").read_bytes() == b"would be overwritten"
 
 
@@ -152,28 +153,52 @@ def test_new_export_leaves_those_that_are_held_alone(tmp_path: Path) -> None:
     write_zip(tmp_path / "source" / "a.zip", {"annotations.xml": XML + b" "})
     (tmp_path / "source" / "b.zip").unlink()
     manifest = take(tmp_path / "source", tmp_path / "raw")
-    assert manifest.exports[0] == first.exports[0]
-    assert [export.name for export in manifest.exports] == ["b", "a"]
+    assert manifest.exports[1] == first.exports[0]
+    assert [export.name for export in manifest.exports] == ["a", "b"]
 
 
 def test_other_content_under_a_held_name_is_a_version_beside_it(tmp_path: Path) -> None:
     source = write_zip(tmp_path / "a.zip", {"annotations.xml": XML})
-    take(source, tmp_path / "raw", "2026-01-01")
+    take(source, tmp_path / "raw")
     write_zip(source, {"annotations.xml": b"<annotations>better</annotations>"})
-    manifest = take(source, tmp_path / "raw", "2026-02-01")
+    manifest = take(source, tmp_path / "raw")
     old, new = manifest.exports
     assert (old.name, old.folder, new.name, new.folder) == ("a", "a", "a", f"a-{new.sha256[:8]}")
     assert tree(tmp_path / "raw" / "a") == {"annotations.xml": XML}
-    assert old.taken < new.taken
 
 
 def test_version_that_comes_back_stands_above_the_later_one_again(tmp_path: Path) -> None:
     source = tmp_path / "a.zip"
-    for day, content in (("2026-01-01", b"old"), ("2026-02-01", b"new"), ("2026-03-01", b"old")):
+    for content in (b"old", b"new", b"old"):
         write_zip(source, {"annotations.xml": content})
-        manifest = take(source, tmp_path / "raw", day)
-    assert [(export.folder, export.taken) for export in manifest.exports][-1] == ("a", "2026-03-01")
-    assert len(manifest.exports) == 2
+        manifest = take(source, tmp_path / "raw")
+    assert [export.folder for export in manifest.exports][1:] == ["a"]
+
+
+def test_exports_taken_in_another_order_give_the_same_bytes(tmp_path: Path) -> None:
+    whole = tmp_path / "whole"
+    for name in ("b", "a", "c"):
+        write_zip(whole / f"{name}.zip", {f"{name}.xml": XML + name.encode()})
+    take(whole, tmp_path / "at-once")
+    for name in ("a", "c"):
+        (whole / f"{name}.zip").rename(tmp_path / f"{name}.zip")
+    take(whole, tmp_path / "raw")
+    for name in ("c", "a"):
+        (tmp_path / f"{name}.zip").rename(whole / f"{name}.zip")
+        take(whole, tmp_path / "raw")
+    assert content_sha256(tmp_path / "raw") == content_sha256(tmp_path / "at-once")
+
+
+def test_a_manifest_of_an_earlier_version_with_times_is_read(tmp_path: Path) -> None:
+    source = write_zip(tmp_path / "a.zip", {"annotations.xml": XML})
+    take(source, tmp_path / "raw")
+    file = tmp_path / "raw" / "manifest.json"
+    file.write_text(file.read_text().replace('"files": 1,', '"files": 1, "taken": "2026-01-01T00:00:00.000+00:00",'))
+    assert "taken" in file.read_text()
+    assert len(take(source, tmp_path / "raw").exports) == 1
+    write_zip(source, {"annotations.xml": XML + b" "})
+    assert len(take(source, tmp_path / "raw").exports) == 2
+    assert "taken" not in file.read_text()
 
 
 def test_all_faults_are_told_at_once_and_sound_exports_are_taken(tmp_path: Path) -> None:

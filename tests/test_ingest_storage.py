@@ -24,7 +24,7 @@ XML = b"<annotations/>"
 
 def take(source: str, raw: Path, held: Manifest | None = None) -> Manifest:
     found = exports_in(source, None, raw.parent / "work")
-    return ingest(found, held or Manifest(exports=[]), raw, LIMITS, lambda: "2026-01-01")
+    return ingest(found, held or Manifest(exports=[]), raw, LIMITS)
 
 
 def test_exports_below_a_prefix_are_taken_and_nothing_beside_it(s3: S3Client, tmp_path: Path) -> None:
@@ -52,9 +52,9 @@ def test_one_zip_can_be_the_source(s3: S3Client, tmp_path: Path) -> None:
 def test_export_that_is_held_is_not_even_downloaded_again(s3: S3Client, tmp_path: Path) -> None:
     put(s3, "a.zip", zipped(tmp_path / "a.zip", {"annotations.xml": XML}))
     (found,) = exports_in("s3://labels", None, tmp_path / "work")
-    held = ingest([found], Manifest(exports=[]), tmp_path / "raw", LIMITS, lambda: "2026-01-01")
+    held = ingest([found], Manifest(exports=[]), tmp_path / "raw", LIMITS)
     s3.delete_object(Bucket="labels", Key="a.zip")  # a download would fail now
-    assert ingest([found], held, tmp_path / "raw", LIMITS, lambda: "2026-02-01") == held
+    assert ingest([found], held, tmp_path / "raw", LIMITS) == held
 
 
 def upload_in_parts(s3: S3Client, key: str, data: bytes) -> None:
@@ -75,12 +75,12 @@ def test_bytes_that_are_held_are_downloaded_once_more_at_most(
     first = take("s3://labels", tmp_path / "raw")
     again(s3, key, data)
     found = exports_in("s3://labels", None, tmp_path / "work")
-    held = ingest(found, first, tmp_path / "raw", LIMITS, lambda: "2026-02-01")
+    held = ingest(found, first, tmp_path / "raw", LIMITS)
     assert [export.folder for export in held.exports] == ["a"]
     assert held == read_record(tmp_path / "raw" / "manifest.json", Manifest)
     for listed in {"a.zip", key}:
         s3.delete_object(Bucket="labels", Key=listed)  # a download would fail now
-    assert ingest(found, held, tmp_path / "raw", LIMITS, lambda: "2026-03-01") == held
+    assert ingest(found, held, tmp_path / "raw", LIMITS) == held
 
 
 def test_new_content_of_an_object_is_a_new_version(s3: S3Client, tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_limits_are_held_before_anything_is_downloaded(s3: S3Client, tmp_path: P
     limits = LIMITS.model_copy(update={"max_gigabytes": 1e-6})
     found = exports_in("s3://labels", None, tmp_path / "work")
     with pytest.raises(PipelineError, match=r"ingest\.max_gigabytes is 1e-06"):
-        ingest(found, Manifest(exports=[]), tmp_path / "raw", limits, lambda: "2026-01-01")
+        ingest(found, Manifest(exports=[]), tmp_path / "raw", limits)
     assert not (tmp_path / "work").exists()
 
 
@@ -153,7 +153,7 @@ def test_storage_that_is_gone_breaks_ingest_off(s3: S3Client, tmp_path: Path) ->
     found = exports_in("s3://labels", "http://{}:{}".format(*server.get_host_and_port()), tmp_path / "work")
     server.stop()
     with pytest.raises(PipelineError, match=r"storage failed: s3://labels/a\.zip.*Check bucket, credentials and"):
-        ingest(found, Manifest(exports=[]), tmp_path / "raw", LIMITS, lambda: "2026-01-01")
+        ingest(found, Manifest(exports=[]), tmp_path / "raw", LIMITS)
 
 
 @pytest.mark.parametrize("url", ["s3://no-such-bucket/labels", "s3://labels/nothing-here"])

@@ -18,9 +18,10 @@ from mlflow.store.db import utils as mlflow_database
 
 from tests.airflow_server import REPOSITORY, free_port
 
-# Stands in for mlflow and says what it was asked for.
+# Stands in for mlflow, says what it was asked for and makes the store that it is to upgrade.
 MLFLOW = """#!/bin/sh
 echo "$@" >>"$(dirname "$0")/asked.txt"
+case "$1" in db) echo tables >"${3#sqlite:///}" ;; esac
 [ "$1" != "$FAILING" ]
 """
 
@@ -90,11 +91,17 @@ def standalone(checkout: Path) -> ModuleType:
 
 
 @pytest.mark.parametrize("by", ["make tracking", "make airflow"])
-@pytest.mark.parametrize("failing", ["", "db"], ids=["upgraded", "failed"])
-def test_embedded_store_is_upgraded_before_its_page_is_served(checkout: Path, by: str, failing: str) -> None:
+@pytest.mark.parametrize("failing", ["", "db"], ids=["made", "failed"])
+@pytest.mark.parametrize("there", [True, False], ids=["old store", "new store"])
+def test_embedded_store_is_made_whole_or_upgraded_before_its_page_is_served(
+    checkout: Path, by: str, failing: str, there: bool
+) -> None:
+    if there:
+        (checkout / "mlflow.db").write_text("older tables")
     served = by.split() if by == "make tracking" else standalone(checkout).mlflow_command(free_port())
     subprocess.run(served, cwd=checkout, env={**os.environ, "FAILING": failing}, check=False, capture_output=True)
     asked = (checkout / ".venv" / "bin" / "asked.txt").read_text().splitlines()
-    uri = asked[0].removeprefix("db upgrade ")
-    assert uri in {"sqlite:///mlflow.db", f"sqlite:///{checkout}/mlflow.db"}
-    assert [line.split(" --host")[0] for line in asked[1:]] == ([] if failing else [f"ui --backend-store-uri {uri}"])
+    first = Path(asked[0].removeprefix("db upgrade sqlite:///"))
+    assert first.name == ("mlflow.db" if there else ".mlflow.db.new")
+    assert [line.split(" --host")[0].rpartition("/")[2] for line in asked[1:]] == ([] if failing else ["mlflow.db"])
+    assert (checkout / "mlflow.db").exists() == (there or not failing)

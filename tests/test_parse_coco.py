@@ -131,8 +131,7 @@ def test_export_called_annotations_owns_no_images_of_others(tmp_path: Path) -> N
     (raw / "annotations" / "instances_default.json").write_text(content(width=10, height=10))
     write_image(raw / "other" / "a.jpg", 100, 80)
     exports = [
-        Export(name=name, folder=name, source=name, sha256="", bytes=1, files=1, taken="2026-01-01T00:00:00Z")
-        for name in ("annotations", "other")
+        Export(name=name, folder=name, source=name, sha256="", bytes=1, files=1) for name in ("annotations", "other")
     ]
     write_record(Manifest(exports=exports), raw / "manifest.json")
     assert run(raw).images["file"].isna().tolist() == [True]

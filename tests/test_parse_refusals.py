@@ -77,9 +77,7 @@ def test_export_of_the_manifest_without_a_known_format_is_named(tmp_path: Path) 
     write(tmp_path / "raw" / "odd" / "readme.txt", "nothing to see")
     write_image(tmp_path / "raw" / "loose" / "a.jpg")
     exports = [
-        Export(
-            name=name, folder=name, source=f"/in/{name}.zip", sha256="", bytes=1, files=1, taken="2026-01-01T00:00:00Z"
-        )
+        Export(name=name, folder=name, source=f"/in/{name}.zip", sha256="", bytes=1, files=1)
         for name in ("good", "odd", "loose")
     ]
     write_record(Manifest(exports=exports), tmp_path / "raw" / "manifest.json")
@@ -101,7 +99,7 @@ def test_export_that_was_mended_no_longer_stops_the_run(
     write(tmp_path / "raw" / "e" / "annotations.xml", faulty)
     write(tmp_path / "raw" / "e-1a2b3c4d" / "annotations.xml", document(image("a.jpg", BOX)))
     versions = [
-        Export(name="e", folder=folder, source="e.zip", sha256="", bytes=1, files=1, taken=f"2026-01-0{day}T00:00:00Z")
+        Export(name="e", folder=folder, source="e.zip", sha256="", bytes=1, files=1)
         for day, folder in enumerate(("e", "e-1a2b3c4d"), start=1)
     ]
     write_record(Manifest(exports=versions), tmp_path / "raw" / "manifest.json")

@@ -24,8 +24,8 @@ def job(dumped: str, number: int = 9) -> str:
 def hold(raw: Path, *folders: str, names: tuple[str, ...] = ()) -> None:
     """Write the manifest of exports taken in this order."""
     exports = [
-        Export(name=name, folder=folder, source="s", sha256="", bytes=1, files=1, taken=f"2026-01-0{day}T00:00:00Z")
-        for day, (folder, name) in enumerate(zip(folders, names or folders, strict=True), start=1)
+        Export(name=name, folder=folder, source="s", sha256="", bytes=1, files=1)
+        for folder, name in zip(folders, names or folders, strict=True)
     ]
     write_record(Manifest(exports=exports), raw / "manifest.json")
 

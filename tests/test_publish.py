@@ -8,6 +8,9 @@ import typer
 from mlflow import MlflowClient
 
 from tasks.clients.registry import MOVED
+from tasks.clients.tracking import WEIGHTS_TAG, open_run
+from tasks.contracts.card import Card
+from tasks.contracts.code import commit
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.params import Tracking
 from tasks.contracts.record import read_record
@@ -25,7 +28,10 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 def test_accepted_model_is_registered_with_its_lineage_and_goes_live(workspace: Workspace, tracking: Tracking) -> None:
-    workspace.write("first").publish(tracking)
+    workspace.write("first")
+    training = open_run(tracking, "train", "3f2a")
+    training.set_tags({WEIGHTS_TAG: read_record(workspace.root / "trained" / "card.json", Card).weights_sha256})
+    workspace.publish(tracking)
     assert live(tracking) == "1"
     assert logged(workspace) == [("release", None, "1")]
     release = read_record(workspace.release, Release)
@@ -33,7 +39,8 @@ def test_accepted_model_is_registered_with_its_lineage_and_goes_live(workspace: 
     assert release.locations["registry"] == f"models:/{tracking.experiment}/1"
     client = MlflowClient(tracking.uri)
     tags = client.get_model_version(tracking.experiment, "1").tags
-    assert tags["sightline.commit"] == "a1b2c3"
+    assert (tags["sightline.commit"], tags["sightline.dirty"]) == (commit()[0], str(commit()[1]).lower())
+    assert (tags["sightline.code_sha256"], tags["sightline.training_run"]) == ("a1b2c3", training.run_id)
     assert tags["sightline.data.images.parquet"] == "1" * 64
     assert tags["sightline.code_licence"] == "AGPL-3.0"
     assert json.loads(tags["sightline.versions"]) == {"onnx": "1.23.2", "torch": "2.13.0"}

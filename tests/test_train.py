@@ -14,9 +14,11 @@ import mlflow
 import pandas as pd
 import pytest
 
+from tasks.clients.tracking import training_run
 from tasks.contracts.card import Card
+from tasks.contracts.code import commit
 from tasks.contracts.errors import PipelineError
-from tasks.contracts.params import UseCase, read_params
+from tasks.contracts.params import Tracking, UseCase, read_params
 from tasks.contracts.record import read_record, write_record
 from tasks.contracts.tables import SPLIT, write_table
 from tasks.contracts.tuned import Tuned
@@ -91,17 +93,20 @@ def test_outputs_are_the_best_weights_the_history_and_a_card_with_lineage(
     card = read_record(trained / "card.json", Card)
     history = pd.read_csv(trained / "history.csv")
     assert list(history.columns[:5]) == ["epoch", "box", "cls", "dfl", "metric"]
-    assert {"map50", "map50_95", "precision", "recall", "lr", "seconds"} <= set(history.columns)
+    assert {"map50", "map50_95", "precision", "recall", "lr"} <= set(history.columns)
     assert card.epochs == len(history) == 2
     assert card.lineage.params["train.lr0"] == 0.004
     assert card.classes == LABELS
     assert card.weights_sha256 == content_sha256(trained / card.weights)
     assert card.best_value == pytest.approx(history.loc[card.best_epoch - 1, "metric"])
     assert card.lineage.data_sha256["objects.parquet"] == content_sha256(drawn / "annotations" / "objects.parquet")
-    assert card.run_id is not None
-    assert [run.info.experiment_id for run in runs_of(drawn)] == [card.experiment_id]
-    assert metric_steps(drawn, card.run_id) == {1, 2}
-    assert list((drawn / "work/train").iterdir()) == []
+    (run,) = runs_of(drawn)
+    tracking = read_params(drawn / "params.yaml", "tracking", Tracking)
+    assert run.info.run_id == training_run(tracking, card.weights_sha256)
+    assert run.data.tags["commit"] == str(commit()[0])
+    assert set(run.data.metrics) >= {"seconds", "map50"}
+    assert metric_steps(drawn, run.info.run_id) == {1, 2}
+    assert sorted(path.name for path in drawn.glob("work/train/*/*")) == ["finished", "lock"]
     # What is seen of a training where there is no terminal.
     assert re.findall(r"epoch \d of 2: map50 \d", caplog.text) == ["epoch 1 of 2: map50 0", "epoch 2 of 2: map50 0"]
 
@@ -113,11 +118,82 @@ def test_an_architecture_changed_under_its_name_is_trained_from_the_start(drawn:
         run_train(drawn, "blocked/trained")  # leaves its progress
     (drawn / "tiny.yaml").write_text((drawn / "tiny.yaml").read_text().replace("[16, 3, 2]", "[24, 3, 2]"))
     changed = read_record(run_train(drawn) / "card.json", Card)
-    (left,) = drawn.glob("work/train/*")
-    first = read_progress(left)
+    (left,) = drawn.glob("work/train/*/state.pt")
+    first = read_progress(left.parent)
     assert first is not None
     assert changed.parameters > first.parameters
     assert changed.lineage.start_sha256 is not None
+
+
+def test_a_finished_training_is_found_again_until_another_one_has_ended(
+    drawn: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    write_params(drawn, epochs=1)
+    first = content_sha256(run_train(drawn))
+    shutil.rmtree(drawn / "trained")  # as DVC does before it runs a stage
+    assert content_sha256(run_train(drawn)) == first
+    assert "was trained before: taken from" in caplog.text
+    assert len(runs_of(drawn)) == 1
+    write_params(drawn, epochs=2)
+    run_train(drawn)
+    assert len(list(drawn.glob("work/train/*/finished"))) == 1
+    write_params(drawn, epochs=1)
+    assert content_sha256(run_train(drawn)) == first
+    assert len(runs_of(drawn)) == 3
+
+
+@pytest.mark.parametrize("changed", ["weights", "card", "code"])
+def test_what_is_kept_of_a_training_counts_only_while_it_is_whole_and_by_the_same_code(
+    changed: str, drawn: Path
+) -> None:
+    write_params(drawn, epochs=1)
+    first = content_sha256(run_train(drawn))
+    (kept,) = drawn.glob("work/train/*/finished")
+    if changed == "weights":
+        (kept / "weights.pt").write_bytes(b"other")
+    elif changed == "card":
+        (kept / "card.json").write_text("{}")
+    else:
+        text = (kept / "card.json").read_text()
+        code = read_record(kept / "card.json", Card).lineage.code_sha256
+        (kept / "card.json").write_text(text.replace(code, "0" * 64))
+    assert content_sha256(run_train(drawn)) == first
+    assert len(runs_of(drawn)) == 2
+
+
+# Kills the stage right before or behind what it does when the training has ended.
+KILLED_AT_THE_END = """
+import os, signal, sys
+import tasks.train as stage
+from tasks.contracts import stage as edge
+def killing(function):
+    def called(*words, **named):
+        if "{when}" == "behind":
+            function(*words, **named)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return called
+stage.{what} = killing(stage.{what})
+edge.run(stage.main)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["before", "behind"])
+@pytest.mark.parametrize("what", ["_write", "keep_finished"])
+def test_a_training_killed_after_its_last_epoch_is_not_done_again(what: str, when: str, drawn: Path) -> None:
+    write_params(drawn, epochs=2)
+    whole = content_sha256(run_train(drawn, "whole"))
+    shutil.rmtree(drawn / "work")
+    words = command("train", drawn, "trained")[2:]
+    killed = [sys.executable, "-c", KILLED_AT_THE_END.format(what=what, when=when), *words]
+    assert subprocess.run(killed, cwd=REPOSITORY, check=False, capture_output=True).returncode == -signal.SIGKILL
+    shutil.rmtree(drawn / "trained", ignore_errors=True)
+    again = start_train(drawn)
+    _, messages = again.communicate()
+    assert again.returncode == 0, messages
+    assert content_sha256(drawn / "trained") == whole
+    assert "epoch 1 of 2" not in messages
 
 
 @pytest.mark.slow
@@ -137,6 +213,7 @@ def test_a_second_process_at_the_same_training_is_refused(drawn: Path) -> None:
 def test_training_killed_twice_ends_bit_equal_to_one_that_was_not_and_in_one_run(drawn: Path) -> None:
     write_params(drawn, epochs=30, effective_batch=8, patience=0)
     whole = run_train(drawn, "whole")
+    shutil.rmtree(drawn / "work")
     for epochs in (3, 11):
         process = start_train(drawn)
         wait_for_epochs(drawn, epochs, process)
@@ -146,13 +223,12 @@ def test_training_killed_twice_ends_bit_equal_to_one_that_was_not_and_in_one_run
     assert process.wait() == 0, process.communicate()
 
     cards = [read_record(folder / "card.json", Card) for folder in (whole, drawn / "trained")]
-    histories = [pd.read_csv(folder / "history.csv").drop(columns="seconds") for folder in (whole, drawn / "trained")]
-    pd.testing.assert_frame_equal(histories[1], histories[0], check_exact=True)
+    assert content_sha256(drawn / "trained") == content_sha256(whole)
     assert cards[1].weights_sha256 == cards[0].weights_sha256
-    assert cards[1].resumed == 2
-    runs = {run.info.run_id for run in runs_of(drawn)}
-    assert runs == {cards[0].run_id, cards[1].run_id}
-    assert metric_steps(drawn, str(cards[1].run_id)) == set(range(1, 31))
+    runs = runs_of(drawn)
+    assert sorted(run.data.tags["resumed"] for run in runs) == ["0", "2"]
+    for run in runs:
+        assert metric_steps(drawn, run.info.run_id) == set(range(1, 31))
 
 
 @pytest.mark.slow

@@ -29,7 +29,18 @@ BIN = Path(sys.executable).parent
 # their title over such marks; those are known by the session that their component leads.
 MARK = "SIGHTLINE_SERVER"
 LEADERS = "components.json"
+CONNECTION = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
+MIGRATION_FAILED = """
+{database} is not whole, or of a newer Airflow. Bring back a copy of it, or move it away: a new one is made. Runs are
+recorded in Git whatever becomes of it; their history on the page, and changes of pools and settings, go with it"""
 STOP_SECONDS = 10
+# MLflow's page refuses a store of an older schema. A new store is made aside: one half made by a kill could neither be
+# used nor upgraded. Stages hold the same lock when they open the store.
+MLFLOW_PAGE = """
+new="$(dirname "$0")/.mlflow.db.new"
+flock "$0.lock" sh -c 'if test -s "$0"; then "$1" db upgrade "sqlite:///$0"
+else rm -f "$2"*; "$1" db upgrade "sqlite:///$2" && mv "$2" "$0"; fi' "$0" "$1" "$new" && exec "$@"
+"""
 # A component that dies this often within a minute is broken, and not to be cured by another start.
 MOST_STARTS = 5
 
@@ -70,29 +81,50 @@ def environment(home: Path, port: int, login: dict[str, str]) -> dict[str, str]:
 def logins(home: Path) -> dict[str, str]:
     """Password and keys of this server: made once, readable by its user alone."""
     file = home / "logins.json"
-    if not file.is_file():
-        file.write_text(json.dumps({name: secrets.token_urlsafe(24) for name in ("password", "session", "jwt")}))
+    if not file.is_file() or not file.read_text().endswith("}"):
+        # Not there, or cut short by a kill.
+        write_whole(file, {name: secrets.token_urlsafe(24) for name in ("password", "session", "jwt")})
     login: dict[str, str] = json.loads(file.read_text())
-    (home / "passwords.json").write_text(json.dumps({"admin": login["password"]}))
+    write_whole(home / "passwords.json", {"admin": login["password"]})
     return login
+
+
+def write_whole(file: Path, content: object) -> None:
+    """Write JSON whole or not at all: a kill halfway must not stop every later start."""
+    partial = file.with_name(f".{file.name}.partial")
+    partial.write_text(json.dumps(content))
+    partial.replace(file)
 
 
 def prepare(home: Path, variables: dict[str, str]) -> None:
     """Make or migrate the database, and the pool without which GPU stages would wait for ever."""
-    run(home, variables, "db", "migrate")
+    database = home / "airflow.db"
+    if database.is_file() and database.stat().st_size:
+        run(home, variables, "db", "migrate", mend=MIGRATION_FAILED.format(database=database))
+    else:
+        # A new one is made aside: one half made by a kill could not be migrated.
+        partial = home / ".airflow.db.partial"
+        for left in home.glob(f"{partial.name}*"):
+            left.unlink()
+        for left in home.glob("airflow.db-*"):
+            # Of a database that was taken away; it would be taken for a part of the new one.
+            left.replace(home / f"left-of-{left.name}")
+        aside = {CONNECTION: f"sqlite:///{partial}"}
+        run(home, variables | aside, "db", "migrate")
+        partial.replace(database)
     # Slots that somebody has changed stay.
     if run(home, variables, "pools", "get", "gpu", check=False) != 0:
         run(home, variables, "pools", "set", "gpu", "1", "stages that train: one at a time per GPU")
 
 
-def run(home: Path, variables: dict[str, str], *arguments: str, check: bool = True) -> int:
-    """Run an airflow command; what it says goes to its log."""
+def run(home: Path, variables: dict[str, str], *arguments: str, check: bool = True, mend: str = "") -> int:
+    """Run an airflow command; what it says goes to its log. SystemExit if it fails."""
     with (home / "logs" / "prepare.log").open("ab") as log:
         code = subprocess.run(  # noqa: S603
             [BIN / "airflow", *arguments], env=variables, stdout=log, stderr=log, check=False
         ).returncode
     if check and code:
-        sys.exit(f"airflow {' '.join(arguments)} failed, see {log.name}")
+        sys.exit(f"airflow {' '.join(arguments)} failed, see {log.name}{mend}")
     return code
 
 
@@ -122,7 +154,7 @@ class Components:
         # Those that have died, too: workers of a killed scheduler are still in its session.
         process = self.running[name]
         self.leaders[process.pid] = psutil.Process(process.pid).create_time()
-        (self.home / LEADERS).write_text(json.dumps(self.leaders))
+        write_whole(self.home / LEADERS, self.leaders)
 
     def tend(self) -> None:
         """Start again what has died; SystemExit if that does not help."""
@@ -251,9 +283,7 @@ def mlflow_command(port: int) -> list[str]:
         return []
     store = str(CHECKOUT / "mlflow.db")
     page = ["--backend-store-uri", f"sqlite:///{store}", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    # It refuses a store of an older schema. Stages hold the same lock when they open the store.
-    upgraded = 'flock "$0.lock" "$1" db upgrade "sqlite:///$0" && exec "$@"'
-    return ["sh", "-c", upgraded, store, str(mlflow), "ui", *page]
+    return ["sh", "-c", MLFLOW_PAGE, store, str(mlflow), "ui", *page]
 
 
 def serve(home: Path, port: int, mlflow_port: int) -> None:

@@ -17,7 +17,7 @@ from PIL import Image as PillowImage
 from tqdm import tqdm
 
 from tasks.checks.sharpness import LEAST_SIDE, halved, sharpness
-from tasks.contracts.images import is_avif, turned_avif
+from tasks.contracts.images import is_avif, refuse_for_memory, turned_avif
 from tasks.contracts.near_duplicates import HASH_SIDE
 
 Grey = NDArray[np.uint8]
@@ -36,7 +36,7 @@ _HASHED_SIDE = 4 * HASH_SIDE
 class ImageMeasures(NamedTuple):
     """What one decode tells. Grey values are 0 to 255; nulls where the file could not be decoded to its end."""
 
-    fault: str | None  # unreadable, truncated
+    fault: str | None  # unreadable, truncated, too_large
     damage: str | None = None  # what the decoder complained of in a file that it could decode
     width: int | None = None  # after EXIF orientation
     height: int | None = None
@@ -65,6 +65,7 @@ def measure_image(path: Path) -> ImageMeasures:
     """Decode one file to grey, with its EXIF orientation applied, and measure it."""
     grey, (width, height), damage = _decode(path)
     if grey is None:
+        refuse_for_memory(path)
         return ImageMeasures(fault=_fault(path))
     fine = halved(grey)
     small = _shrink(fine)
@@ -100,7 +101,11 @@ def _decode(path: Path) -> tuple[Grey | None, tuple[int, int], str | None]:
             if grey is not None and is_avif(data[:12]):
                 grey = np.asarray(turned_avif(grey, data), dtype=np.uint8)
             size_wh = (0, 0) if grey is None else (grey.shape[1], grey.shape[0])
-    except (OSError, cv2.error):
+    except FileNotFoundError:
+        return None, (0, 0), None
+    except cv2.error as error:
+        if error.code == cv2.Error.STS_NO_MEM:
+            raise MemoryError(f"{path}: {error.err}") from error
         return None, (0, 0), None
     return grey, size_wh, complaint
 

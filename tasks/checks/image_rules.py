@@ -23,8 +23,10 @@ _ODD_AREA_FACTOR = 4
 _ODD_ASPECT_FACTOR = 2
 
 
-def undecodable_images(images: pd.DataFrame, limit: float) -> Iterator[Finding]:
+def undecodable_images(images: pd.DataFrame, limit: float, max_megapixels: float | None = None) -> Iterator[Finding]:
     """Files that cannot be decoded to their end: warnings, and one error if their share of held images is over `limit`.
+
+    So are those that parse has left out for having more than `max_megapixels`.
 
     `images` is the images table with the columns of ImageMeasures.
     """
@@ -32,6 +34,8 @@ def undecodable_images(images: pd.DataFrame, limit: float) -> Iterator[Finding]:
     faulty = held[held["fault"].notna()]
     for row in rows(faulty):
         rule, words = _FAULTS[row.fault]
+        megapixels = (row.width or 0) * (row.height or 0) / 1e6  # files without a size have other faults
+        words = words.format(row=row, megapixels=megapixels, limit=max_megapixels)
         yield Finding(rule, "warning", f"{row.name} {words}; it is left out", row.image_id)
     share = len(faulty) / max(1, len(held))
     if share > limit:
@@ -50,6 +54,10 @@ _FAULTS = {
     "wide": ("unreadable_image", "has 32 or more bits a channel, which are not read: save it with 8 or 16"),
     "heic": ("unreadable_image", "is HEIC, for which there is no decoder: save it as JPEG or PNG"),
     "jxl": ("unreadable_image", "is JPEG XL, for which there is no decoder: save it as JPEG or PNG"),
+    "too_large": (
+        "image_too_large",
+        "is {row.width} x {row.height}, {megapixels:,.0f} megapixels, and parse.max_megapixels is {limit:g}",
+    ),
     "truncated": ("truncated_image", "ends before its image does, or is damaged"),
 }
 

@@ -36,6 +36,9 @@ RULES: dict[str, Rule] = {
     "unreadable_image": Rule(
         "A file is no image that can be decoded.", "Replace it, or raise check.max_unreadable_share."
     ),
+    "image_too_large": Rule(
+        "An image has more pixels than are decoded.", "Divide it into smaller ones, or raise parse.max_megapixels."
+    ),
     "truncated_image": Rule("A file ends before its image does.", "Copy the file again from where it came."),
     "unused_bits": Rule(
         "An image uses few of its 16 bits, and is read too dark.", "Scale it to its full range, or save it with 8 bits."

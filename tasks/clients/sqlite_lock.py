@@ -1,11 +1,24 @@
-"""One process of this machine at a time where an SQLite database allows no more."""
+"""SQLite databases: one process of this machine at a time where they allow no more, and no half-made one."""
 
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tasks.contracts.errors import PipelineError
+from tasks.contracts.stage import whole_output
+
+# What SQLite keeps beside a database while it is written to.
+BESIDE = ("-journal", "-wal", "-shm")
+
+
+def database_path(url: str) -> Path | None:
+    """The file of an SQLite database, without links; None of a server's, or of one in memory."""
+    name = url.removeprefix("sqlite:///").partition("?")[0]
+    if not url.startswith("sqlite:///") or name in {"", ":memory:"}:
+        return None
+    # A database that is linked into several workspaces is one.
+    return Path(name).resolve()
 
 
 @contextmanager
@@ -14,11 +27,10 @@ def one_at_a_time(url: str) -> Iterator[None]:
 
     Raises PipelineError if there can be no file.
     """
-    if not url.startswith("sqlite:///"):
+    database = database_path(url)
+    if database is None:
         yield
         return
-    # A database that is linked into several workspaces has one lock.
-    database = Path(url.removeprefix("sqlite:///")).resolve()
     try:
         database.parent.mkdir(parents=True, exist_ok=True)
         lock = database.with_name(f"{database.name}.lock").open("w")
@@ -29,3 +41,28 @@ def one_at_a_time(url: str) -> Iterator[None]:
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def make_whole(url: str, make: Callable[[str], None]) -> None:
+    """Make an SQLite database where there is none: whole or not at all, whenever the process is killed.
+
+    make: gets the URL of a file beside it, and leaves no connection open. Call it while the lock is held. Nothing is
+    done for servers, nor where there is a database; an empty file is none.
+    """
+    database = database_path(url)
+    if database is None or (database.is_file() and database.stat().st_size):
+        return
+    # What a killed process left beside the database that it made would be taken for a part of ours.
+    set_aside(database, BESIDE)
+    with whole_output(database) as partial:
+        make(f"sqlite:///{partial}")
+
+
+def set_aside(database: Path, parts: tuple[str, ...] = (*BESIDE, "")) -> Path:
+    """Give a database, and what lies beside it, the name `<database>.half-made`; that of an earlier one goes."""
+    aside = database.with_name(f"{database.name}.half-made")
+    for part in parts:
+        path = database.with_name(database.name + part)
+        if path.exists():
+            path.replace(aside.with_name(aside.name + part))
+    return aside

@@ -6,11 +6,13 @@ the attempt, with its number, its params and the progress in its folder. So a se
 one that was not. In a database the attempts of other folders are taken up once they show no sign of life.
 """
 
+import json
 import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 import optuna
@@ -30,7 +32,8 @@ Suggest = Callable[[optuna.Trial], dict[str, Value]]
 # An attempt that ends this often without one more epoch is given up, and another takes its place.
 FRUITLESS_TRIES = 3
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
-TRIAL_COLUMNS = ["number", "state", "value", "epochs", "seconds"]
+TRIAL_COLUMNS = ["number", "state", "value", "epochs"]
+NO_TIME = datetime(2000, 1, 1)  # of a copied study
 # What a trial remembers beside its params, as Optuna's user attributes.
 NUMBER, WORKER, REPORTED, EPOCHS, SECONDS = "attempt", "worker", "reported", "epochs", "seconds"
 OWN, FRUITLESS = "own_values", "fruitless_tries"
@@ -196,14 +199,13 @@ class Search:
         return max(complete, key=lambda trial: (trial.value or 0.0, -trial.user_attrs[NUMBER]), default=None)
 
     def table(self) -> pd.DataFrame:
-        """One row per attempt: number, state, value, epochs, seconds, and one column per param searched."""
+        """One row per attempt: number, state, value, epochs, and one column per param searched."""
         rows = [
             {
                 "number": trial.user_attrs[NUMBER],
                 "state": trial.state.name.lower(),
                 "value": trial.value,
                 "epochs": trial.user_attrs[EPOCHS],
-                "seconds": trial.user_attrs[SECONDS],
                 **trial.params,
             }
             for trial in self.study.get_trials(deepcopy=False, states=DONE)
@@ -211,11 +213,19 @@ class Search:
         table = pd.DataFrame(rows) if rows else pd.DataFrame(columns=TRIAL_COLUMNS)
         return table.sort_values("number", ignore_index=True)
 
-    def copy_to(self, journal: Path) -> None:
-        """Write the study as a journal file of its own."""
-        backend = JournalFileBackend(str(journal))
-        optuna.copy_study(
-            from_study_name=self.study.study_name,
-            from_storage=self.study._storage,
-            to_storage=optuna.storages.JournalStorage(backend),
-        )
+    def copy_to(self, journal: Path) -> optuna.Study:
+        """Write the attempts that are done as a journal file of its own, the same bytes for the same search; the copy.
+
+        What depends on when and by whom they were run is left out; the journal's times are no times.
+        """
+        storage = optuna.storages.JournalStorage(JournalFileBackend(str(journal)))
+        copy = optuna.create_study(storage=storage, study_name=self.study.study_name, directions=self.study.directions)
+        trials = self.study.get_trials(states=DONE)
+        for trial in sorted(trials, key=lambda trial: trial.user_attrs[NUMBER]):
+            trial.datetime_start = trial.datetime_complete = NO_TIME
+            trial.user_attrs = {NUMBER: trial.user_attrs[NUMBER], EPOCHS: trial.user_attrs[EPOCHS]}
+            trial.system_attrs = {}
+            copy.add_trial(trial)
+        entries = [json.loads(line) | {"worker_id": "copy"} for line in journal.read_text().splitlines()]
+        journal.write_text("".join(f"{json.dumps(entry, separators=(',', ':'))}\n" for entry in entries))
+        return copy

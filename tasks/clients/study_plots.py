@@ -11,6 +11,7 @@ def draw_study(study: optuna.Study, folder: Path, metric: str) -> list[str]:
     """Draw history, importance and parallel coordinates as SVG; returns which of them need more trials."""
     import matplotlib as mpl  # noqa: PLC0415
 
+    mpl.rcParams["svg.hashsalt"] = "study"  # or else ids are drawn at random
     mpl.use("agg")  # the importance plot measures its own text, which only this one can
     from optuna.visualization import matplotlib as plots  # noqa: PLC0415
 

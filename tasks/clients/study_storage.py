@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tasks.clients.sqlite_lock import one_at_a_time
 from tasks.contracts.errors import PipelineError
+from tasks.contracts.machine_faults import writing
 from tasks.contracts.work import only_one
 
 log = logging.getLogger(__name__)
@@ -66,7 +67,8 @@ def reported(url: str | None, *more: type[Exception]) -> Iterator[None]:
     """Turn the errors of a study's database, and `more`, into a PipelineError."""
     faults: tuple[type[Exception], ...] = (SQLAlchemyError, optuna.exceptions.StorageInternalError, *more)
     try:
-        yield
+        with writing(f"tune.storage {url}"):
+            yield
     except faults as error:
         raise PipelineError(
             "the study's database cannot be used",
@@ -79,7 +81,7 @@ def reported(url: str | None, *more: type[Exception]) -> Iterator[None]:
 def alone(folder: Path, url: str | None) -> Iterator[None]:
     """Keep all others who work on the study from choosing or ending an attempt meanwhile."""
     if url is None:
-        with only_one(folder, wait=True):
+        with only_one(folder, wait=True), writing(folder / JOURNAL):
             yield
         return
     kind = sa.make_url(url).get_backend_name()

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sqlite3
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -14,8 +15,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tasks.clients.answers import refuse_silent_database
 from tasks.clients.sqlite_lock import one_at_a_time
+from tasks.clients.tracking_store import follow_project, make_store
 from tasks.contracts.errors import PipelineError, without_passwords
 from tasks.contracts.garbage import no_garbage_collection
+from tasks.contracts.machine_faults import writing
 from tasks.contracts.params import Tracking
 
 if TYPE_CHECKING:
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 KEY = "sightline.key"
+WEIGHTS_TAG = "sightline.weights_sha256"  # of what a run of train gave
 # The server takes at most this many params in one request.
 PARAMS_PER_BATCH = 100
 # MLflow's own defaults wait about four minutes for a server that is not there; a user who needs them sets them.
@@ -181,6 +185,17 @@ def _find(client: "MlflowClient", experiment_id: str, key: str) -> str | None:
     return str(runs[0].info.run_id) if runs else None
 
 
+def training_run(tracking: Tracking, weights_sha256: str) -> str | None:
+    """The run_id of the training that gave these weights, the last one of several; None if it is not known here."""
+    with connected(tracking) as client:
+        experiment = client.get_experiment_by_name(tracking.experiment)
+        if experiment is None:
+            return None
+        wanted = f"attributes.run_name = 'train' AND tags.`{WEIGHTS_TAG}` = '{weights_sha256}'"
+        runs = client.search_runs([experiment.experiment_id], wanted, max_results=1)
+        return str(runs[0].info.run_id) if runs else None
+
+
 def _begin(client: "MlflowClient", experiment_id: str, name: str, key: str, parent: str | None) -> None:
     tags = {KEY: f"{name}:{key}"}
     if parent is not None:
@@ -197,17 +212,21 @@ def connected(tracking: Tracking) -> Iterator["MlflowClient"]:
     refuse_silent_database(tracking.uri)
     with _reported(tracking.uri):
         with one_at_a_time(tracking.uri):
-            # The first one to come creates an embedded store's tables, which two at once would break.
-            client = quiet_mlflow().MlflowClient(tracking.uri, registry_uri=tracking.uri)
+            # The first one to come makes an embedded store's tables, which two at once would break.
+            mlflow = quiet_mlflow()
+            make_store(tracking.uri)
+            client = mlflow.MlflowClient(tracking.uri, registry_uri=tracking.uri)
             client.search_experiments(max_results=1)
+            follow_project(tracking)
         yield client
 
 
 @contextmanager
 def _reported(uri: str) -> Iterator[None]:
     try:
-        yield
-    except (quiet_mlflow().MlflowException, SQLAlchemyError) as error:
+        with writing(uri):
+            yield
+    except (quiet_mlflow().MlflowException, SQLAlchemyError, sqlite3.Error) as error:
         mend = "Start the server, or mend tracking in params.yaml"
         if "out-of-date database schema" in str(error):
             mend = f"Back the database up, then run `mlflow db upgrade {uri}`"
@@ -223,5 +242,7 @@ def quiet_mlflow() -> ModuleType:
         import mlflow  # noqa: PLC0415
 
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    # It logs what it raises, with a traceback.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     loaded: ModuleType = mlflow
     return loaded

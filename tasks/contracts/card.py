@@ -1,17 +1,33 @@
-"""`models/trained/card.json`: what was trained, from what, and how it went."""
+"""`models/trained/card.json`: what was trained, from what, and how it went.
+
+Equal inputs give equal cards: when, how long, how often stopped and at which commit stands in the training's MLflow
+run, which has the weights' sha256 as a tag.
+"""
+
+from typing import Any
+
+from pydantic import model_validator
 
 from tasks.contracts.record import Record
+
+
+def _without(names: set[str], given: Any) -> Any:
+    return {name: value for name, value in given.items() if name not in names} if isinstance(given, dict) else given
 
 
 class Lineage(Record):
     """Which code, data and params made a model."""
 
-    commit: str | None  # Git commit of the pipeline; null outside a repository
-    dirty: bool  # uncommitted changes beside it
+    code_sha256: str = ""  # of the modules that train it; empty in cards of earlier versions
     data_sha256: dict[str, str]  # of the input tables, by file name
     start_sha256: str | None = None  # of the weights file or the architecture it started from
     params: dict[str, str | int | float | bool | None]  # flat, e.g. train.epochs
     versions: dict[str, str]  # distribution name to version
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_earlier_versions(cls, given: Any) -> Any:
+        return _without({"commit", "dirty"}, given)
 
 
 class Card(Record):
@@ -32,8 +48,9 @@ class Card(Record):
     parameters: int  # of the network
     batch: int  # the batch it ended with; smaller than asked for after an out-of-memory
     device: str
-    seconds: float
-    resumed: int  # times that training went on after a stop
-    experiment_id: str | None  # MLflow experiment
-    run_id: str | None  # MLflow run in it
     lineage: Lineage
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_earlier_versions(cls, given: Any) -> Any:
+        return _without({"seconds", "resumed", "experiment_id", "run_id"}, given)

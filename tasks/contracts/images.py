@@ -1,4 +1,8 @@
-"""Where an image of the tables lies, and how it is decoded: one way for every stage."""
+"""Where an image of the tables lies, and how it is decoded: one way for every stage.
+
+A small file may hold a picture of any size. Its header says so: pictures of more pixels than are allowed are refused
+before a decoder asks for the memory.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -6,10 +10,13 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image as PillowImage
 
 from tasks.contracts.errors import PipelineError
 
 Image = NDArray[np.uint8]
+_DECODER_BYTES = 8  # per pixel, at most: of the pixels and of what decoders keep beside them
+MAX_MEGAPIXELS = 200.0  # 600 MB decoded; of images that are in no table, whose limit is parse.max_megapixels
 
 
 def image_path(file: str, raw: Path, annotations: Path) -> Path:
@@ -18,11 +25,36 @@ def image_path(file: str, raw: Path, annotations: Path) -> Path:
     return raw / rest if root == "raw" else annotations / root / rest
 
 
-def read_image(path: Path) -> Image:
+def megapixels(size_wh: tuple[int, int]) -> float:
+    """Millions of pixels."""
+    return size_wh[0] * size_wh[1] / 1e6
+
+
+def header_size(path: Path) -> tuple[int, int] | None:
+    """Width and height as the header has them, before any EXIF orientation; None if there is no such header."""
+    # Pillow would refuse large ones, for fear of decoding them.
+    PillowImage.MAX_IMAGE_PIXELS = None
+    try:
+        with PillowImage.open(path) as image:
+            return image.size
+    except MemoryError:
+        raise
+    except Exception:  # Pillow's readers raise whatever a broken header makes them stumble over
+        return None
+
+
+def read_image(path: Path, max_megapixels: float | None = MAX_MEGAPIXELS) -> Image:
     """Decode an image to RGB, uint8, (height, width, 3), with its EXIF orientation applied.
 
-    Raises ValueError if the bytes are no image that can be decoded, or one of more pixels than OpenCV takes.
+    max_megapixels: None for images that parse has let into the tables. Raises ValueError if the bytes are no image that
+    can be decoded, or one of more pixels, and MemoryError if there is no memory for it.
     """
+    size_wh = None if max_megapixels is None else header_size(path)
+    if size_wh and max_megapixels is not None and megapixels(size_wh) > max_megapixels:
+        raise ValueError(
+            f"{path} cannot be decoded: it is {size_wh[0]} x {size_wh[1]}, {megapixels(size_wh):,.0f} megapixels, "
+            f"and {max_megapixels:,.0f} are allowed"
+        )
     # imdecode instead of imread: paths with non-ASCII names work on every platform.
     content = np.fromfile(path, dtype=np.uint8)
     try:
@@ -33,6 +65,7 @@ def read_image(path: Path) -> Image:
         # Larger than OpenCV's limits, which are 2^30 pixels and 2^20 a side.
         raise ValueError(f"{path} cannot be decoded: {error.err}") from error
     if decoded is None:
+        refuse_for_memory(path)
         raise ValueError(f"{path} cannot be decoded")
     upright = turned_avif(decoded, content.tobytes()) if is_avif(content[:12].tobytes()) else decoded
     return np.asarray(cv2.cvtColor(upright, cv2.COLOR_BGR2RGB), dtype=np.uint8)
@@ -57,14 +90,23 @@ def turned_avif(decoded: NDArray[Any], content: bytes) -> NDArray[Any]:
     return np.ascontiguousarray(decoded)
 
 
+def refuse_for_memory(path: Path) -> None:
+    """Raises MemoryError if that may be why a decoder gave an image up without a word."""
+    width, height = header_size(path) or (0, 0)
+    try:
+        np.empty((height, width, _DECODER_BYTES), dtype=np.uint8)
+    except MemoryError as error:
+        raise MemoryError(f"{path}, {width} x {height}") from error
+
+
 def read_held_image(path: Path) -> Image:
     """Decode an image that the tables say is held and readable.
 
     Raises PipelineError if it is so no longer.
     """
     try:
-        return read_image(path)
-    except (ValueError, OSError) as error:
+        return read_image(path, max_megapixels=None)
+    except (ValueError, FileNotFoundError) as error:
         what = "cannot be decoded" if path.is_file() else "is not there"
         raise PipelineError(
             f"image {what} any more", str(path), "Bring it back, or run ingest and parse again: they leave it out"

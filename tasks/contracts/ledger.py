@@ -25,7 +25,8 @@ class ImageCounts(Record):
     superseded: int  # declared again by a newer export, which speaks for them
     skipped: int  # video frames that parse.frame_step leaves out
     deleted: int = 0  # video frames that were deleted in CVAT: no negatives, for their objects went with them
-    unreadable: int  # of those held: not an image that can be opened
+    unreadable: int  # of those held: not an image that can be opened, or one of too many pixels
+    too_large: int = 0  # of those unreadable: more pixels than parse.max_megapixels
     size_mismatches: int  # of those held: the label file gives another size than the image has; the image is right
     shared: int = 0  # of those held: another image has the same file, which may be the picture of only one of them
     nearly_named: int = 0  # of those held: the only file of nearly that name (case, ending, percent signs)
@@ -55,12 +56,15 @@ class Ledger(Record):
     intended: list[str] = []  # those of the reasons that are no loss: superseded by a newer export, or asked for
     exports: dict[str, ExportLedger]  # by name
     ignored: dict[str, int] = {}  # kept or converted, but neither learnt nor counted in figures: by reason
+    max_megapixels: float | None = None  # parse.max_megapixels; null in ledgers of earlier versions
+    cut_texts: int = 0  # attributes whose text was longer than parse.max_text_chars
     clipped: int  # kept or converted boxes that went over the image's border
     outside: int  # shapes of tracks that only say "not visible from here": marks, not objects, in no other count
     files_without_labels: int  # image files below data/raw that no label file declares
     missing: list[str]  # first names, as "export: name"
     ambiguous: list[str]
     unreadable: list[str]
+    too_large: list[str] = []  # with size and limit
     size_mismatches: list[str]  # with both sizes
     shared: list[str] = []  # with the export of the image that came first
     in_fractions: list[str] = []  # label files all of whose boxes, said to be in pixels, lie within [0, 1]

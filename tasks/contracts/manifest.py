@@ -1,4 +1,12 @@
-"""`data/raw/manifest.json`: which exports are held, where they came from and when."""
+"""`data/raw/manifest.json`: which exports are held and where they came from.
+
+Equal exports give equal manifests, whenever and in whatever order they were taken; only versions of one name stand in
+the order in which they came.
+"""
+
+from typing import Any
+
+from pydantic import model_validator
 
 from tasks.contracts.record import Record
 
@@ -16,7 +24,12 @@ class Export(Record):
     files: int
     revision: str | None = None  # how object storage names this content, known without a download
     other_revisions: list[str] = []  # under which storage brought the same bytes since: copied, or uploaded again
-    taken: str  # UTC, ISO 8601; a later export of the same name stands above an earlier one
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_earlier_versions(cls, given: Any) -> Any:
+        # They noted the time at which an export was taken.
+        return {name: value for name, value in given.items() if name != "taken"} if isinstance(given, dict) else given
 
     @property
     def revisions(self) -> list[str]:
@@ -25,6 +38,6 @@ class Export(Record):
 
 
 class Manifest(Record):
-    """All exports held, in the order in which they were taken."""
+    """All exports held, by name; of one name the later version last, which stands above the earlier ones."""
 
     exports: list[Export]

@@ -15,6 +15,7 @@ from types import FrameType
 import typer
 
 from tasks.contracts.errors import PipelineError
+from tasks.contracts.machine_faults import machine_fault, writing
 
 USER_FAULT = 2
 TERMINATED = 128 + signal.SIGTERM
@@ -23,7 +24,8 @@ TERMINATED = 128 + signal.SIGTERM
 def run(main: Callable[..., None]) -> None:
     """Run a stage's `main` as a command; its parameters are the options, its module's docstring the manual.
 
-    Exit codes: 0 done, 2 a fault that the user can mend (one message, no traceback), 143 stopped by SIGTERM.
+    Exit codes: 0 done, 2 a fault that the user can mend, the machine's among them (one message, no traceback), 143
+    stopped by SIGTERM.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     signal.signal(signal.SIGTERM, _stop)
@@ -33,8 +35,11 @@ def run(main: Callable[..., None]) -> None:
     app.command(help="\n\n".join(f"\b\n{part}" for part in manual.strip().split("\n\n")))(main)
     try:
         app()
-    except PipelineError as error:
-        typer.echo(f"error: {error}", err=True)
+    except Exception as error:
+        told = machine_fault(error) or (error if isinstance(error, PipelineError) else None)
+        if told is None:
+            raise
+        typer.echo(f"error: {told}", err=True)
         sys.exit(USER_FAULT)
     finally:
         # The last search for garbage would walk every object of torch, a second and more, right before all memory goes.
@@ -57,8 +62,9 @@ def whole_output(path: Path) -> Iterator[Path]:
         remove(leftover)
     partial = path.parent / f".{path.name}.partial-{uuid.uuid4().hex[:8]}"
     try:
-        yield partial
-        _replace(partial, path)
+        with writing(path):
+            yield partial
+            _replace(partial, path)
     finally:
         remove(partial)
 

@@ -1,7 +1,7 @@
 """`models/tuned/`: what the search found, and how.
 
 best.json             this module's Tuned
-trials.parquet        one row per trial: number, state, value, epochs, seconds, and one column per searched param
+trials.parquet        one row per trial: number, state, value, epochs, and one column per searched param
 study.journal         the study itself as Optuna's journal; absent without trials
 history.svg, importance.svg, parallel.svg   plots of the study; those that it has too few trials for are absent
 """

@@ -3,13 +3,17 @@
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pydantic import BaseModel
 
 from tasks.contracts.errors import PipelineError
+from tasks.contracts.machine_faults import writing
+from tasks.contracts.stage import remove
+
+LOCK = "lock"
 
 
 def work_folder(work: Path, stage: str, inputs: Iterable[Path], *params: BaseModel | str | int) -> Path:
@@ -28,6 +32,28 @@ def work_folder(work: Path, stage: str, inputs: Iterable[Path], *params: BaseMod
     return folder
 
 
+def finished_in(folder: Path) -> Path:
+    """Where a work folder keeps what the finished work gave; it is there whole or not at all."""
+    return folder / "finished"
+
+
+def keep_finished(folder: Path, write: Callable[[Path], None]) -> None:
+    """Keep what the work gave in place of its progress, for the same work to find; of a stage the last one is kept.
+
+    write: puts it into a new folder. Call it while the work folder is held. Progress of other work stays.
+    """
+    finished = finished_in(folder)
+    write(finished)
+    for path in folder.iterdir():
+        if path not in {finished, folder / LOCK}:
+            remove(path)
+    for other in folder.parent.iterdir():
+        if other != folder and finished_in(other).is_dir():
+            # Held by a process that finds it again right now, it is left to the next one.
+            with suppress(PipelineError), only_one(other):
+                remove(finished_in(other))
+
+
 @contextmanager
 def only_one(folder: Path, wait: bool = False) -> Iterator[None]:
     """Hold a work folder for this process; the lock ends with the process, however that ends.
@@ -35,7 +61,7 @@ def only_one(folder: Path, wait: bool = False) -> Iterator[None]:
     Raises PipelineError if another process holds it, or waits for its turn.
     """
     # A POSIX lock, as flock's would live on in worker processes whose parent was killed.
-    with (folder / "lock").open("a+") as lock:
+    with (folder / LOCK).open("a+") as lock:
         try:
             fcntl.lockf(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except OSError as error:
@@ -45,9 +71,10 @@ def only_one(folder: Path, wait: bool = False) -> Iterator[None]:
                 f"{folder}, process {lock.read().strip() or 'unknown'}",
                 "Wait for it or stop it, then run again",
             ) from error
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
+        with writing(folder):
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
         yield
 
 

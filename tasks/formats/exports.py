@@ -5,13 +5,13 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 
 from tasks.contracts.errors import PipelineError, first_of
-from tasks.contracts.manifest import MANIFEST, Manifest
+from tasks.contracts.manifest import MANIFEST, Export, Manifest
 from tasks.contracts.record import read_record
 from tasks.contracts.tables import CROWD, DIFFICULT
 from tasks.formats.crowds import CrowdMarks
@@ -37,7 +37,7 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 class _Export:
     folder: str  # relative to the ingest folder, "." for that folder itself
     name: str  # equal for a later version of the same export
-    taken: datetime  # or, where its name says so, made
+    dated: datetime  # of files that do not say when they were written
     is_outdated: bool = False  # a later version is held
 
 
@@ -121,23 +121,37 @@ def _exports(raw: Path, faults: list[str], ignore: _Ignore) -> Iterator[tuple[_E
             name = raw.resolve().name if folder == "." else folder
             yield _Export(folder, _lasting_name(name), _stamp(name) or taken), recognised
         return
+    exports = read_record(raw / MANIFEST, Manifest).exports
+    own_faults: dict[str, list[str]] = {export.folder: [] for export in exports}
+    recognised_in = {
+        export.folder: list(recognise(raw / export.folder, own_faults[export.folder], ignore)) for export in exports
+    }
+    dates = _dates(exports, recognised_in)
     # Of exports that bear a time the latest is the newest, in whatever order they were taken.
-    held = sorted(read_record(raw / MANIFEST, Manifest).exports, key=lambda export: _stamp(export.name) or _NEVER)
+    held = sorted(exports, key=lambda export: _stamp(export.name) or _NEVER)
     latest = {_lasting_name(export.name): export for export in held}
     for export in held:
-        own_faults: list[str] = []
-        recognised_here = list(recognise(raw / export.folder, own_faults, ignore))
-        if not recognised_here and not own_faults and not _has_media(raw / export.folder):
-            own_faults.append(f"no known format: {raw / export.folder}, from {export.source}")
+        folder, found = export.folder, recognised_in[export.folder]
+        if not found and not own_faults[folder] and not _has_media(raw / folder):
+            own_faults[folder].append(f"no known format: {raw / folder}, from {export.source}")
         name = _lasting_name(export.name)
         is_outdated = latest[name] is not export
         if is_outdated:
-            _tell_mended(own_faults)
+            _tell_mended(own_faults[folder])
         else:
-            faults += own_faults
-        taken = _stamp(export.name) or datetime.fromisoformat(export.taken)
-        for recognised in recognised_here:
-            yield _Export(export.folder, name, taken, is_outdated), recognised
+            faults += own_faults[folder]
+        for one in found:
+            yield _Export(folder, name, dates[folder], is_outdated), one
+
+
+def _dates(exports: list[Export], recognised: dict[str, list[Recognised]]) -> dict[str, datetime]:
+    """By folder the time that an export's name bears, or else one behind those of all that stand before it."""
+    dates, last = {}, _NEVER
+    for number, export in enumerate(exports, start=1):
+        stamp = _stamp(export.name)
+        dates[export.folder] = stamp or last + timedelta(microseconds=number)
+        last = max(last, stamp or _NEVER, *(found.written or _NEVER for found in recognised[export.folder]))
+    return dates
 
 
 def _lasting_name(name: str) -> str:
@@ -185,7 +199,7 @@ def _label_file(raw: Path, export: _Export, recognised: Recognised, reading: Rea
         folder=recognised.folder,
         own_folders=tuple(dict.fromkeys([recognised.folder.relative_to(raw).as_posix(), export.folder])),
         is_video=recognised.is_video,
-        written=recognised.written or export.taken,
+        written=recognised.written or export.dated,
         labels=recognised.labels,
         read=(lambda: _until_fault(read())) if export.is_outdated else read,
         notes=recognised.notes,

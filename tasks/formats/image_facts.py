@@ -29,6 +29,8 @@ def image_facts(path: Path) -> ImageFacts:
         try:
             with Image.open(file) as image:
                 return ImageFacts(sha256, _upright_wh(image))
+        except MemoryError:
+            raise
         except Exception:  # Pillow's readers raise whatever a broken header makes them stumble over
             return ImageFacts(sha256, None)
 

@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tasks.contracts.errors import PipelineError, first_of
-from tasks.formats.labels import LABEL_DROPPED, NO_LABEL
+from tasks.formats.labels import LABEL_DROPPED, LABEL_TOO_LONG, NO_LABEL
+
+_QUOTED = 60  # characters
 
 
 @dataclass(slots=True)
@@ -14,13 +16,20 @@ class LabelRules:
     classes: Sequence[str]  # after renaming; empty: every label is known
     rename: Mapping[str, str]
     drop: Sequence[str]  # after renaming
+    max_chars: int = 1000  # of a label, and of an attribute's text
     unknown: dict[str, tuple[int, str]] = field(default_factory=dict)  # label -> objects, first place
 
     def why_dropped(self, label: str) -> str | None:
         """The reason why objects of this label are in no table, if there is one."""
         if label in self.drop:
             return LABEL_DROPPED
+        if len(label) > self.max_chars:
+            return LABEL_TOO_LONG
         return None if label else NO_LABEL
+
+    def shown(self, label: str) -> str:
+        """The label as it stands in the ledger, which quotes only the beginning of one that is too long."""
+        return label if len(label) <= self.max_chars else f"{label[:_QUOTED]}..."
 
     def is_unknown(self, label: str) -> bool:
         """Whether `classes` lacks it."""

@@ -35,6 +35,7 @@ class ObjectColumns:
     table: pa.Table  # of the others, in the order of the label file
     clipped: int  # of those, how many went over the border
     ignored: dict[str, int]  # of those, by reason
+    cut_texts: int  # attributes whose text was cut
     per_image: list[int]  # of those, how many each image has
 
 
@@ -59,6 +60,8 @@ def object_columns(
     first_read = len(texts["label"])
     faults |= {row: reason for row, reason in enumerate(read["refused"], first_read) if reason}
     faults |= _label_faults(labels, rules)
+    labels = [rules.shown(label) for label in labels]
+    attributes, cut_texts = _attributes(read["attributes"], rules.max_chars)
     is_in = np.ones(len(owners), dtype=np.bool_)
     is_in[list(faults)] = False
     over[first_read:] |= np.array(read["truncated"], dtype=np.bool_)
@@ -72,7 +75,7 @@ def object_columns(
         "ignored": [None] * first_read + read["ignored"],
         "track_id": [None] * first_read + read["track_id"],
         "source": texts["source"] + read["source"],
-        "attributes": ["{}"] * first_read + list(map(_json, read["attributes"])),
+        "attributes": ["{}"] * first_read + attributes,
         "points": [None] * first_read + _points(read["points"], scales, owners[first_read:]),
     }
     arrays = {
@@ -96,6 +99,7 @@ def object_columns(
         table=table,
         clipped=int((over & is_in).sum()),
         ignored=dict(Counter(table["ignored"].drop_null().to_pylist())),
+        cut_texts=cut_texts,
         per_image=np.bincount(owners[is_in], minlength=len(placed)).tolist(),
     )
 
@@ -147,8 +151,20 @@ def _whole_number(text: str) -> int:
         return 0
 
 
-def _json(attributes: dict[str, object] | None) -> str:
-    return json.dumps(attributes, ensure_ascii=False) if attributes else "{}"
+def _attributes(given: Sequence[dict[str, object] | None], max_chars: int) -> tuple[list[str], int]:
+    """As JSON, what is longer cut; and how many were."""
+    texts, cut = ["{}"] * len(given), 0
+    for row in [row for row, attributes in enumerate(given) if attributes]:
+        whole = given[row] or {}
+        short = {name[:max_chars]: _cut(value, max_chars) for name, value in whole.items()}
+        cut += sum(short.get(name) is not value for name, value in whole.items())
+        texts[row] = json.dumps(short, ensure_ascii=False)
+    return texts, cut
+
+
+def _cut(value: object, max_chars: int) -> object:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if len(text) <= max_chars else text[:max_chars]
 
 
 def arrow_array(values: list[Any], field: pa.Field) -> pa.Array:

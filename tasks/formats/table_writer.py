@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tasks.contracts.images import image_path
+from tasks.contracts.images import image_path, megapixels
 from tasks.contracts.tables import BOX, IMAGES, OBJECTS
 from tasks.formats.image_facts import ImageFacts, image_facts
 from tasks.formats.image_files import Ambiguous
@@ -50,15 +50,23 @@ class TableWriter:
         return _RowGroups(self._stack.enter_context(file))
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            self._write()
-            self._images.flush()
-            self._objects.flush()
-            for export in self._empty.values():
-                self._tally.image(export, "empty")
-        self._stack.__exit__(kind, error, trace)
+        try:
+            with self._stack:
+                if kind is None:
+                    self._complete()
+        except OSError:
+            self._images.give_up()
+            self._objects.give_up()
+            raise
+
+    def _complete(self) -> None:
+        self._write()
+        self._images.flush()
+        self._objects.flush()
+        for export in self._empty.values():
+            self._tally.image(export, "empty")
 
     def add(self, placed: PlacedImage) -> None:
         """Take an image with its objects."""
@@ -119,9 +127,16 @@ class TableWriter:
             "task_id": [placed.image.origin.task_id for placed, _, _ in new],
             "frame": [placed.image.frame for placed, _, _ in new],
             "group": [placed.group for placed, _, _ in new],
-            "readable": [fact is not None and fact.size_wh is not None for _, fact, _ in new],
+            "readable": [self._is_readable(fact) for _, fact, _ in new],
         }
         self._images.add(pa.table([arrow_array(columns[field.name], field) for field in IMAGES], schema=IMAGES))
+
+    def _is_readable(self, fact: ImageFacts | None) -> bool:
+        return fact is not None and fact.size_wh is not None and not self._is_too_large(fact.size_wh)
+
+    def _is_too_large(self, size_wh: tuple[int, int]) -> bool:
+        limit = self._tally.max_megapixels
+        return limit is not None and megapixels(size_wh) > limit
 
     def _kind(self, placed: PlacedImage, fact: ImageFacts | None) -> str:
         """Whether an image is held; what is wrong with it goes to the tally by name."""
@@ -142,6 +157,12 @@ class TableWriter:
         if fact.size_wh is None:
             self._tally.image(export, "unreadable")
             self._tally.name(export, "unreadable", image.name)
+        elif self._is_too_large(fact.size_wh):
+            self._tally.image(export, "unreadable")
+            self._tally.image(export, "too_large")
+            size = f"{fact.size_wh[0]}x{fact.size_wh[1]}, {megapixels(fact.size_wh):,.0f} megapixels"
+            limit = f"parse.max_megapixels is {self._tally.max_megapixels:g}"
+            self._tally.name(export, "too_large", f"{image.name} is {size}; {limit}")
         elif image.width is not None and (image.width, image.height) != fact.size_wh:
             given, real = f"{image.width}x{image.height}", f"{fact.size_wh[0]}x{fact.size_wh[1]}"
             self._tally.image(export, "size_mismatches")
@@ -155,6 +176,7 @@ class TableWriter:
             self._tally.count(chunk[0].label_file.export, columns.shapes, columns.labels, columns.faults)
             self._tally.clipped += columns.clipped
             self._tally.ignored.update(columns.ignored)
+            self._tally.cut_texts += columns.cut_texts
             self._note(chunk, columns)
             self._objects.add(columns.table)
             self._note_furthest(chunk[0], columns.table)
@@ -197,6 +219,10 @@ class _RowGroups:
         self._tables.append(table)
         if sum(map(len, self._tables)) >= _ROW_GROUP:
             self.flush()
+
+    def give_up(self) -> None:
+        # Else a file that could not be closed is closed once more when it is collected, and complains again.
+        self._file.is_open = False
 
     def flush(self) -> None:
         if self._tables:

@@ -18,7 +18,8 @@ Fate = tuple[str, str, str, str]  # export, shape, label, outcome
 class Tally:
     """One count per kind of object and per kind of image; all tables of the ledger are sums of these."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_megapixels: float | None = None) -> None:
+        self.max_megapixels = max_megapixels
         self.objects: Counter[Fate] = Counter()
         self.images: Counter[tuple[str, str]] = Counter()  # export, field of ImageCounts
         self.names: dict[str, list[str]] = defaultdict(list)  # field of Ledger -> "export: name"
@@ -30,15 +31,18 @@ class Tally:
         self.furthest: dict[str, float] = {}  # label file -> greatest coordinate of its boxes, where it has pixels
         self.ignored: Counter[str] = Counter()
         self.clipped = 0
+        self.cut_texts = 0
         self.outside = 0
         self.files_without_labels = 0
 
-    def label_files(self, label_files: Iterable[LabelFile], rename: Mapping[str, str]) -> None:
-        """Note what label files say of themselves, after they have been read."""
+    def label_files(
+        self, label_files: Iterable[LabelFile], rename: Mapping[str, str], shown: Callable[[str], str] = str
+    ) -> None:
+        """Note what label files say of themselves, after they have been read; `shown` cuts labels that are too long."""
         for file in label_files:
             self.formats[file.export].add(file.format)
             self.notes[file.export].extend(file.notes)
-            self.declared_labels[file.export].update(rename.get(label, label) for label in file.labels)
+            self.declared_labels[file.export].update(shown(rename.get(label, label)) for label in file.labels)
 
     def count(self, export: str, shapes: Sequence[str], labels: Sequence[str], faults: Mapping[int, str]) -> None:
         """Count objects; `faults` are the rows of those dropped, with the reason."""
@@ -78,12 +82,15 @@ class Tally:
             intended=[reason for reason in dropped if reason in ON_PURPOSE or reason.startswith(SUPERSEDED)],
             exports={export: self._export(export) for export in sorted(exports)},
             ignored=dict(sorted(self.ignored.items())),
+            max_megapixels=self.max_megapixels,
+            cut_texts=self.cut_texts,
             clipped=self.clipped,
             outside=self.outside,
             files_without_labels=self.files_without_labels,
             missing=self.names["missing"],
             ambiguous=self.names["ambiguous"],
             unreadable=self.names["unreadable"],
+            too_large=self.names["too_large"],
             size_mismatches=self.names["size_mismatches"],
             shared=self.names["shared"],
             in_fractions=sorted(file for file, furthest in self.furthest.items() if furthest <= _FRACTION),

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.contracts.errors import PipelineError
+from tasks.contracts.images import MAX_MEGAPIXELS, megapixels
 from tasks.contracts.work import content_sha256
 from tasks.formats.image_files import ImageFiles
 from tasks.formats.labels import LabelFile, LabelledImage
@@ -24,9 +25,12 @@ _ENCODING: dict[str, list[int]] = {".jpg": [cv2.IMWRITE_JPEG_QUALITY, 95], ".png
 class VideoFrames:
     """Gives frames of labelled videos their image files, in `frames/` of the annotations folder."""
 
-    def __init__(self, raw: Path, annotations: Path, image_format: FrameFormat) -> None:
+    def __init__(
+        self, raw: Path, annotations: Path, image_format: FrameFormat, max_megapixels: float = MAX_MEGAPIXELS
+    ) -> None:
         """Look for videos once."""
         self._raw, self._annotations, self._format = raw, annotations, image_format
+        self._max_megapixels = max_megapixels
         self._videos = sorted(path for path in raw.rglob("*") if path.suffix.lower() in SUFFIXES)
         self._chosen: dict[tuple[str | None, Path], Path | None] = {}  # by name of the video and label file
         self._files: dict[tuple[Path, int], str] = {}  # decoded so far, as in images.parquet
@@ -76,8 +80,16 @@ class VideoFrames:
     def _decode(self, video: Path, wanted: Mapping[int, list[LabelledImage]], label_file: LabelFile) -> None:
         missing = {number for number in wanted if (video, number) not in self._files}
         # Two videos of one name in different folders keep apart.
-        folder = Path("frames") / f"{video.stem}-{hashlib.sha256(str(video).encode()).hexdigest()[:8]}"
+        place = video.relative_to(self._raw).as_posix()
+        folder = Path("frames") / f"{video.stem}-{hashlib.sha256(place.encode()).hexdigest()[:8]}"
         (self._annotations / folder).mkdir(parents=True, exist_ok=True)
+        size_wh = video_size(video)
+        if megapixels(size_wh) > self._max_megapixels:
+            label_file.notes.append(
+                f"{video.name} is {size_wh[0]}x{size_wh[1]}, {megapixels(size_wh):,.0f} megapixels a frame, and "
+                f"parse.max_megapixels is {self._max_megapixels:g}: not decoded"
+            )
+            return
         for number, pixels in decode_frames(video, missing):
             height, width = pixels.shape[:2]
             others = {(image.width, image.height) for image in wanted[number] if image.width} - {(width, height)}
@@ -93,6 +105,18 @@ class VideoFrames:
 def _named(videos: Sequence[Path], name: str | None) -> list[Path]:
     exact = [video for video in videos if video.name == name]
     return exact or [video for video in videos if name and near(video.name) in near_forms(name)]
+
+
+def video_size(video: Path) -> tuple[int, int]:
+    """Width and height of a video's frames as its header has them; (0, 0) where it does not say, or is broken."""
+    import av  # noqa: PLC0415
+
+    try:
+        with av.open(str(video)) as container:
+            context = container.streams.video[0].codec_context
+            return context.width, context.height
+    except (av.FFmpegError, IndexError):
+        return 0, 0
 
 
 def decode_frames(video: Path, wanted: Collection[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:

@@ -122,7 +122,7 @@ def _some_images(paths: list[Path], most: int) -> list[Image]:
     images: list[Image] = []
     for index in np.unique(np.linspace(0, len(paths) - 1, min(most, len(paths))).round().astype(int)):
         with suppress(ValueError, OSError):
-            images.append(read_image(paths[index]))
+            images.append(read_image(paths[index], max_megapixels=None))
         if sum(image.nbytes for image in images) > _HELD_BYTES:
             break
     return images
@@ -154,7 +154,7 @@ def _decoded(paths: dict[str, Path]) -> Iterator[tuple[str, Image | None]]:
     with ThreadPoolExecutor(max_workers=1) as pool:
         while True:
             for image_id, path in islice(waiting, _DECODED_AHEAD - len(ahead)):
-                ahead.append((image_id, pool.submit(read_image, path)))
+                ahead.append((image_id, pool.submit(read_image, path, None)))
             if not ahead:
                 return
             image_id, future = ahead.popleft()
