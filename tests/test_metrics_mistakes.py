@@ -5,10 +5,10 @@ import pytest
 
 from tasks.contracts.tables import BOX
 from tasks.metrics.matching import Scene, match, scene
-from tasks.metrics.mistakes import confusion, error_kinds
+from tasks.metrics.mistakes import KINDS, confusion, duplicates_across_classes, error_kinds
 from tests.scene_fixture import Draw, random_scene
 
-LABELS = ["crack", "dent"]
+LABELS = ["crack", "dent", "nick"]
 CRACK = ("crack", [100, 100, 200, 200])
 NEAR_IT = [110, 110, 210, 210]  # IoU 0.68
 BESIDE_IT = [150, 150, 250, 250]  # IoU 0.14
@@ -48,6 +48,30 @@ SITUATIONS: dict[str, tuple[list[Box], list[Box], dict[str, dict[str, int]], dic
         {"crack": {"duplicate": 1}},
         {("crack", "crack"): 1, ("dent", "dent"): 1, ("background", "crack"): 1},
     ),
+    "duplicate: another class on an object that is found": (
+        [CRACK],
+        [CRACK, ("dent", NEAR_IT)],
+        {"dent": {"duplicate": 1}},
+        {("crack", "crack"): 1, ("background", "dent"): 1},
+    ),
+    "duplicate: a third class on an object that a class error has taken": (
+        [CRACK],
+        [("dent", CRACK[1]), ("nick", NEAR_IT)],
+        {"dent": {"class": 1}, "nick": {"duplicate": 1}},
+        {("crack", "dent"): 1, ("background", "nick"): 1},
+    ),
+    "a second badly placed box has no object left": (
+        [CRACK],
+        [("crack", BESIDE_IT), ("crack", [50, 50, 150, 150])],
+        {"crack": {"localisation": 1, "background": 1}},
+        {("crack", "background"): 1, ("background", "crack"): 2},
+    ),
+    "a box on a found object does not excuse its missed neighbour": (
+        [CRACK, ("crack", [190, 100, 290, 200])],
+        [CRACK, ("crack", [120, 100, 220, 200])],
+        {"crack": {"duplicate": 1, "missed": 1}},
+        {("crack", "crack"): 1, ("crack", "background"): 1, ("background", "crack"): 1},
+    ),
     "beside an object of another class is background": (
         [CRACK],
         [("dent", BESIDE_IT)],
@@ -75,19 +99,19 @@ def test_each_situation_is_named(
 ) -> None:
     boxes = seen(truth, table(predictions))
     matches = match(boxes)
-    counted = error_kinds(boxes, matches, [0.5, 0.5])
+    counted = error_kinds(boxes, matches, [0.5] * 3)
     assert {label: {k: n for k, n in row.items() if n} for label, row in counted.items() if any(row.values())} == kinds
-    confused = confusion(boxes, matches, [0.5, 0.5])
+    confused = confusion(boxes, matches, [0.5] * 3)
     assert {(t, p): n for t, row in confused.items() for p, n in row.items() if n} == pairs
 
 
 def test_detections_below_their_threshold_are_not_there() -> None:
     boxes = seen([CRACK], table([CRACK, ("dent", FAR)], low_score=True))
     matches = match(boxes)
-    assert error_kinds(boxes, matches, [0.5, 0.5])["crack"]["missed"] == 1
-    assert sum(error_kinds(boxes, matches, [0.5, 0.5])["dent"].values()) == 0
-    assert error_kinds(boxes, matches, [0.3, 0.3])["crack"]["missed"] == 0
-    assert error_kinds(boxes, matches, [0.3, 0.3])["dent"]["background"] == 1
+    assert error_kinds(boxes, matches, [0.5] * 3)["crack"]["missed"] == 1
+    assert sum(error_kinds(boxes, matches, [0.5] * 3)["dent"].values()) == 0
+    assert error_kinds(boxes, matches, [0.3] * 3)["crack"]["missed"] == 0
+    assert error_kinds(boxes, matches, [0.3] * 3)["dent"]["background"] == 1
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -103,3 +127,33 @@ def test_every_object_and_every_detection_is_somewhere_in_the_confusion(seed: in
         assert sum(row[label] for row in confused.values()) == detections
         false = sum(count for kind, count in kinds[label].items() if kind != "missed")
         assert false == detections - confused[label][label]
+
+
+CROWDED = Draw(objects=40.0, false_alarms=40.0, side_px=(40, 200))
+
+
+@pytest.mark.parametrize("draw", [Draw(), CROWDED], ids=["sparse", "crowded"])
+@pytest.mark.parametrize("seed", range(3))
+def test_kinds_of_errors_and_confusion_are_one_reading(draw: Draw, seed: int) -> None:
+    truth, predictions, images = random_scene(draw, seed)
+    several = predictions.sample(frac=0.3, random_state=seed).assign(label="bolt")  # a box with a second class
+    predictions.loc[several.index[::2], "label"] = "nut"  # and a box with a wrong one
+    predictions = pd.concat([predictions, several], ignore_index=True)
+    labels = ["bolt", "crack", "nut"]
+    boxes = scene(truth, predictions, images, labels)
+    matches = match(boxes)
+    confused, kinds = confusion(boxes, matches, [0.2, 0.3, 0.4]), error_kinds(boxes, matches, [0.2, 0.3, 0.4])
+    for label in labels:
+        of = kinds[label]
+        others = [truth_label for truth_label in labels if truth_label != label]
+        assert sum(confused[other][label] for other in others) == of["class"]
+        assert confused["background"][label] == sum(of[kind] for kind in ("background", "localisation", "duplicate"))
+        assert confused[label]["background"] == of["missed"] + of["localisation"]
+    assert sum(duplicates_across_classes(boxes, matches, [0.2, 0.3, 0.4]).values()) > 0
+    for kind in KINDS:
+        assert sum(of[kind] for of in kinds.values()), f"no {kind}: the drawing does not reach it"
+
+
+def test_duplicates_of_another_class_are_told_apart() -> None:
+    boxes = seen([CRACK], table([CRACK, ("crack", NEAR_IT), ("dent", NEAR_IT), ("nick", FAR)]))
+    assert duplicates_across_classes(boxes, match(boxes), [0.5] * 3) == {"crack": 0, "dent": 1, "nick": 0}

@@ -5,8 +5,7 @@ import pandas as pd
 
 from tasks.contracts.tables import BOX
 from tasks.metrics.matching import IOU_50, match, scene
-from tasks.metrics.mistakes import KINDS, false_kinds
-from tasks.metrics.use_case import operating
+from tasks.metrics.mistakes import KINDS, read_mistakes
 
 RIGHT, IGNORED = "right", "ignored"
 MARKED = ["image_id", "side", "kind", "label", "score", *BOX]
@@ -28,17 +27,13 @@ def marked_boxes(
     )
     boxes = scene(truth, predictions, images, labels)
     matches = match(boxes, IOU_50)
-    right, wrong = operating(matches, list(thresholds.values()))
-    found, false = matches.found[right, 0], matches.row[wrong]
-    kind, culprit = false_kinds(boxes, false)
-    blamed = culprit[np.isin(kind, [KINDS.index("class"), KINDS.index("localisation")])]
-
-    truth_kind = np.full(len(truth), KINDS[0], dtype=object)
-    truth_kind[np.concatenate([found, blamed])] = RIGHT
+    reading = read_mistakes(boxes, matches, list(thresholds.values()))
+    truth_kind = np.full(len(truth), RIGHT, dtype=object)
+    truth_kind[reading.missed] = KINDS[0]
     truth_kind[boxes.truth.ignored] = IGNORED
     objects = truth.assign(side="truth", kind=truth_kind, score=1.0)
-    hits = predictions.iloc[matches.row[right]].assign(side="prediction", kind=RIGHT)
-    alarms = predictions.iloc[false].assign(side="prediction", kind=[KINDS[number] for number in kind])
+    hits = predictions.iloc[reading.right].assign(side="prediction", kind=RIGHT)
+    alarms = predictions.iloc[reading.false].assign(side="prediction", kind=[KINDS[number] for number in reading.kind])
     excused = matches.ignored[:, 0] & (matches.score >= np.array([*thresholds.values(), np.inf])[matches.label])
     others = predictions.iloc[matches.row[excused]].assign(side="prediction", kind=IGNORED)
     return pd.concat([table[MARKED] for table in (objects, hits, alarms, others)], ignore_index=True)

@@ -1,107 +1,131 @@
 """What goes wrong at the operating thresholds: confusion between classes, and the kinds of errors.
 
-A detection that finds no object of its class is, in this order:
+Both come out of one reading, in which every object and every box is counted once. Boxes that found an object of their
+class (IoU at least 0.5, the rules of COCO) are right. Of what is left, boxes take objects in the order of their scores:
 
-    duplicate      it covers an object of its class (IoU at least 0.5) that a better detection has found
-    class          it covers an object of another class (IoU at least 0.5)
-    localisation   it touches an object of its class (IoU at least 0.1)
-    background     none of these
+    class          takes an object of another class that nothing has found (IoU at least 0.5)
+    localisation   covers no object, and takes one of its class that nothing has found (IoU at least 0.1)
+    duplicate      is one more box on an object that is taken, whatever the class (IoU at least 0.5)
+    background     none of these: no object is left for it
 
-What found an object that is ignored is none of these, nor is such an object missed or the object of another error.
-An object is missed if nothing finds it and no class or localisation error points at it. The kinds are those of TIDE
-(Bolya et al., ECCV 2020), with its rare "both" counted as background.
+What found an object that is ignored is none of these, nor is such an object missed or taken. An object that is not
+taken is missed. The kinds are those of TIDE (Bolya et al., ECCV 2020), each object taken once, so that they add up to
+the confusion. A box of another class on an object that was found is a duplicate, which suppression across classes would
+have left out; TIDE counts it as a class error.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.metrics.matching import IOU_50, Floats, Ints, Matches, Scene, box_pairs, match
+from tasks.metrics.matching import Bools, Ints, Matches, Scene, box_pairs
 from tasks.metrics.use_case import operating
 
 BACKGROUND = "background"
 KINDS = ("missed", "background", "class", "localisation", "duplicate")
-_COVERS, _TOUCHES = 0.5, 0.1
+_MISSED, _BACKGROUND, _CLASS, _LOCALISATION, _DUPLICATE = range(len(KINDS))
+_COVERS, _TOUCHES = 0.5, 0.1  # IoU
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What became of every object and of every box at the operating thresholds; rows of `Scene`."""
+
+    right: Ints  # (r,) boxes that found an object of their class
+    found: Ints  # (r,) those objects
+    false: Ints  # (f,) all other boxes
+    kind: Ints  # (f,) index into KINDS
+    about: Ints  # (f,) the object that a class or localisation error takes; -1 for other kinds
+    across: Bools  # (f,) duplicates that cover no object of their class: a further class on one object
+    missed: Ints  # objects that nobody takes
+
+    def of(self, kind: int) -> tuple[Ints, Ints]:
+        """The false boxes of one kind, and the objects that they take."""
+        return self.false[self.kind == kind], self.about[self.kind == kind]
+
+
+def read_mistakes(boxes: Scene, matches: Matches, thresholds: list[float]) -> Reading:
+    """Say of every object and every box at the operating thresholds (per class) what became of it."""
+    right, wrong = operating(matches, thresholds)
+    found, false = matches.found[right, 0].astype(np.int64), matches.row[wrong]
+    kind = np.full(len(false), _BACKGROUND)
+    free = np.setdiff1d(np.flatnonzero(~boxes.truth.ignored), found)
+    about = _takes(boxes, false, free, own_class=False, least_iou=_COVERS)
+    kind[about >= 0] = _CLASS
+
+    covers_own, covers_other = _covers(boxes, false)
+    kind[(about < 0) & (covers_own | covers_other)] = _DUPLICATE
+    across = (about < 0) & covers_other & ~covers_own
+    unclear = kind == _BACKGROUND
+    free = np.setdiff1d(free, about)
+    about[unclear] = _takes(boxes, false[unclear], free, own_class=True, least_iou=_TOUCHES)
+    kind[unclear & (about >= 0)] = _LOCALISATION
+    return Reading(matches.row[right], found, false, kind, about, across, np.setdiff1d(free, about))
 
 
 def confusion(boxes: Scene, matches: Matches, thresholds: list[float]) -> dict[str, dict[str, int]]:
     """Truth label -> predicted label -> objects; `background` is truth for false alarms, and prediction for misses.
 
-    Objects are paired with detections of their class first; of what is left, each detection in the order of scores
-    takes the object that it covers best, IoU at least 0.5, whatever its class.
+    Off the diagonal stand the class errors. The row `background` holds the boxes of all other kinds, the column
+    `background` the missed objects and those that only a badly placed box (localisation) is about.
     """
+    reading = read_mistakes(boxes, matches, thresholds)
     labels = [*boxes.labels, BACKGROUND]
     counts = np.zeros((len(labels), len(labels)), dtype=np.int64)
-    right, wrong = operating(matches, thresholds)
-    found, false = matches.found[right, 0], matches.row[wrong]
-    np.add.at(counts, (boxes.truth.label[found], matches.label[right]), 1)
-
-    free = np.setdiff1d(np.flatnonzero(~boxes.truth.ignored), found)
-    crossed = match(_as_one_class(boxes, free, false), IOU_50)
-    pair = crossed.found[:, 0] >= 0
-    confused, mistaken = free[crossed.found[pair, 0]], false[crossed.row[pair]]
-    np.add.at(counts, (boxes.truth.label[confused], boxes.predictions.label[mistaken]), 1)
-    counts[:-1, -1] += np.bincount(boxes.truth.label[np.setdiff1d(free, confused)], minlength=len(boxes.labels))
-    counts[-1, :-1] += np.bincount(boxes.predictions.label[np.setdiff1d(false, mistaken)], minlength=len(boxes.labels))
+    truth, predicted = boxes.truth.label, boxes.predictions.label
+    mistaken, confused = reading.of(_CLASS)
+    np.add.at(counts, (truth[reading.found], predicted[reading.right]), 1)
+    np.add.at(counts, (truth[confused], predicted[mistaken]), 1)
+    np.add.at(counts[-1], predicted[reading.false[reading.kind != _CLASS]], 1)
+    np.add.at(counts[:, -1], truth[np.concatenate([reading.missed, reading.of(_LOCALISATION)[1]])], 1)
     return {
-        truth: {predicted: int(count) for predicted, count in zip(labels, row, strict=True)}
-        for truth, row in zip(labels, counts, strict=True)
+        label: {found: int(count) for found, count in zip(labels, row, strict=True)}
+        for label, row in zip(labels, counts, strict=True)
     }
 
 
 def error_kinds(boxes: Scene, matches: Matches, thresholds: list[float]) -> dict[str, dict[str, int]]:
-    """Label -> kind -> count: false detections under the label they carry, missed objects under their own."""
-    right, wrong = operating(matches, thresholds)
-    found, false = matches.found[right, 0], matches.row[wrong]
-    kind, culprit = false_kinds(boxes, false)
-    blamed = culprit[(kind == KINDS.index("class")) | (kind == KINDS.index("localisation"))]
-    missed = np.setdiff1d(np.flatnonzero(~boxes.truth.ignored), np.concatenate([found, blamed]))
+    """Label -> kind -> count: false boxes under the label they carry, missed objects under their own."""
+    reading = read_mistakes(boxes, matches, thresholds)
     counts = np.zeros((len(boxes.labels), len(KINDS)), dtype=np.int64)
-    np.add.at(counts, (boxes.predictions.label[false], kind), 1)
-    np.add.at(counts, (boxes.truth.label[missed], KINDS.index("missed")), 1)
+    np.add.at(counts, (boxes.predictions.label[reading.false], reading.kind), 1)
+    np.add.at(counts[:, _MISSED], boxes.truth.label[reading.missed], 1)
     return {
         label: {name: int(count) for name, count in zip(KINDS, row, strict=True)}
         for label, row in zip(boxes.labels, counts, strict=True)
     }
 
 
-def false_kinds(boxes: Scene, false: Ints) -> tuple[Ints, Ints]:
-    """Of each false detection its kind (index into KINDS) and the object that it is about, -1 for background."""
-    counted = np.flatnonzero(~boxes.truth.ignored)
-    detection, truth, iou = box_pairs(
-        boxes.predictions.rows(false),
-        boxes.truth.rows(counted),
-        boxes.predictions.image[false],
-        boxes.truth.image[counted],
-        _TOUCHES,
-    )
-    truth = counted[truth]
-    same = boxes.predictions.label[false[detection]] == boxes.truth.label[truth]
-    kind = np.full(len(false), KINDS.index("background"))
-    culprit = np.full(len(false), -1)
-    # The weakest reason first: a stronger one overwrites it.
-    for name, holds in (
-        ("localisation", same & (iou < _COVERS)),
-        ("class", ~same & (iou >= _COVERS)),
-        ("duplicate", same & (iou >= _COVERS)),
-    ):
-        who, what = _best(detection[holds], truth[holds], iou[holds])
-        kind[who], culprit[who] = KINDS.index(name), what
-    return kind, culprit
+def duplicates_across_classes(boxes: Scene, matches: Matches, thresholds: list[float]) -> dict[str, int]:
+    """Label -> how many of its duplicates are on an object of another class."""
+    reading = read_mistakes(boxes, matches, thresholds)
+    counts = np.bincount(boxes.predictions.label[reading.false[reading.across]], minlength=len(boxes.labels))
+    return {label: int(count) for label, count in zip(boxes.labels, counts, strict=True)}
 
 
-def _best(detection: Ints, truth: Ints, iou: Floats) -> tuple[Ints, Ints]:
-    """Each detection once, with the object that it covers best."""
-    order = np.lexsort((-iou, detection))
-    who, first = np.unique(detection[order], return_index=True)
-    return who, truth[order][first]
+def _takes(boxes: Scene, false: Ints, free: Ints, *, own_class: bool, least_iou: float) -> Ints:
+    """The object out of `free`, of its own or of another class, that each false box takes; -1 for none.
+
+    The best score chooses first, and of the objects that are left the one that it covers best.
+    """
+    truth, predictions = boxes.truth.rows(free), boxes.predictions.rows(false)
+    box, wanted, iou = box_pairs(predictions, truth, predictions.image, truth.image, least_iou)
+    asked = (predictions.label[box] == truth.label[wanted]) == own_class
+    box, wanted, iou = box[asked], wanted[asked], iou[asked]
+    order = np.lexsort((wanted, -iou, box, -predictions.score[box]))
+    taken, left = np.full(len(false), -1), set(range(len(free)))
+    for who, what in zip(box[order].tolist(), wanted[order].tolist(), strict=True):
+        if taken[who] < 0 and what in left:
+            taken[who] = free[what]
+            left.remove(what)
+    return taken
 
 
-def _as_one_class(boxes: Scene, truth: Ints, predictions: Ints) -> Scene:
-    some_truth, some_predictions = boxes.truth.rows(truth), boxes.predictions.rows(predictions)
-    return Scene(
-        boxes.images,
-        ["any"],
-        replace(some_truth, label=np.zeros_like(some_truth.label)),
-        replace(some_predictions, label=np.zeros_like(some_predictions.label)),
-    )
+def _covers(boxes: Scene, false: Ints) -> tuple[Bools, Bools]:
+    """Of each false box whether it covers an object of its class, and whether it covers one of another class."""
+    predictions = boxes.predictions.rows(false)
+    counted = boxes.truth.rows(~boxes.truth.ignored)
+    box, truth, _ = box_pairs(predictions, counted, predictions.image, counted.image, _COVERS)
+    own = predictions.label[box] == counted.label[truth]
+    everyone = np.arange(len(false))
+    return np.isin(everyone, box[own]), np.isin(everyone, box[~own])
