@@ -53,8 +53,9 @@ from tasks.contracts.work import content_sha256
 from tasks.metrics.bootstrap import count, draw, resampled_figures
 from tasks.metrics.curves import CURVE_COLUMNS, calibration_error, curves, score_bins
 from tasks.metrics.figures import OVERALL, class_figures, headline_figures, overall_figures
+from tasks.metrics.hints import suppression_hint
 from tasks.metrics.matching import match, scene
-from tasks.metrics.mistakes import confusion, error_kinds
+from tasks.metrics.mistakes import confusion, duplicates_across_classes, error_kinds
 from tasks.metrics.operating_points import choose_thresholds, operating_points
 from tasks.metrics.slices import measure_slices, parts
 from tasks.metrics.use_case import figures
@@ -158,6 +159,7 @@ def evaluate(
         val={name: val_values[name] for name in OVERALL},
         classes=class_figures(matches, drawn, chosen, values=values, resamples=resamples, counts=counts),
         errors=error_kinds(boxes, matches, thresholds),
+        across_classes=duplicates_across_classes(boxes, matches, thresholds),
         confusion=confusion(boxes, matches, thresholds),
         slices=slices,
         left_out=left_out,
@@ -222,7 +224,9 @@ def main(
     if exported.registry_version:
         use_case = _points_of(labels, use_case)
     measured = evaluate(val, test, outcome.predictions, labels, use_case=use_case, params=settings, seed=seed)
+    hint = suppression_hint(measured.evaluation, test.truth, exported.output)
     of_bundle = {
+        "hints": [hint] if hint else [],
         "target": CHAMPION if exported.registry_version else exported.target,
         "registry_version": exported.registry_version,
         "unreadable": len(images) - len(seen),

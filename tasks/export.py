@@ -77,10 +77,9 @@ class ExportParams(Params):
         description="YOLO26: export the one-to-one head, which needs no NMS, instead of the one validation measures"
     )
     nms_iou: float = Field(gt=0, lt=1, description="overlap above which NMS drops the lower score")
+    nms_agnostic: bool = Field(default=False, description="NMS over all classes together: one class per object")
     max_detections: int = Field(ge=1, le=10_000, description="boxes per image, the best by score")
-    openvino_precision: Literal["f32", "bf16", "f16"] = Field(
-        description="arithmetic of OpenVINO bundles; bf16 is faster on some CPUs, and less exact"
-    )
+    openvino_precision: Literal["f32", "bf16", "f16"] = Field(description="arithmetic of OpenVINO; bf16: less exact")
     calibration_images: int = Field(ge=1, description="images of train that INT8 ranges are measured on")
     golden_images: int = Field(ge=1, description="images of val on which artefact and checkpoint are compared")
     golden_score: float = Field(gt=0, lt=1, description="boxes of the checkpoint that count in it, from this score")
@@ -140,7 +139,9 @@ def _describe(target: str, checkpoint: Checkpoint, params: ExportParams) -> Bund
 
     card, kind = checkpoint.card, KINDS[target]
     preprocessing, output = input_and_output(checkpoint.weights, card.image_size, params.nms_free)
-    output = output.model_copy(update={"nms_iou": params.nms_iou, "max_detections": params.max_detections})
+    if params.nms_agnostic and output.layout != "yolo":
+        log.warning("export.nms_agnostic changes nothing: %s goes without NMS", card.architecture)
+    output = output.model_copy(update=params.model_dump(include={"nms_iou", "nms_agnostic", "max_detections"}))
     # Validation within training has the defaults, and the head that needs NMS.
     as_trained = output == Output(layout=output.layout) and output.layout != "end2end"
     trained_val = TrainedVal(figures=checkpoint.figures, data_sha256=card.lineage.data_sha256)

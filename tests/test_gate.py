@@ -166,3 +166,11 @@ def test_command_reads_evaluations_and_writes_the_verdict(tmp_path: Path, caplog
         "pytorch": True,
         "champion": True,
     }
+
+
+def test_hint_of_the_evaluation_stands_in_the_reason_of_what_does_not_go_out() -> None:
+    hint = "set export.nms_agnostic: true: 7 of 9 errors are boxes of several classes on one object"
+    measured = target("onnx", 0.5)
+    hinted = Target(measured.evaluation.model_copy(update={"hints": [hint]}), measured.resamples)
+    assert judged(["recall >= 0.9"], hinted).reason.endswith(f"; {hint}")
+    assert hint not in judged(["recall >= 0.1"], hinted).reason

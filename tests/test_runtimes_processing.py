@@ -120,13 +120,14 @@ def test_a_higher_score_floor_only_cuts_the_list_off(most: int) -> None:
     np.testing.assert_array_equal(certain.boxes_xyxy, expected.boxes_xyxy)
 
 
+@pytest.mark.parametrize("agnostic", [False, True], ids=["per class", "agnostic"])
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("boxes", [1, 60, 700])
-def test_suppression_equals_the_plain_greedy_loop(seed: int, boxes: int) -> None:
+def test_suppression_equals_the_plain_greedy_loop(seed: int, boxes: int, *, agnostic: bool) -> None:
     found = _detections(_crowd(seed, boxes))
     for limit in (20, 10_000):
-        kept = non_maximum_suppression(found, 0.5, limit)
-        assert kept.tolist() == _greedy(found, 0.5)[:limit]
+        kept = non_maximum_suppression(found, 0.5, limit, agnostic=agnostic)
+        assert kept.tolist() == _greedy(found, 0.5, agnostic=agnostic)[:limit]
 
 
 def test_of_two_equal_scores_the_earlier_box_stays() -> None:
@@ -137,6 +138,17 @@ def test_of_two_equal_scores_the_earlier_box_stays() -> None:
 def test_classes_do_not_suppress_each_other() -> None:
     found = Detections(np.array([[0.0, 0, 10, 10], [0, 0, 10, 10]]), np.array([0.5, 0.9]), np.array([0, 1]))
     assert non_maximum_suppression(found, 0.5, 10).tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("agnostic", "classes"), [pytest.param(False, [1, 0], id="per class"), pytest.param(True, [1], id="agnostic")]
+)
+def test_an_object_gets_one_class_where_suppression_is_agnostic(classes: list[int], *, agnostic: bool) -> None:
+    # One anchor that is two classes, and a second anchor beside it.
+    columns = network_output([[60.0, 62], [70.0, 70], [40.0, 40], [20.0, 20], [0.3, 0.2], [0.9, 0.1]])
+    output = Output(layout="yolo", nms_agnostic=agnostic)
+    found = postprocess(columns, output, Placement((160, 160), (1, 1), (0, 0)), (160, 160))
+    assert found.class_indices.tolist() == classes
 
 
 def test_overlap_of_boxes_is_intersection_over_union() -> None:
@@ -165,11 +177,11 @@ def _detections(columns: NDArray[np.float32]) -> Detections:
     return replace(found, scores=found.scores + 0.01)
 
 
-def _greedy(found: Detections, iou: float) -> list[int]:
+def _greedy(found: Detections, iou: float, *, agnostic: bool) -> list[int]:
     overlap = box_iou(found.boxes_xyxy, found.boxes_xyxy)
     kept: list[int] = []
     for index in np.argsort(-found.scores, kind="stable").tolist():
-        rivals = [other for other in kept if found.class_indices[other] == found.class_indices[index]]
+        rivals = [other for other in kept if agnostic or found.class_indices[other] == found.class_indices[index]]
         if not (overlap[index, rivals] > iou).any():
             kept.append(index)
     return kept

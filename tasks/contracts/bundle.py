@@ -36,7 +36,8 @@ class Output(Record):
 
     layout: Literal["yolo", "end2end", "detr"]
     min_score: float = 0.001  # lower scores are not boxes at all
-    nms_iou: float = 0.7  # yolo only; per class
+    nms_iou: float = 0.7  # yolo only
+    nms_agnostic: bool = False  # yolo only; a box is suppressed by better ones of any class, not of its own only
     max_detections: int = 300  # per image, the best by score
 
 

@@ -125,6 +125,7 @@ class Evaluation(Record):
     val: dict[str, float | None] = {}  # the same on val, without intervals
     classes: dict[str, ClassEvaluation] = {}
     errors: dict[str, dict[str, int]] = {}  # label -> missed, background, class, localisation, duplicate
+    across_classes: dict[str, int] = {}  # label -> how many of its duplicates are on an object of another class
     confusion: dict[str, dict[str, int]] = {}  # truth -> predicted -> objects; "background" on either side
     slices: list[Slice] = []
     left_out: dict[str, int] = {}  # attribute -> how many of its values are in no slice, the most frequent 20 being so
@@ -133,6 +134,7 @@ class Evaluation(Record):
     latency: Latency | None = None
     peak_memory_mb: float | None = None  # resident, added by loading and running the artefact; 10^6 bytes
     size_bytes: int = 0
+    hints: list[str] = []  # what to change in params where one kind of error stands out
     bundle_sha256: str = ""  # of the whole bundle that was measured, see contracts.bundle
     inputs_sha256: dict[str, str] = {}  # tables by file name; pixels of val and test; params with the seed
     files_sha256: dict[str, str] = {}  # of the tables beside this file

@@ -39,6 +39,7 @@ def seen_by_library(weights: Path, image_size: int, output: Output, images: Sequ
         "rect": False,
         "conf": output.min_score,
         "iou": output.nms_iou,
+        "agnostic_nms": output.nms_agnostic,
         "max_det": output.max_detections,
         "nms": False if output.layout == "end2end" else None,
         "device": "cpu",

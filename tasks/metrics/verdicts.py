@@ -45,7 +45,7 @@ def decide(deciding: str, rules: list[Rule], targets: Mapping[str, Target], cham
         accepted=accepted,
         target=deciding,
         outcome=decided.outcome,
-        reason=_reason(deciding, decided),
+        reason=_reason(deciding, decided, targets[deciding].evaluation.hints),
         targets=verdicts,
         released=[name for name, verdict in verdicts.items() if verdict.outcome == "accepted"] if accepted else [],
         champion_version=champion.evaluation.registry_version if champion else None,
@@ -59,11 +59,11 @@ def _judge_all(rules: list[Rule], target: Target, references: dict[str, Target])
     return TargetVerdict(outcome=outcome, rules=results)
 
 
-def _reason(name: str, verdict: TargetVerdict) -> str:
+def _reason(name: str, verdict: TargetVerdict, hints: list[str]) -> str:
     if verdict.outcome == "accepted":
         return f"{name} passes all {len(verdict.rules)} rules"
     reasons = [result.reason for result in verdict.rules if result.outcome == verdict.outcome]
-    return f"{name} is {verdict.outcome}: {'; '.join(reasons)}"
+    return f"{name} is {verdict.outcome}: {'; '.join([*reasons, *hints])}"
 
 
 def verdict_faults(verdict: Verdict, again: Verdict) -> Iterator[str]:

@@ -77,8 +77,9 @@ def postprocess(network_output: Floats, output: Output, placement: Placement, in
     """Turn the network's output (see contracts.bundle.Output) into boxes of the image.
 
     An anchor may be several classes at once if several of its scores are above `min_score`: AP and thresholds are
-    per class, DETR and end-to-end heads choose that way themselves, and serving must equal what was evaluated. A
-    higher `min_score` only cuts the list off: it never changes the boxes above it.
+    per class, DETR and end-to-end heads choose that way themselves, and serving must equal what was evaluated. Under
+    class-agnostic suppression only the best of them is left. A higher `min_score` only cuts the list off: it never
+    changes the boxes above it.
     """
     return select(candidates(network_output, output, input_wh), output, placement)
 
@@ -86,7 +87,8 @@ def postprocess(network_output: Floats, output: Output, placement: Placement, in
 def select(found: Detections, output: Output, placement: Placement) -> Detections:
     """The boxes to keep of all candidates, as boxes of the image."""
     if output.layout == "yolo":
-        found = found.at(non_maximum_suppression(found, output.nms_iou, output.max_detections))
+        kept = non_maximum_suppression(found, output.nms_iou, output.max_detections, agnostic=output.nms_agnostic)
+        found = found.at(kept)
     return onto_image(found.at(slice(output.max_detections)), placement)
 
 
@@ -121,15 +123,17 @@ def onto_image(found: Detections, placement: Placement) -> Detections:
     return replace(found, boxes_xyxy=boxes).at(visible)
 
 
-def non_maximum_suppression(found: Detections, iou: float, limit: int) -> Indices:
-    """Indices of the boxes that no better box of their class overlaps by more than `iou`: best first, `limit` at most.
+def non_maximum_suppression(found: Detections, iou: float, limit: int, *, agnostic: bool = False) -> Indices:
+    """Indices of the boxes that no better box overlaps by more than `iou`: best first, `limit` at most.
 
-    Greedy, as `torchvision.ops.batched_nms`; ties go to the earlier box. Boxes have an area, scores are above 0.
+    A better box of the same class, or of any class if agnostic. Greedy, as `torchvision.ops.batched_nms` and `nms`;
+    ties go to the earlier box. Boxes have an area, scores are above 0.
     """
     order = np.argsort(-found.scores, kind="stable")[:_NMS_CANDIDATES]
     boxes_xywh = np.hstack([found.boxes_xyxy[:, :2], found.boxes_xyxy[:, 2:] - found.boxes_xyxy[:, :2]])
-    # Classes stand side by side, too far apart to overlap.
-    boxes_xywh[:, 0] += found.class_indices * (2 * np.abs(found.boxes_xyxy).max(initial=0.0) + 1)
+    if not agnostic:
+        # Classes stand side by side, too far apart to overlap.
+        boxes_xywh[:, 0] += found.class_indices * (2 * np.abs(found.boxes_xyxy).max(initial=0.0) + 1)
     kept = order[:0]
     for start in range(0, len(order), _NMS_BLOCK):
         # Those kept so far come first and do not overlap, so going on with them is the same as one pass over all.
