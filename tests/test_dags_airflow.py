@@ -71,9 +71,10 @@ def test_runs_at_the_same_time_do_not_touch_each_other_and_do_only_what_has_chan
     for run_id, rate in (("other", 0.03), ("rejected", 0.02)):
         assert (site.workspace(run_id) / "models" / "trained" / "weights.txt").read_text() == str(rate)
         assert yaml.safe_load(git(site.repository, "show", f"runs/{run_id}:params.yaml"))["train"]["lr0"] == rate
-    assert site.notes("rejected", "start") == ["gate", "report", "publish"]
+    # Whatever changes in params is looked at, and rules once more where labels are known.
+    assert site.notes("rejected", "start") == ["doctor", "split", "gate", "report", "publish"]
     # Its stand-in exports the same whatever was trained, so nothing is measured or judged again.
-    assert set(site.notes("other", "start")) == {"tune", "train", "export", "report", "publish"}
+    assert set(site.notes("other", "start")) == {"doctor", "tune", "train", "export", "report", "publish"}
 
 
 def test_stage_killed_with_all_it_had_locked_goes_on_and_the_next_ones_are_not_in_its_way(site: Site) -> None:

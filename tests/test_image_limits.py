@@ -99,7 +99,7 @@ def test_too_little_memory_is_told_as_such_and_not_as_a_broken_picture(suffix: s
     (raw / "export" / "images").mkdir()
     path = raw / "export" / "images" / f"large{suffix}"
     cv2.imwrite(str(path), np.zeros((16_000, 12_000, 3), np.uint8))
-    done = checked(run(raw), megabytes=180)
+    done = checked(run(raw), megabytes=300)
     assert done.returncode == 2, done.stderr
     assert "error: memory ran out: " in done.stderr
     assert "Traceback" not in done.stderr

@@ -144,7 +144,7 @@ def mounts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str,
 def test_pods_write_to_runs_and_cache_and_few_to_what_is_shared(mounts: dict[str, list[dict[str, Any]]]) -> None:
     for name, of_pod in mounts.items():
         written = {mount["subPath"] for mount in of_pod if not mount.get("readOnly")}
-        shared = {"shared"} if name in {"search", "tune", "train", "export", "publish", "save"} else set()
+        shared = {"shared"} if name in {"doctor", "search", "tune", "train", "export", "publish", "save"} else set()
         assert written == {"data"} | shared, name
         assert {mount["subPath"] for mount in of_pod} == {"data", "shared"}, name
 
