@@ -141,7 +141,9 @@ def _describe(target: str, checkpoint: Checkpoint, params: ExportParams) -> Bund
     preprocessing, output = input_and_output(checkpoint.weights, card.image_size, params.nms_free)
     if params.nms_agnostic and output.layout != "yolo":
         log.warning("export.nms_agnostic changes nothing: %s goes without NMS", card.architecture)
-    output = output.model_copy(update=params.model_dump(include={"nms_iou", "nms_agnostic", "max_detections"}))
+    suppression = params.model_dump(include={"nms_iou", "nms_agnostic", "max_detections"})
+    suppression["nms_agnostic"] &= output.layout == "yolo"
+    output = output.model_copy(update=suppression)
     # Validation within training has the defaults, and the head that needs NMS.
     as_trained = output == Output(layout=output.layout) and output.layout != "end2end"
     trained_val = TrainedVal(figures=checkpoint.figures, data_sha256=card.lineage.data_sha256)

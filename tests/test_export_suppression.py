@@ -42,7 +42,7 @@ def test_every_runtime_leaves_one_class_per_object_where_params_say_so(tmp_path:
     image = read_image(project.raw / "9.png")
     found = {
         (target, agnostic): open_runtime(
-            export(project, target, tmp_path / f"{target} {agnostic}", agnostic=agnostic), 1, "cpu"
+            export(project, target, tmp_path / f"{target} {agnostic}", agnostic=agnostic), 1, "cpu", target=target
         ).predict(image, 0.1)
         for target in ("pytorch", "torchscript", "onnx", "openvino-fp32")
         for agnostic in (False, True)
