@@ -99,6 +99,7 @@ def _evaluation(target: str, scene: Scene, test: pd.DataFrame, drop: float) -> E
             )
             for number, label in enumerate(scene.labels)
         },
+        known=list(scene.champion_knows or scene.labels) if target == "champion" else list(scene.labels),
         errors={
             label: {"missed": 2, "background": 1 + number % 3, "class": 1, "localisation": number % 2, "duplicate": 1}
             for number, label in enumerate(scene.labels)
