@@ -76,6 +76,7 @@ def _evaluation(target: str, scene: Scene, test: pd.DataFrame, drop: float) -> E
     return Evaluation(
         target=target,
         registry_version="3" if target == "champion" else None,
+        known=list((target == "champion" and scene.champion_knows) or scene.labels),
         images=test["image_id"].nunique(),
         objects=len(test),
         groups=4,
@@ -99,7 +100,6 @@ def _evaluation(target: str, scene: Scene, test: pd.DataFrame, drop: float) -> E
             )
             for number, label in enumerate(scene.labels)
         },
-        known=list(scene.champion_knows or scene.labels) if target == "champion" else list(scene.labels),
         errors={
             label: {"missed": 2, "background": 1 + number % 3, "class": 1, "localisation": number % 2, "duplicate": 1}
             for number, label in enumerate(scene.labels)
