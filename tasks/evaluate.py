@@ -229,6 +229,7 @@ def main(
         "hints": [hint] if hint else [],
         "target": CHAMPION if exported.registry_version else exported.target,
         "registry_version": exported.registry_version,
+        "known": exported.classes,
         "unreadable": len(images) - len(seen),
         "latency": outcome.latency,
         "peak_memory_mb": outcome.peak_memory_mb,

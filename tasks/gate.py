@@ -3,6 +3,8 @@
 Rules are sentences in the use case's words. A rule on a metric passes when its lower bound clears the bar, not when
 the measured value happens to; one that the value clears and the bound does not is undecided, and says how many more
 test objects could decide it. The release follows the verdict on use_case.target; other accepted targets go with it.
+Against the champion, figures over all classes are taken, on both sides, over those of them that the champion knows: for
+a class that is new or has a new name it is no bar, and the reason names what was left out.
 A judgement is a result: this stage ends well whatever the verdict, and publish refuses behind a rejection.
 
 In:

@@ -28,6 +28,7 @@ Example:
 
 import logging
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -49,10 +50,11 @@ from tasks.contracts.stage import run, whole_output
 from tasks.contracts.tables import FINDINGS, IMAGES, OBJECTS, PREDICTIONS, SPLIT, read_table
 from tasks.contracts.tuned import Tuned
 from tasks.contracts.verdict import Verdict
+from tasks.metrics.compared_classes import compare_classes, over
 from tasks.metrics.marking import marked_boxes
 from tasks.pages.curves import curve_charts
 from tasks.pages.labels import balance, balance_drawn, rules
-from tasks.pages.material import Data, LoadImage, Material, Measured, Training
+from tasks.pages.material import CHAMPION, Data, LoadImage, Material, Measured, Training
 from tasks.pages.mistakes import KINDS, confusion, worst_images
 from tasks.pages.page import render
 from tasks.pages.targets import against_champion, drops, figure, gauge, latency_chart, targets_chart
@@ -87,13 +89,16 @@ def report(material: Material, load: LoadImage, params: ReportParams) -> str:
             longest=params.image_pixels,
             quality=params.image_quality,
         )
+    compared, left_out = over_compared_classes(material)
     return render(
         material=material,
         live=live,
         figure=figure,
         gauge=gauge,
         drops=drops(material),
-        against_champion=against_champion(material),
+        compared=compared,
+        left_out=left_out,
+        against_champion=against_champion(compared),
         targets_chart=targets_chart(material),
         latency_chart=latency_chart(material),
         curves=curve_charts(live) if live else [],
@@ -108,6 +113,25 @@ def report(material: Material, load: LoadImage, params: ReportParams) -> str:
         searched=searched(training.trials),
         study_plots=study_plots(training),
     )
+
+
+def over_compared_classes(material: Material) -> tuple[Material, str]:
+    """The live target and the champion over the classes that the gate compares them over; and what it leaves out.
+
+    Without intervals, where any class is left out.
+    """
+    live, champion = material.live, material.measured.get(CHAMPION)
+    if live is None or champion is None:
+        return material, ""
+    classes = compare_classes(live.evaluation, champion.evaluation)
+    if not classes.differs:
+        return material, ""
+    pair = {}
+    for name, of in ((material.verdict.target, live), (CHAMPION, champion)):
+        evaluation, resamples = over(classes.labels, of.evaluation, of.resamples)
+        pair[name] = replace(of, evaluation=evaluation, resamples=resamples)
+    note = classes.note.removeprefix("; ")
+    return replace(material, targets=material.targets | pair), note[0].upper() + note[1:]
 
 
 def _tested(data: Data) -> list[str]:

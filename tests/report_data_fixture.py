@@ -28,6 +28,7 @@ class Scene:
     targets: tuple[str, ...] = ("pytorch", "torchscript", "onnx", "openvino-fp16", "openvino-int8", "champion")
     outcome: Outcome = "rejected"
     champion: bool = True
+    champion_knows: tuple[str, ...] | None = None  # None: the same classes
     trials: int = 12
     findings: bool = True
     objects: bool = True  # any in the test split

@@ -76,6 +76,7 @@ def _evaluation(target: str, scene: Scene, test: pd.DataFrame, drop: float) -> E
     return Evaluation(
         target=target,
         registry_version="3" if target == "champion" else None,
+        known=list((target == "champion" and scene.champion_knows) or scene.labels),
         images=test["image_id"].nunique(),
         objects=len(test),
         groups=4,

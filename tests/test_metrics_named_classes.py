@@ -81,6 +81,18 @@ def test_value_of_an_attribute_that_no_object_has_is_told(tmp_path: Path) -> Non
             id="renamed",
         ),
         pytest.param(["bolt"], "classes are not those of the last run, new: 'crack'", id="a new one"),
+        pytest.param(
+            ["fissure", "bolt"],
+            "classes are not those of the last run, gone: 'fissure'; new: 'crack'. If that is another name for the "
+            'same, set parse.rename: {"crack": "fissure"}',
+            id="one went and one came",
+        ),
+        pytest.param(
+            ["CRACK", "Bolt"],
+            "classes are not those of the last run, gone: 'Bolt', 'CRACK'; new: 'bolt', 'crack'. If that is another "
+            'name for the same, set parse.rename: {"bolt": "Bolt", "crack": "CRACK"}',
+            id="capitals",
+        ),
     ],
 )
 def test_classes_that_came_or_went_since_the_last_run_are_told(

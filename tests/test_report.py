@@ -220,6 +220,15 @@ def test_label_with_markup_in_it_is_shown_as_it_is(tmp_path: Path) -> None:
             replace(PLAIN, champion=False), "There was nothing to compare with: the registry holds no", id="no champion"
         ),
         pytest.param(
+            replace(PLAIN, champion_knows=("bolt", "washer", "cracks")),
+            'Compared over "bolt", "washer" alone: the champion does not know "crack"; the champion alone knows '
+            '"cracks". If that is another name for the same, set parse.rename: {"crack": "cracks"}.',
+            id="champion of other classes",
+        ),
+        pytest.param(
+            replace(PLAIN, champion_knows=("dent", "burr", "cracks")), "it knows other classes", id="no class in common"
+        ),
+        pytest.param(
             replace(PLAIN, targets=("pytorch", "openvino-int8")), "No champion was among the targets", id="not asked"
         ),
         pytest.param(

@@ -289,8 +289,8 @@ def pull_champion(tracking: Tracking, target: str, to: Path, releases: Releases 
 
 def _not_pickled(registry: Registry, version: str, target: str, held: list[str]) -> str:
     """The target itself, or else another of the version's that can be read without running what is in it."""
-    # Where it is one, first another of the same arithmetic.
-    for other in (target, "torchscript", "onnx", "openvino-fp32", *held):
+    # Where it is one, first another of the same arithmetic; a TorchScript program can read and write files.
+    for other in (target, "onnx", "openvino-fp32", "torchscript", *held):
         if other in held and other not in PICKLED:
             return other
     raise PipelineError(

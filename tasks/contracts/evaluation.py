@@ -3,8 +3,9 @@
 predictions.parquet   boxes of val and test (contracts.tables.PREDICTIONS), from `Output.min_score` up
 evaluation.json       this module's Evaluation
 resamples.parquet     one row per bootstrap resample, one column per metric name (`map50`, `recall of "crack"`, `ap50 of
-                      "crack" where size = small`): the same seed and groups give the same resamples for every target,
-                      so two targets' rows are paired
+                      "crack" where size = small`), and per class the counts that rates are made of (`right of "crack"`,
+                      `wrong of`, `objects of`): the same seed and groups give the same resamples for every target, so
+                      two targets' rows are paired
 curves.parquet        columns label, threshold, precision, recall, f1 at IoU 0.5 on test
 
 Overall mAP is the mean over the classes that have objects. Overall precision, recall and F1 are over all objects and
@@ -123,7 +124,8 @@ class Evaluation(Record):
     resamples: int = 0
     overall: dict[str, Interval] = {}  # map50, map50_95, precision, recall, f1
     val: dict[str, float | None] = {}  # the same on val, without intervals
-    classes: dict[str, ClassEvaluation] = {}
+    classes: dict[str, ClassEvaluation] = {}  # that the artefact knows, and all others that val or test hold
+    known: list[str] = []  # classes that the artefact knows; earlier versions do not say
     errors: dict[str, dict[str, int]] = {}  # label -> missed, background, class, localisation, duplicate
     across_classes: dict[str, int] = {}  # label -> how many of its duplicates are on an object of another class
     confusion: dict[str, dict[str, int]] = {}  # truth -> predicted -> objects; "background" on either side

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tasks.metrics.average_precision import average_precisions
 from tasks.metrics.intervals import Counts
 from tasks.metrics.matching import Floats, Ints, Matches
-from tasks.metrics.use_case import RATE_NAMES, counts_at, metric_name, operating, rates
+from tasks.metrics.use_case import COUNT_NAMES, RATE_NAMES, counts_at, metric_name, operating, rates
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,10 @@ def draw(images: list[str], groups: list[str], resamples: int, fewest_groups: in
 
 
 def resampled_figures(matches: Matches, thresholds: list[float], drawn: Resampling) -> pd.DataFrame:
-    """One row per resample, one column per headline figure by its `metric_name`; NaN: nothing to measure in it."""
+    """One row per resample, one column per headline figure by its `metric_name`; NaN: nothing to measure in it.
+
+    And `right of "crack"`, `wrong of`, `objects of`, by which rates over some of the classes can be had.
+    """
     aps = average_precisions(matches, drawn.group, drawn.weights)
     figures = resampled_ap("ap50", "map50", matches.labels, aps[:, 0])
     figures |= resampled_ap("ap50_95", "map50_95", matches.labels, aps.mean(axis=1))
@@ -67,15 +70,24 @@ def resampled_figures(matches: Matches, thresholds: list[float], drawn: Resampli
     for index, label in enumerate(matches.labels):
         of_class = rates(right[index], wrong[index], objects[index])
         figures |= {metric_name(name, label): row for name, row in zip(RATE_NAMES, of_class, strict=True)}
+        counted = (right[index], wrong[index], objects[index])
+        figures |= {metric_name(name, label): row for name, row in zip(COUNT_NAMES, counted, strict=True)}
     return pd.DataFrame(figures)
 
 
 def resampled_ap(of_class: str, overall: str, labels: list[str], aps: Floats) -> dict[str, Floats]:
     """Columns out of (classes, resamples): the mean over classes that have objects in a resample, and each class."""
+    return {overall: mean_of_present(aps)} | {
+        metric_name(of_class, label): row for label, row in zip(labels, aps, strict=True)
+    }
+
+
+def mean_of_present(aps: Floats) -> Floats:
+    """Mean over the rows that are not NaN, column by column; NaN where none is."""
     present = ~np.isnan(aps)
     with np.errstate(invalid="ignore"):
-        mean = np.where(present, aps, 0).sum(axis=0) / present.sum(axis=0)
-    return {overall: mean} | {metric_name(of_class, label): row for label, row in zip(labels, aps, strict=True)}
+        mean: Floats = np.where(present, aps, 0).sum(axis=0) / present.sum(axis=0)
+    return mean
 
 
 def resampled_counts(matches: Matches, thresholds: list[float], drawn: Resampling) -> tuple[Floats, Floats, Floats]:

@@ -14,7 +14,8 @@ from tasks.contracts.record import read_record
 from tasks.contracts.verdict import Verdict
 from tasks.contracts.work import content_sha256
 from tasks.metrics.judgement import CHAMPION
-from tasks.metrics.rules import parse_rules
+from tasks.metrics.rule_faults import lacking_reference
+from tasks.metrics.rules import MetricRule, Rule, parse_rules
 from tasks.metrics.verdicts import decide, read_evaluated, verdict_faults
 
 
@@ -42,7 +43,8 @@ def judge_again(verdict: Verdict, asked: Asked, evidence: Evidence) -> Verdict:
 
     Raises PipelineError that names everything that does not belong together.
     """
-    faults = [*_faults_of_verdict(verdict, asked)]
+    rules = parse_rules(asked.rules, asked.confidence / 100)
+    faults = [*_faults_of_verdict(verdict, asked), *_faults_of_references(rules, asked)]
     evaluations: dict[str, Evaluation] = {}
     if not faults:
         for name in asked.targets:
@@ -53,7 +55,6 @@ def judge_again(verdict: Verdict, asked: Asked, evidence: Evidence) -> Verdict:
         raise _refused(faults)
     found = read_evaluated(evidence.evaluations, asked.targets)
     champion = found.pop(CHAMPION, None)
-    rules = parse_rules(asked.rules, asked.confidence / 100)
     again = decide(asked.target, rules, found, champion)
     faults = [*verdict_faults(verdict, again)]
     if faults:
@@ -86,6 +87,13 @@ def _faults_of_verdict(verdict: Verdict, asked: Asked) -> Iterator[str]:
         yield f"the verdict is on {judged}, and export.targets are {', '.join(asked.targets)}"
     if asked.target not in asked.targets or asked.target == CHAMPION:
         yield f"use_case.target {asked.target!r} is none of export.targets that can be released"
+
+
+def _faults_of_references(rules: Sequence[Rule], asked: Asked) -> Iterator[str]:
+    """Where there is no champion yet its rules pass; where nobody looked for one they do not."""
+    for rule in rules:
+        if isinstance(rule, MetricRule) and (lacking := lacking_reference(rule, asked.targets)):
+            yield f"{rule.text}: {lacking}"
 
 
 def _faults_of_target(

@@ -8,7 +8,7 @@ two targets did equally well on a few objects does not show that they are equal.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,6 +18,8 @@ import pandas as pd
 from tasks.contracts.evaluation import ClassEvaluation, ClassSlice, Evaluation, Interval
 from tasks.contracts.quoting import quoted
 from tasks.contracts.verdict import RuleResult
+from tasks.metrics.budgets import judge_budget
+from tasks.metrics.compared_classes import Compared, compare_classes, over
 from tasks.metrics.intervals import Counts, bounds, difference, evidence, objects_to_decide
 from tasks.metrics.matching import Floats
 from tasks.metrics.rules import BudgetRule, MetricRule, Rule
@@ -51,19 +53,40 @@ class _Figure:
 def judge(rule: Rule, target: Target, references: dict[str, Target]) -> list[RuleResult]:
     """Judge one rule on one target: one result, or one per class. references: checkpoint and champion, if there are."""
     if isinstance(rule, BudgetRule):
-        return [_judge_budget(rule, target.evaluation)]
+        return [judge_budget(rule, target.evaluation)]
     labels = list(target.evaluation.classes) if rule.each_class else [rule.label]
-    figures = [_figure(rule, label, target) for label in labels]
     if rule.kind == "floor":
-        results = [_judge_floor(rule, figure) for figure in figures]
-    elif (reference := references.get(CHECKPOINT if rule.kind == "drop" else CHAMPION)) is None:
-        return [_unmatched(rule, figure, "there is no champion yet to compare with") for figure in figures]
-    else:
-        results = [_judge_difference(rule, figure, _figure(rule, figure.label, reference)) for figure in figures]
-    return [
-        result.model_copy(update={"reason": result.reason + figure.note})
-        for result, figure in zip(results, figures, strict=True)
-    ]
+        return [_noted(_judge_floor(rule, figure), figure.note) for figure in _figures(rule, labels, target)]
+    if rule.kind == "drop":
+        pairs = zip(_figures(rule, labels, target), _figures(rule, labels, references[CHECKPOINT]), strict=True)
+        return [_noted(_judge_difference(rule, *pair), pair[0].note) for pair in pairs]
+    if CHAMPION not in references:
+        why = "there is no champion yet to compare with"
+        return [_unmatched(rule, figure, why) for figure in _figures(rule, labels, target)]
+    return [_judge_against(rule, label, target, references[CHAMPION]) for label in labels]
+
+
+def _judge_against(rule: MetricRule, label: str | None, target: Target, champion: Target) -> RuleResult:
+    """Against a champion that may not know all classes; see compared_classes."""
+    compared = compare_classes(target.evaluation, champion.evaluation)
+    if not compared.labels:
+        return _incomparable(rule, _figure(rule, label, target), compared)
+    if label is None and compared.differs:
+        target, champion = (Target(*over(compared.labels, of.evaluation, of.resamples)) for of in (target, champion))
+    figure = _figure(rule, label, target)
+    if label in compared.new and figure.value is not None:
+        is_new = f"the champion does not know {quoted(label)}, so it is no bar for it{compared.hint}"
+        return _unmatched(rule, figure, f"{figure.name} is {figure.value:.3f}, and {is_new}")
+    result = _judge_difference(rule, figure, _figure(rule, label, champion))
+    return _noted(result, figure.note + (compared.note if label is None else ""))
+
+
+def _noted(result: RuleResult, note: str) -> RuleResult:
+    return result.model_copy(update={"reason": result.reason + note})
+
+
+def _figures(rule: MetricRule, labels: Sequence[str | None], target: Target) -> list[_Figure]:
+    return [_figure(rule, label, target) for label in labels]
 
 
 def _figure(rule: MetricRule, label: str | None, target: Target) -> _Figure:
@@ -176,56 +199,6 @@ def _judge_difference(rule: MetricRule, figure: _Figure, reference: _Figure) -> 
     return result(outcome="undecided", shortfall=-rule.bound - low, more_objects=more, reason=reason)
 
 
-def _judge_budget(rule: BudgetRule, evaluation: Evaluation) -> RuleResult:
-    value, (low, high), busy = _cost(rule.figure, evaluation), *_steadiness(rule.figure, evaluation)
-    result = partial(
-        RuleResult,
-        rule=rule.text,
-        metric=rule.figure,
-        value=value,
-        low=low,
-        high=high,
-        bound=rule.bound,
-        unit=rule.unit,
-    )
-    says = f"{rule.figure} is {value:.3g} {rule.unit}"
-    highest = value if high is None else max(value, high)
-    if highest <= rule.bound:
-        reason = f"{says}, and {rule.bound:g} {rule.unit} is allowed"
-        return result(outcome="accepted", shortfall=None, more_objects=None, reason=reason)
-    if busy:
-        reason = f"{says} on a busy machine: {busy}; run evaluate again where nothing else runs"
-        return result(outcome="undecided", shortfall=highest - rule.bound, more_objects=None, reason=reason)
-    if value <= rule.bound:
-        reason = f"{says}, but over its rounds up to {highest:.3g} {rule.unit}, and {rule.bound:g} is allowed"
-        return result(outcome="undecided", shortfall=highest - rule.bound, more_objects=None, reason=reason)
-    over = value - rule.bound
-    reason = f"{says}, {over:.3g} {rule.unit} over the {rule.bound:g} {rule.unit} that is allowed"
-    return result(outcome="rejected", shortfall=over, more_objects=None, reason=reason)
-
-
-def _steadiness(figure: str, evaluation: Evaluation) -> tuple[tuple[float, float] | tuple[None, None], str]:
-    """The interval of a latency over its rounds, and why it is the machine's rather than the artefact's, if it is."""
-    latency = evaluation.latency
-    if latency is None or not figure.startswith("latency"):
-        return (None, None), ""
-    intervals = {"latency p50": latency.p50_interval_ms, "latency p95": latency.p95_interval_ms}
-    return intervals.get(figure) or (None, None), latency.busy
-
-
-def _cost(figure: str, evaluation: Evaluation) -> float:
-    latency = evaluation.latency
-    assert latency is not None, "evaluate measures it on every bundle"
-    assert evaluation.peak_memory_mb is not None
-    return {
-        "latency p50": latency.p50_ms,
-        "latency p95": latency.p95_ms,
-        "latency p99": latency.p99_ms,
-        "size": evaluation.size_bytes / 1e6,
-        "peak memory": evaluation.peak_memory_mb,
-    }[figure]
-
-
 def _unmeasured(rule: MetricRule, figure: _Figure) -> RuleResult:
     """No value: test lacks such objects, or there are and nothing at all was predicted."""
     result = partial(RuleResult, rule=rule.text, metric=figure.name, value=None, low=None, high=None, unit="")
@@ -251,6 +224,28 @@ def _unmatched(rule: MetricRule, figure: _Figure, reason: str) -> RuleResult:
         low=None,
         high=None,
         bound=rule.bound if rule.kind == "drop" else -rule.bound,
+        unit="",
+        shortfall=None,
+        more_objects=None,
+        reason=reason,
+    )
+
+
+def _incomparable(rule: MetricRule, figure: _Figure, compared: Compared) -> RuleResult:
+    """Undecided: a champion of other classes is no bar, and no reason to go without one."""
+    reason = (
+        f"{figure.name} cannot be compared with the champion, which knows no class that is labelled: "
+        f"{compared.left_out}{compared.hint}. Where it is about other things, give what is new a tracking.experiment "
+        "of its own"
+    )
+    return RuleResult(
+        rule=rule.text,
+        metric=figure.name,
+        outcome="undecided",
+        value=None,
+        low=None,
+        high=None,
+        bound=-rule.bound,
         unit="",
         shortfall=None,
         more_objects=None,

@@ -3,7 +3,6 @@
 import json
 import logging
 from collections.abc import Iterator
-from difflib import get_close_matches
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +10,7 @@ from pydantic import ConfigDict, Field
 
 from tasks.contracts.errors import PipelineError, first_of
 from tasks.contracts.params import Params, UseCase, label_of, read_params, read_sections
+from tasks.metrics.renames import rename_hint
 from tasks.metrics.rule_faults import attribute_faults, class_faults, part_faults, understood
 
 log = logging.getLogger(__name__)
@@ -84,10 +84,5 @@ def tell_of_other_classes(metrics: Path, objects: pd.DataFrame) -> None:
     if not before or not (gone or new):
         return
     says = [f"{word}: {', '.join(map(repr, some))}" for word, some in (("gone", gone), ("new", new)) if some]
-    renamed = {near[0]: old for old in gone if (near := get_close_matches(old, new, n=1))}
-    hint = ", ".join(f"{json.dumps(label)}: {json.dumps(old)}" for label, old in renamed.items())
-    log.warning(
-        "classes are not those of the last run, %s%s",
-        "; ".join(says),
-        f". If that is another name for the same, set parse.rename: {{{hint}}}" if hint else "",
-    )
+    hint = rename_hint(gone, new)
+    log.warning("classes are not those of the last run, %s%s", "; ".join(says), f". {hint}" if hint else "")

@@ -173,9 +173,11 @@ def _columns(
     columns = {name + suffix: values for name, values in ap50.items()}
     columns["recall" + suffix] = rates(right.sum(axis=0), wrong.sum(axis=0), objects.sum(axis=0))[1]
     recall = rates(right, wrong, objects)[1]
-    for label, values, count_of_label in zip(labels, recall, objects, strict=True):
+    for label, values, right_of_label, count_of_label in zip(labels, recall, right, objects, strict=True):
         if count_of_label.any():
             columns[metric_name("recall", label, where)] = values
+            columns[metric_name("right", label, where)] = right_of_label
+            columns[metric_name("objects", label, where)] = count_of_label
         else:
             del columns[metric_name("ap50", label, where)]
     return columns

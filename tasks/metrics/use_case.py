@@ -18,6 +18,7 @@ from tasks.metrics.operating_points import choose_thresholds, operating_points
 
 AP_NAMES = ("ap50", "ap50_95")
 RATE_NAMES = ("precision", "recall", "f1")
+COUNT_NAMES = ("right", "wrong", "objects")  # what rates are made of
 
 
 def metric_name(name: str, label: str | None = None, where: tuple[str, str] | None = None) -> str:
