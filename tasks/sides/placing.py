@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from tasks.sides.balance import NO_SIDE, Balance, Counts, SideNumbers, place_scenes
 from tasks.sides.scenes import SEVERAL, joined_scenes, one_side
-from tasks.sides.time_blocks import Frames, divide_scene, extend_scene
+from tasks.sides.time_blocks import Frames, divide_scene, extend_scene, gap_room
 from tasks.sides.twins import Looks
 
 Numbers = NDArray[np.intp]
@@ -124,7 +124,12 @@ def _groups(board: Board, rows: Numbers, joined: Numbers, least: int) -> Numbers
 
 def _frames(board: Board, sides: SideNumbers, rows: Numbers) -> Frames:
     return Frames(
-        board.features[rows], board.looks.last_twins(rows), _placed(board, sides), board.balance, gap=board.gap
+        board.features[rows],
+        board.looks.last_twins(rows),
+        _placed(board, sides),
+        board.balance,
+        gap=board.gap,
+        room=gap_room(len(rows)),
     )
 
 
