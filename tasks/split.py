@@ -11,7 +11,12 @@ Params: seed, split
 
 A scene (video, folder or CVAT task) stays whole, and so do scenes with near-duplicates of each other. New scenes go
 where they balance images and classes best. Where there are too few scenes for three sides, each is divided into blocks
-of time with a gap between them.
+of time with a gap between them; all gaps together take no more than 5 % of a scene.
+
+With `use_subsets` the subsets of CVAT say which images are train, val and test. Val and test are then as labelled. One
+that no subset names (val, where there are Train and Test only) is filled from Train and from images without a subset,
+as whole scenes or blocks of time as above, never from the other. Images without a subset go to train else, or join the
+side of their scene. Subsets decide once: an image that has its side keeps it when its subset changes.
 
 An image never changes sides, even when it moves to another subset or is gone for a while: its row stays, excluded.
 Images added to a scene join its side. When a new image turns out to look like images on
@@ -25,7 +30,6 @@ Example:
 
 import logging
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, NamedTuple, Self
 
@@ -39,7 +43,7 @@ from pydantic import Field, model_validator
 
 from tasks.contracts.check_report import CheckReport
 from tasks.contracts.errors import PipelineError
-from tasks.contracts.leakage import EXCLUDED, SIDES, Leakage, Side
+from tasks.contracts.leakage import SIDES, Leakage, Side
 from tasks.contracts.near_duplicates import hashes_to_words
 from tasks.contracts.params import Params, read_params, read_seed
 from tasks.contracts.record import read_record, write_record
@@ -49,22 +53,13 @@ from tasks.metrics.named_classes import look_at_names
 from tasks.sides.account import Account, account_for
 from tasks.sides.balance import NO_SIDE, Counts, SideNumbers, balance_of, image_features
 from tasks.sides.leaks import Relations
-from tasks.sides.memory import GONE, SAME_IMAGE, gone_images, under_new_ids, with_task
-from tasks.sides.placing import Board, place
+from tasks.sides.memory import GONE, SAME_IMAGE, gone_images, named_when_placed, split_table, under_new_ids, with_task
+from tasks.sides.placing import Board
 from tasks.sides.scenes import group_names, in_order
+from tasks.sides.subsets import Subsets, place_by_subsets, require_subsets, side_numbers, subsets_of
 from tasks.sides.twins import Looks, twins_to_exclude
 
 log = logging.getLogger(__name__)
-
-_USUAL_SUBSETS: dict[str, Side] = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
 
 
 class Fractions(Params):
@@ -89,7 +84,7 @@ class SplitParams(Params):
     use_subsets: bool = Field(description="take train, val and test from the subsets of CVAT")
     subsets: dict[str, Side] = Field(description="sides of subsets with other names, e.g. night: test")
     divide_scenes: bool = Field(description="divide all new scenes in time, not only too few")
-    gap: int = Field(ge=0, description="images left out between blocks of time, at most 5 % of a scene")
+    gap: int = Field(ge=0, description="images left out between blocks of time, 5 % of a scene at most in all")
 
 
 class Split(NamedTuple):
@@ -119,27 +114,28 @@ def split(
     usable = everything[everything["reason"].isna()].reset_index(drop=True)
     classes, features, relations = _relate(usable, objects, near_duplicate_bits)
     fractions = np.array([params.fractions.train, params.fractions.val, params.fractions.test])
-    board = Board(relations.scenes, features, relations.looks, balance_of(features, fractions), params.gap, seed)
-    if params.use_subsets:
-        _require_subsets(images, params.subsets)
-    known, subset_images = _known_sides(usable, params)
-    planned = place(board, known, divide=params.divide_scenes)
+    rows, balance = np.arange(len(usable)), balance_of(features, fractions)
+    board = Board(relations.scenes, features, relations.looks, rows, balance, params.gap, seed)
+    subsets = _subsets(images, usable, params)
+    planned = place_by_subsets(board, side_numbers(usable["side"]), subsets, divide=params.divide_scenes)
     settled = usable["was"].isin(SIDES).to_numpy()
     twins = twins_to_exclude(planned, settled, relations.looks)
     sides = planned.copy()
     sides[list(twins)] = NO_SIDE
-    _require_all_sides(sides, planned, relations.scenes)
+    _require_all_sides(sides, planned, relations.scenes, subsets)
     groups = group_names(usable["group"].tolist(), relations.scenes, relations.looks.clusters, planned)
-    table = _table(everything, usable, planned, sides, groups)
-    account = Account(usable, classes, features, relations, planned, sides, groups, twins, fractions, seed)
+    table = split_table(everything, named_when_placed(usable, subsets.named), planned, sides, groups)
+    account = Account(usable, classes, features, relations, planned, sides, groups, twins, fractions, subsets, seed)
     # Of one type, whether the rows of images that are gone were read or there are none: the file is to be the same.
     whole = pd.concat([table, gone_images(memory, images)], ignore_index=True).astype(object)
-    return Split(whole, account_for(account, table, subset_images=subset_images))
+    return Split(whole, account_for(account, table))
 
 
 def _with_memory(images: pd.DataFrame, duplicates: pd.DataFrame, memory: pd.DataFrame) -> pd.DataFrame:
     """All images in order, with their hash and cluster, the side they had, and why some cannot be used (`reason`)."""
-    before = memory[["image_id", "side", "split", "sha256"]].rename(columns={"split": "was", "sha256": "known_sha256"})
+    before = memory[["image_id", "side", "split", "sha256", "named"]].rename(
+        columns={"split": "was", "sha256": "known_sha256"}
+    )
     everything = in_order(images).merge(duplicates, on="image_id", how="left").merge(before, on="image_id", how="left")
     everything["sha256"] = everything["sha256"].fillna(everything["known_sha256"])  # of a file that is away
     everything["reason"] = pd.Series(None, index=everything.index, dtype=object)
@@ -171,40 +167,35 @@ def _relate(usable: pd.DataFrame, objects: pd.DataFrame, max_bits: int) -> tuple
     return list(classes), features, relations
 
 
-def _require_subsets(images: pd.DataFrame, named: Iterable[str]) -> None:
-    exist = sorted(images["subset"].dropna().unique())
-    folded = {name.casefold() for name in exist}
-    unknown = [name for name in named if name.casefold() not in folded]
-    if unknown:
-        known = f"Subsets are {', '.join(exist)}" if exist else "No image has a subset: set split.use_subsets to false"
-        raise PipelineError(f"no image is in a subset {', '.join(unknown)}", "params.yaml: split.subsets", known)
-
-
-def _known_sides(usable: pd.DataFrame, params: SplitParams) -> tuple[SideNumbers, int]:
-    """Sides that are settled before anything is placed, by memory, then by subset; and how many have a subset."""
-    numbers = {side: number for number, side in enumerate(SIDES)}
-    memory = usable["side"].map(numbers)
+def _subsets(images: pd.DataFrame, usable: pd.DataFrame, params: SplitParams) -> Subsets:
+    """What the subsets of the usable images say; nothing if they are not asked."""
     if not params.use_subsets:
         if params.subsets:
             log.warning("split.subsets says nothing while split.use_subsets is false: %s", ", ".join(params.subsets))
-        return np.asarray(memory.fillna(NO_SIDE), dtype=np.intp), 0
-    sides_of = _USUAL_SUBSETS | {name.casefold(): side for name, side in params.subsets.items()}
-    subsets = usable["subset"].str.casefold().map(sides_of).map(numbers)
-    moved = memory.notna() & subsets.notna() & (memory != subsets)
-    if moved.any():
+        return Subsets(usable["subset"], np.full(len(usable), NO_SIDE))
+    require_subsets(images, params.subsets)
+    subsets = subsets_of(usable["subset"], params.subsets)
+    if not (subsets.named != NO_SIDE).any():
+        held = ", ".join(sorted(images["subset"].dropna().unique())) or "none"
+        log.warning("split.use_subsets is true and no subset says train, val or test; there are: %s", held)
+    if moved := subsets.contradicted(side_numbers(usable["side"]), side_numbers(usable["named"])):
         log.warning(
             "images that changed their subset and keep their side: %s (delete the split file to start anew)",
-            f"{moved.sum():,}",
+            f"{moved:,}",
         )
-    known = np.asarray(memory.fillna(subsets).fillna(NO_SIDE), dtype=np.intp)
-    return known, int(subsets.notna().sum())
+    return subsets
 
 
-def _require_all_sides(sides: SideNumbers, planned: SideNumbers, scenes: NDArray[np.intp]) -> None:
+def _require_all_sides(sides: SideNumbers, planned: SideNumbers, scenes: NDArray[np.intp], subsets: Subsets) -> None:
     empty = [side for number, side in enumerate(SIDES) if not (sides == number).any()]
     if not empty:
         return
     where = f"{len(sides):,} images of {len(np.unique(scenes)):,} scenes leave {' and '.join(empty)} empty"
+    if (subsets.named != NO_SIDE).any():
+        by_side = np.bincount(subsets.named[subsets.named != NO_SIDE], minlength=len(SIDES))
+        where += (
+            f", where subsets name {', '.join(f'{side} for {n:,}' for side, n in zip(SIDES, by_side, strict=True))}"
+        )
     twins = int((sides != planned).sum())
     if twins:
         where += f", after {twins:,} near-duplicates across sides were left out"
@@ -212,29 +203,9 @@ def _require_all_sides(sides: SideNumbers, planned: SideNumbers, scenes: NDArray
         "there is not enough to fill train, val and test",
         where,
         "It takes at least three scenes (videos, folders, tasks) that do not look alike, or one with three images that "
-        "do not. Label more, lower check.near_duplicate_bits, set split.use_subsets to false if subsets are used, or "
-        "delete the split file to place everything anew",
-    )
-
-
-def _table(
-    everything: pd.DataFrame, usable: pd.DataFrame, planned: SideNumbers, sides: SideNumbers, groups: list[str]
-) -> pd.DataFrame:
-    """All images as contracts.tables.SPLIT_MEMORY; those that cannot be used keep what they had."""
-    names = np.array([*SIDES, None], dtype=object)  # NO_SIDE is the last
-    placed = pd.DataFrame({"image_id": usable["image_id"], "planned": names[planned], "on": names[sides], "in": groups})
-    table = everything.merge(placed, on="image_id", how="left")
-    on_no_side = table["reason"].isna() & table["on"].isna()
-    table.loc[on_no_side, "reason"] = np.where(table.loc[on_no_side, "planned"].isna(), "gap", "twin")
-    return pd.DataFrame(
-        {
-            "image_id": table["image_id"],
-            "split": table["on"].fillna(EXCLUDED),
-            "group": table["in"].fillna(table["group"]),
-            "side": table["planned"].fillna(table["side"]),
-            "reason": table["reason"],
-            **table[SAME_IMAGE],
-        }
+        "do not. Label more, lower check.near_duplicate_bits, set split.use_subsets to false if subsets are used (val "
+        "or test without one is filled from Train and images without a subset), or delete the split file to place "
+        "everything anew",
     )
 
 
@@ -286,7 +257,7 @@ def _read_previous(path: Path) -> pd.DataFrame:
     if not path.exists():
         return pd.DataFrame(columns=SPLIT_MEMORY.names, dtype=object)
     # Splits were once written without what images are known by; their sides count all the same.
-    later = set(SAME_IMAGE) - set(pq.read_schema(path).names)
+    later = {*SAME_IMAGE, "named"} - set(pq.read_schema(path).names)
     held = pa.schema([field for field in SPLIT_MEMORY if field.name not in later])
     return read_table(path, held).reindex(columns=SPLIT_MEMORY.names).astype(object)
 

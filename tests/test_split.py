@@ -3,10 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.leakage import SIDES
-from tests.split_fixture import divided, frames, sides_of
+from tests.split_fixture import NOTHING, divided, frames, sides_of
 from tests.tables_fixture import Row
 
 
@@ -97,11 +99,11 @@ def test_one_scene_is_divided_into_blocks_of_time_with_gaps() -> None:
     table = result.table.sort_values("image_id").reset_index(drop=True)
     assert result.leakage.method == "time"
     assert result.leakage.after.neighbouring_frame == 0
-    assert result.leakage.excluded == {"gap": 20}
+    assert result.leakage.excluded == {"gap": 15}
     placed = table[table["split"].isin(SIDES)]
     changes = placed["split"] != placed["split"].shift()
     distances = np.diff(placed.index.to_numpy())[changes.to_numpy()[1:]]
-    assert (distances > 10).all()
+    assert (distances > 7).all()
     for side, fraction in (("train", 0.7), ("val", 0.15), ("test", 0.15)):
         assert (placed["split"] == side).mean() == pytest.approx(fraction, abs=0.03)
 
@@ -146,9 +148,37 @@ def test_look_alikes_across_blocks_are_left_out_of_train() -> None:
 
 
 def test_a_scene_is_cut_where_its_look_changes() -> None:
-    still = [[f"s{n:03}" for n in range(start, stop)] for start, stop in [(0, 110), (110, 160), (160, 200)]]
+    still = [[f"s{n:03}" for n in range(start, stop)] for start, stop in [(0, 125), (125, 161), (161, 200)]]
     result = divided(frames("s", 200), alike=still)
-    assert result.leakage.excluded == {"gap": 20}
+    assert result.leakage.excluded == {"gap": 10}
+
+
+def test_gaps_are_as_wide_as_asked_for_where_the_scene_is_long_enough() -> None:
+    assert divided(frames("s", 800)).leakage.excluded == {"gap": 20}
+
+
+@settings(deadline=None, max_examples=8)
+@given(
+    st.lists(st.integers(3, 120), min_size=1, max_size=2).flatmap(
+        lambda first: st.tuples(st.just(first), st.lists(st.integers(0, 150), min_size=len(first), max_size=len(first)))
+    ),
+    st.integers(0, 40),
+    st.integers(0, 60),
+)
+def test_all_gaps_of_a_scene_together_take_no_more_than_5_percent_of_it_however_it_grows(
+    lengths: tuple[list[int], list[int]], gap: int, rare_at: int
+) -> None:
+    memory = NOTHING
+    for grown in (lengths[0], [length + more for length, more in zip(*lengths, strict=True)]):
+        rows = [row for number, length in enumerate(grown) for row in frames(f"{number}-", length)]
+        objects = [{"image_id": row["image_id"], "label": "rare"} for row in rows[rare_at : rare_at + 9]]
+        result = divided(rows, objects, previous=memory, divide_scenes=True, gap=gap)
+        left_out = result.table[result.table["reason"] == "gap"]["image_id"].str[:2].value_counts()
+        for number, length in enumerate(grown):
+            assert 20 * left_out.get(f"{number}-", 0) <= length
+        again = divided(rows, objects, previous=result.table, divide_scenes=True, gap=gap)
+        pd.testing.assert_frame_equal(again.table, result.table)
+        memory = result.table
 
 
 def test_scenes_too_short_to_be_divided_are_placed_whole() -> None:

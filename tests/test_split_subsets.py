@@ -1,4 +1,4 @@
-"""split: images that move to another subset keep their side, from the labels on."""
+"""split: what subsets say, what is found where they say nothing, and images that move to another one."""
 
 import logging
 import shutil
@@ -8,10 +8,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tasks.contracts.errors import PipelineError
+from tasks.contracts.leakage import SIDES
 from tasks.split import Split, SplitParams, split
 from tests.cvat_fixture import BOX, document, image, task_meta, write
 from tests.parse_fixture import run, write_image
-from tests.split_fixture import NEAR, NOTHING, PARAMS, looks
+from tests.split_fixture import NEAR, NOTHING, PARAMS, divided, frames, looks, sides_of
+from tests.tables_fixture import Row
 
 Subsets = Mapping[str, str]  # by task
 
@@ -121,3 +124,134 @@ def test_images_of_one_name_in_two_subsets_keep_their_own_sides(
     second, _ = split_of(tmp_path / "raw", first.table)
     pd.testing.assert_frame_equal(second.table, first.table)
     assert "changed their subset" not in caplog.text
+
+
+# Not every side has a subset --------------------------------------------------------------------------------------
+
+
+def marked(*scenes: tuple[str | None, str, int]) -> list[Row]:
+    """Frames of scenes: subset, scene and number of frames."""
+    return [row for subset, scene, count in scenes for row in frames(scene, count, subset=subset)]
+
+
+TRAIN = [("Train", f"a{number:02}-", 4 + number % 3) for number in range(20)]
+TEST = [("Test", f"t{number}-", 5) for number in range(5)]
+WITHOUT = [(None, f"x{number}-", 6) for number in range(6)]
+
+
+def by_scene(result: Split) -> dict[str, set[str]]:
+    """Subset letter of scenes -> sides of their images."""
+    found: dict[str, set[str]] = {}
+    for image_id, side in sides_of(result).items():
+        found.setdefault(image_id[0], set()).add(side)
+    return found
+
+
+def test_val_without_a_subset_is_taken_from_train_by_whole_scenes_and_test_stays_as_labelled() -> None:
+    alike = [["a03-001", "a11-002"]]
+    result = divided(marked(*TRAIN, *TEST), alike=alike, use_subsets=True)
+    assert by_scene(result) == {"a": {"train", "val"}, "t": {"test"}}
+    assert result.leakage.method == "subsets"
+    assert result.leakage.after.same_group == result.leakage.after.near_duplicate == 0
+    assert result.leakage.excluded == {}
+    # As train and val are to each other.
+    val, train = (result.leakage.sides[side].images for side in ("val", "train"))
+    assert val / (val + train) == pytest.approx(0.15 / 0.85, abs=0.03)
+    assert f"No subset is val: {val} images" in result.leakage.notes[0]
+    assert "in Train were taken for it" in result.leakage.notes[0]
+
+
+def test_sides_stay_when_val_was_taken_from_train_and_more_is_labelled(caplog: pytest.LogCaptureFixture) -> None:
+    first = divided(marked(*TRAIN, *TEST), use_subsets=True)
+    again = divided(marked(*TRAIN, *TEST), previous=first.table, use_subsets=True)
+    pd.testing.assert_frame_equal(again.table, first.table)
+    more = [("Train", f"b{number:02}-", 5) for number in range(20)]
+    grown = divided(marked(*TRAIN, *more, *TEST, ("Test", "u-", 5)), previous=first.table, use_subsets=True)
+    assert sides_of(grown) | sides_of(first) == sides_of(grown)
+    assert by_scene(grown)["b"] == {"train", "val"}
+    assert by_scene(grown)["u"] == {"test"}
+    assert "changed their subset" not in caplog.text
+    validation = [("Validation", scene, count) for _, scene, count in more[:4]]
+    named = divided(marked(*TRAIN, *validation, *TEST), previous=first.table, use_subsets=True)
+    assert sides_of(named) | sides_of(first) == sides_of(named)
+    assert by_scene(named)["b"] == {"val"}
+    assert "changed their subset" not in caplog.text
+    val = first.table.loc[first.table["split"] == "val", "image_id"].iloc[0]
+    rows = [{**row, "subset": "Test"} if row["image_id"] == val else row for row in marked(*TRAIN, *TEST)]
+    changed = divided(rows, previous=first.table, use_subsets=True)
+    assert sides_of(changed) == sides_of(first)
+    assert "images that changed their subset and keep their side: 1" in caplog.text
+
+
+def test_val_is_taken_by_blocks_of_time_if_train_is_one_scene() -> None:
+    result = divided(marked(("Train", "a", 200), ("Test", "t", 60)), use_subsets=True)
+    assert {side for image, side in sides_of(result).items() if image[0] == "t"} == {"test"}
+    assert result.leakage.after.neighbouring_frame == 0
+    assert result.leakage.excluded == {"gap": 10}
+    assert any("blocks of time" in note for note in result.leakage.notes)
+    whole = divided(marked(*TRAIN, ("Test", "t", 60)), use_subsets=True)
+    assert not any("blocks of time" in note for note in whole.leakage.notes)
+
+
+@pytest.mark.parametrize(
+    ("given", "sides"),
+    [
+        (("Train", "Validation"), {"Train": {"train", "test"}, "Validation": {"val"}}),
+        (("Train",), {"Train": {"train", "val", "test"}}),
+        (("Test", None), {"Test": {"test"}, None: {"train", "val"}}),
+        (("Validation", None), {"Validation": {"val"}, None: {"train", "test"}}),
+        (("Train", None), {"Train": {"train", "val", "test"}, None: {"train", "val", "test"}}),
+        (("Train", "Test", None), {"Train": {"train", "val"}, "Test": {"test"}, None: {"train", "val"}}),
+        (
+            ("Train", "Validation", "Test", None),
+            {"Train": {"train"}, "Validation": {"val"}, "Test": {"test"}, None: {"train"}},
+        ),
+        (("train", "TEST", "default"), {"train": {"train", "val"}, "TEST": {"test"}, "default": {"train", "val"}}),
+    ],
+    ids=lambda value: " and ".join(map(str, value)) if isinstance(value, tuple) else "",
+)
+def test_what_no_subset_names_is_filled_from_train_and_images_without_a_subset(
+    given: tuple[str | None, ...], sides: dict[str | None, set[str]]
+) -> None:
+    rows = [
+        row for subset in given for number in range(12) for row in frames(f"{subset} {number:02}-", 5, subset=subset)
+    ]
+    result = divided(rows, use_subsets=True)
+    found: dict[str | None, set[str]] = {subset: set() for subset in given}
+    for row in rows:
+        found[row["subset"]].add(sides_of(result)[str(row["image_id"])])  # type: ignore[index]
+    assert all(found[subset] <= sides[subset] for subset in given)
+    assert set().union(*found.values()) == set(SIDES)
+    assert result.leakage.after.same_group == 0
+
+
+def test_an_image_without_a_subset_stays_with_its_scene_or_near_duplicates_on_test() -> None:
+    rows = [*marked(*TRAIN, *TEST, *WITHOUT), {"image_id": "new", "group": "t0-", "frame": 9, "subset": None}]
+    result = divided(rows, alike=[["x1-002", "t3-001"]], use_subsets=True)
+    sides = sides_of(result)
+    assert sides["new"] == sides["x1-000"] == "test"
+    assert result.leakage.excluded == {}
+    assert any(
+        "37 images are in no subset that says train, val or test (none)" in note for note in result.leakage.notes
+    )
+
+
+def test_images_of_train_in_a_scene_of_test_never_become_test() -> None:
+    rows = marked(*TRAIN, *TEST) + [{**row, "subset": "Train"} for row in frames("t0-", 9)[5:]]
+    sides = sides_of(divided(rows, alike=[["a01-000", "t3-001"]], use_subsets=True))
+    assert {sides[f"t0-{number:03}"] for number in range(5, 9)} <= {"train", "val"}
+    assert {side for image, side in sides.items() if image.startswith("a01-")} <= {"train", "val", "excluded"}
+
+
+@pytest.mark.parametrize("subset", ["Validation", "Test"])
+def test_subsets_that_leave_train_empty_are_refused_with_what_they_say(subset: str) -> None:
+    with pytest.raises(PipelineError, match="not enough to fill") as raised:
+        divided(marked(*((subset, scene, count) for _, scene, count in TRAIN)), use_subsets=True)
+    assert "where subsets name train for 0" in raised.value.where
+    assert "filled from Train and images without a subset" in raised.value.mend
+
+
+def test_subsets_that_say_nothing_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    result = divided(marked(*(("night", scene, count) for _, scene, count in TRAIN)), use_subsets=True)
+    assert "no subset says train, val or test; there are: night" in caplog.text
+    assert result.leakage.method == "groups"

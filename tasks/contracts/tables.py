@@ -78,6 +78,8 @@ SPLIT_MEMORY = pa.schema(
         pa.field("task", pa.string()),  # of CVAT, or else the export
         pa.field("name", pa.string()),
         pa.field("sha256", pa.string()),
+        # The side that its subset named when it was placed, as val may be taken from Train. Null: none, or unknown.
+        pa.field("named", pa.string()),
     ]
 )
 

@@ -10,9 +10,9 @@ import pandas as pd
 from tasks.contracts.leakage import EXCLUDED, SIDES, ExcludedImage, Leakage, Side, SideCount
 from tasks.sides.balance import Counts, SideNumbers
 from tasks.sides.leaks import Relations, divided_tracks, leak, random_sides
+from tasks.sides.notes import Filled, class_notes, fraction_notes, subset_notes
 from tasks.sides.scenes import SEVERAL, joined_scenes, one_side
-
-_UNEVEN = 0.5  # a side this far from its fraction, relative to it, is worth a word
+from tasks.sides.subsets import Subsets
 
 
 @dataclass(frozen=True)
@@ -28,14 +28,17 @@ class Account:
     groups: list[str]
     twins: dict[int, int]  # row left out -> row of its twin
     fractions: Counts
+    subsets: Subsets
     seed: int
 
 
-def account_for(split: Account, table: pd.DataFrame, *, subset_images: int) -> Leakage:
+def account_for(split: Account, table: pd.DataFrame) -> Leakage:
     """All figures; `table` is the whole split table, with images that cannot be used."""
     sides = {side: _side_count(split, number) for number, side in enumerate(SIDES)}
-    divided = one_side(split.relations.scenes, split.planned) == SEVERAL
-    method: Literal["subsets", "groups", "time"] = "subsets" if subset_images else "time" if divided.any() else "groups"
+    ours = split.subsets.placed
+    divided = bool((one_side(split.relations.scenes[ours], split.planned[ours]) == SEVERAL).any())
+    by_subset = bool((split.subsets.named >= 0).any())
+    method: Literal["subsets", "groups", "time"] = "subsets" if by_subset else "time" if divided else "groups"
     excluded = table[table["split"] == EXCLUDED]
     ids = split.usable["image_id"]
     twins = {ids[row]: ids[twin] for row, twin in split.twins.items()}
@@ -53,7 +56,7 @@ def account_for(split: Account, table: pd.DataFrame, *, subset_images: int) -> L
         moved_by_twins=int(((scenes_joined > 1) & together).sum()),
         placed_before=int(placed_before.sum()),
         placed_now=int((~placed_before & (split.sides >= 0)).sum()),
-        notes=_notes(split, sides, method),
+        notes=_notes(split, sides, joined, divided=divided),
         excluded_images=[
             ExcludedImage(image_id=image_id, reason=reason, twin=twins.get(image_id))
             for image_id, reason in zip(excluded["image_id"], excluded["reason"], strict=True)
@@ -74,22 +77,25 @@ def _side_count(split: Account, number: int) -> SideCount:
     )
 
 
-def _notes(split: Account, sides: dict[Side, SideCount], method: str) -> list[str]:
-    notes = []
-    if method == "time":
+def _notes(split: Account, sides: dict[Side, SideCount], joined: SideNumbers, *, divided: bool) -> list[str]:
+    filled = Filled(
+        sides,
+        split.fractions,
+        split.features,
+        split.classes,
+        scenes=joined,
+        planned=split.planned,
+        placed_before=split.usable["was"].isin(SIDES).to_numpy(),
+        subsets=split.subsets,
+        divided=divided,
+    )
+    notes = subset_notes(filled)
+    if divided:
         notes.append(
             "Scenes were divided into blocks of time: val and test show the same scenes as train, so figures will be "
             "lower on a new scene. For independent photos set parse.group_by to image"
         )
-    for (side, count), fraction in zip(sides.items(), split.fractions, strict=True):
-        if abs(count.share - fraction) > _UNEVEN * fraction:
-            notes.append(
-                f"{side} has {count.share:.1%} of the images instead of {fraction:.0%}: whole scenes do not divide "
-                "better, or the previous split holds them"
-            )
-        missing = [label for label, objects in count.objects_per_class.items() if not objects]
-        if missing:
-            notes.append(f"{side} has no {', '.join(missing)}")
+    notes += [*fraction_notes(filled), *class_notes(filled)]
     if split.twins:
         notes.append(f"{len(split.twins):,} images are left out: they look like images on another side")
     return notes

@@ -1,14 +1,15 @@
 """Where images go: known sides first, then whole scenes, and blocks of time where scenes are too few."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tasks.sides.balance import NO_SIDE, Balance, Counts, SideNumbers, place_scenes
+from tasks.sides.balance import NO_SIDE, Balance, Counts, SideNumbers, balance_of, place_scenes
 from tasks.sides.scenes import SEVERAL, joined_scenes, one_side
-from tasks.sides.time_blocks import Frames, divide_scene, extend_scene
+from tasks.sides.time_blocks import Frames, divide_scene, extend_scene, gap_room
 from tasks.sides.twins import Looks
 
 Numbers = NDArray[np.intp]
@@ -22,10 +23,35 @@ class Board:
 
     scenes: Numbers  # scene of each image
     features: Counts  # (images, features)
-    looks: Looks
+    looks: Looks  # of these images and maybe others
+    rows: Numbers  # which of those these are, ascending
     balance: Balance
     gap: int
     seed: int
+
+    @property
+    def clusters(self) -> NDArray[np.int64]:
+        """Cluster of near-duplicates of each image."""
+        return self.looks.clusters[self.rows]
+
+    def pairs(self, one: NDArray[np.bool_], other: NDArray[np.bool_]) -> tuple[Numbers, Numbers]:
+        """All near-duplicates between two sets of these images, as in `Looks.pairs`."""
+        masks = np.zeros((2, len(self.looks.clusters)), dtype=bool)
+        masks[:, self.rows] = one, other
+        left, right = self.looks.pairs(*masks)
+        return np.searchsorted(self.rows, left), np.searchsorted(self.rows, right)
+
+    def part(self, rows: Numbers, sides: Sequence[int]) -> "Board":
+        """Some of the images, to be placed on some of the sides, which share them as their fractions are."""
+        fractions = self.balance.fractions[list(sides)]
+        features = self.features[rows]
+        return replace(
+            self,
+            scenes=self.scenes[rows],
+            features=features,
+            rows=self.rows[rows],
+            balance=balance_of(features, fractions / fractions.sum()),
+        )
 
 
 def place(board: Board, known: SideNumbers, *, divide: bool) -> SideNumbers:
@@ -36,7 +62,7 @@ def place(board: Board, known: SideNumbers, *, divide: bool) -> SideNumbers:
     A few images that most scenes share, as of a test chart, join none if there would be too few scenes otherwise.
     """
     sides = known.copy()
-    joined = joined_scenes(board.scenes, board.looks.clusters)
+    joined = joined_scenes(board.scenes, board.clusters)
     only = one_side(joined, sides)
     _fill(sides, np.where(only >= 0, only, NO_SIDE))
     _follow_scenes(board, sides, only == SEVERAL)
@@ -65,13 +91,13 @@ def _follow_twins(board: Board, sides: SideNumbers, chosen: NDArray[np.bool_]) -
     if not len(rows):
         return
     # What stands on several sides already is left out wherever its scene goes.
-    spread = one_side(board.looks.clusters, sides)[rows] == SEVERAL
-    joined = joined_scenes(board.scenes[rows], np.where(spread, NO_SIDE, board.looks.clusters[rows]))
+    spread = one_side(board.clusters, sides)[rows] == SEVERAL
+    joined = joined_scenes(board.scenes[rows], np.where(spread, NO_SIDE, board.clusters[rows]))
     for number in np.unique(joined):
         members = np.isin(np.arange(len(sides)), rows[joined == number])
         seen = np.zeros((len(board.balance.fractions), len(sides)), dtype=bool)
         for side in range(len(seen)):
-            seen[side, board.looks.pairs(members, sides == side)[0]] = True
+            seen[side, board.pairs(members, sides == side)[0]] = True
         lost = [int(np.delete(seen, side, axis=0).any(axis=0).sum()) for side in range(len(seen))]
         least = np.flatnonzero(np.array(lost) == min(lost))
         sides[members] = least[np.argmin(_added_costs(board, sides, members)[least])]
@@ -108,7 +134,7 @@ def _place_new(board: Board, sides: SideNumbers, joined: Numbers, chosen: NDArra
 
 def _groups(board: Board, rows: Numbers, joined: Numbers, least: int) -> Numbers:
     """The joined scenes; if they are fewer than `least`, those that are left if what most scenes share joins none."""
-    scenes, clusters = board.scenes[rows], board.looks.clusters[rows].copy()
+    scenes, clusters = board.scenes[rows], board.clusters[rows].copy()
     widths = pd.Series(scenes).groupby(clusters).transform("nunique").to_numpy(copy=True)
     fewer_joined = joined
     # A scene with nothing of its own fills no side.
@@ -124,7 +150,12 @@ def _groups(board: Board, rows: Numbers, joined: Numbers, least: int) -> Numbers
 
 def _frames(board: Board, sides: SideNumbers, rows: Numbers) -> Frames:
     return Frames(
-        board.features[rows], board.looks.last_twins(rows), _placed(board, sides), board.balance, gap=board.gap
+        board.features[rows],
+        board.looks.last_twins(board.rows[rows]),
+        _placed(board, sides),
+        board.balance,
+        gap=board.gap,
+        room=gap_room(len(rows)),
     )
 
 

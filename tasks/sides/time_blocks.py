@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from tasks.sides.balance import NO_SIDE, Balance, Counts, SideNumbers
 
 _RAREST_CLASSES = 5  # cuts through their appearances are tried
-_GAP_SHARE = 0.05  # no gap is wider than this share of its scene: a short scene would be gaps alone
+_GAP_SHARE = 0.05  # of its scene that all gaps together take at most: a short scene would be gaps alone
+_TRAIN = 0
 # An image left out at a cut costs as much as this share of all images missing from a side, roughly.
 _LOSS_WEIGHT = 1.0
 
@@ -23,21 +24,23 @@ class Frames:
     last_twin: NDArray[np.intp]  # for each frame the last one that looks like it; itself if none does
     placed: Counts  # (sides, features): what stands on the sides
     balance: Balance
-    gap: int  # frames, before the limit by the scene's length
+    gap: int  # frames of each gap, at most
+    room: int  # frames that all gaps together may take
     before: int = NO_SIDE  # side of the frame before the first
 
-    def gap_here(self) -> int:
-        """Frames of each gap in this scene."""
-        return min(self.gap, int(len(self.features) * _GAP_SHARE))
-
-    def part(self, start: int, stop: int, before: int) -> "Frames":
-        """The frames from `start` up to `stop`, behind a frame on side `before`."""
+    def part(self, start: int, stop: int, before: int, room: int) -> "Frames":
+        """The frames from `start` up to `stop`, behind a frame on side `before`, with `room` of their own."""
         last_twin = np.clip(self.last_twin[start:stop], None, stop - 1) - start
-        return replace(self, features=self.features[start:stop], last_twin=last_twin, before=before)
+        return replace(self, features=self.features[start:stop], last_twin=last_twin, before=before, room=room)
 
     def backwards(self) -> "Frames":
         """The frames from last to first; what looks alike is then not known and counts as nothing."""
         return replace(self, features=self.features[::-1], last_twin=np.arange(len(self.features)))
+
+
+def gap_room(frames: int) -> int:
+    """Frames that the gaps of a scene of so many frames may take, all gaps together."""
+    return int(frames * _GAP_SHARE)
 
 
 def divide_scene(frames: Frames) -> SideNumbers:
@@ -86,12 +89,16 @@ class _Blocks:
     def __init__(self, layout: tuple[int, ...], frames: Frames) -> None:
         self.layout = layout
         self.placed, self.balance = frames.placed, frames.balance
-        gap = frames.gap_here()
-        self.gaps = [0 if frames.before in (NO_SIDE, layout[0]) else gap, *[gap] * (len(layout) - 1)]
+        borders = list(pairwise([layout[0] if frames.before == NO_SIDE else frames.before, *layout]))
+        # A cut costs what its gap should take, even where there is room for less: or else many cuts with gaps of
+        # nothing would be cheap.
+        self.wanted = [min(frames.gap, frames.room) if one != other else 0 for one, other in borders]
+        self.gaps = _gaps(borders, frames.gap, frames.room)
         self.frames = len(frames.features)
-        self.shortest = max(1, gap)  # frames of a block
+        self.shortest = max(1, *self.wanted)  # frames of a block
         self.sums = np.concatenate([np.zeros((1, frames.features.shape[1])), np.cumsum(frames.features, axis=0)])
-        self.lost = _lost_at_cuts(frames.last_twin, gap)
+        lost = {gap: _lost_at_cuts(frames.last_twin, gap) for gap in set(self.gaps[1:])}
+        self.lost = [lost[gap] for gap in self.gaps[1:]]  # for each cut, wherever it is
 
     def first_cuts(self, weights: NDArray[np.float64]) -> list[int] | None:
         """Cuts that give each block its share of `weights`; null if the scene is too short for so many blocks."""
@@ -128,7 +135,7 @@ class _Blocks:
         counts = self.placed.copy()
         for side, (start, stop) in zip(self.layout, self._spans(cuts), strict=True):
             counts[side] += self.sums[stop] - self.sums[start]
-        lost = sum(self.gaps) + self.lost[list(cuts[1:-1])].sum()
+        lost = sum(self.wanted) + sum(int(at[cut]) for at, cut in zip(self.lost, cuts[1:-1], strict=True))
         return self.balance.cost(counts) + _LOSS_WEIGHT * float(lost / self.balance.totals[0])
 
     def sides(self, cuts: Sequence[int]) -> SideNumbers:
@@ -143,6 +150,16 @@ class _Blocks:
 
     def _spans(self, cuts: Sequence[int]) -> list[tuple[int, int]]:
         return [(start + gap, stop) for gap, (start, stop) in zip(self.gaps, pairwise(cuts), strict=True)]
+
+
+def _gaps(borders: Sequence[tuple[int, int]], gap: int, room: int) -> list[int]:
+    """Frames of the gap at each border of two sides, as even as `room` lets them be; what is over goes beside train."""
+    gaps = [0] * len(borders)
+    cuts = [number for number, (one, other) in enumerate(borders) if one != other]
+    beside_train_first = sorted(cuts, key=lambda number: _TRAIN not in borders[number])
+    for place, number in enumerate(beside_train_first):
+        gaps[number] = min(gap, room // len(cuts) + (place < room % len(cuts)))
+    return gaps
 
 
 def _lost_at_cuts(last_twin: NDArray[np.intp], gap: int) -> NDArray[np.intp]:
@@ -163,22 +180,35 @@ def extend_scene(known: SideNumbers, frames: Frames) -> SideNumbers:
     before the first or behind the last known one join it if they are few, and are divided in turn if they are many.
     """
     sides = known.copy()
-    gap = frames.gap_here()
     settled = np.flatnonzero(known != NO_SIDE)
-    for left, right in pairwise(settled.tolist()):
-        new = right - left - 1
-        # The gap of a first division is just as long, so that dividing again changes nothing.
-        free = 0 if known[left] == known[right] else min(gap, new)
-        joined = left + 1 + (new - free + 1) // 2
+    gaps = _inner_gaps(known, settled, frames.gap, frames.room)
+    for (left, right), free in zip(pairwise(settled.tolist()), gaps, strict=True):
+        joined = left + 1 + (right - left - free) // 2
         sides[left + 1 : joined] = known[left]
         sides[joined + free : right] = known[right]
-    first, last = int(settled[0]), int(settled[-1])
-    sides[:first] = _outer(frames.part(0, first, before=int(known[first])).backwards())[::-1]
-    sides[last + 1 :] = _outer(frames.part(last + 1, len(known), before=int(known[last])))
+    first, last, room = int(settled[0]), int(settled[-1]), frames.room - sum(gaps)
+    # Most scenes grow at their end.
+    sides[last + 1 :] = _outer(frames.part(last + 1, len(known), int(known[last]), room))
+    room -= int((sides[last + 1 :] == NO_SIDE).sum())
+    sides[:first] = _outer(frames.part(0, first, int(known[first]), room).backwards())[::-1]
     return sides
 
 
+def _inner_gaps(known: SideNumbers, settled: NDArray[np.intp], gap: int, room: int) -> list[int]:
+    """Frames that stay free between each known frame and the next.
+
+    As wide as the gaps of the first division, so that dividing again changes nothing; where frames are gone since, and
+    with them room, the widest gaps give way.
+    """
+    between = np.diff(settled) - 1
+    gaps = np.where(known[settled[1:]] == known[settled[:-1]], 0, np.minimum(between, gap))
+    while gaps.sum() > room:
+        gaps[np.argmax(gaps)] -= 1
+    return [int(frames) for frames in gaps]
+
+
 def _outer(frames: Frames) -> SideNumbers:
-    if len(frames.features) < max(20, 5 * frames.gap):
+    no_room = frames.gap > frames.room == 0
+    if len(frames.features) < max(20, 5 * frames.gap) or no_room:
         return np.full(len(frames.features), frames.before)
     return divide_scene(frames)
