@@ -74,8 +74,8 @@ def test_publish_again_changes_nothing(workspace: Workspace, tracking: Tracking)
 
 def test_same_bundles_for_another_target_are_another_version(workspace: Workspace, tracking: Tracking) -> None:
     workspace.write("first").publish(tracking)
-    workspace.write("first", champion="1").set_params(use_case={"target": "onnx", "metric": "map50"})
-    workspace.judge().publish(tracking)
+    workspace.write("first", champion="1", target="onnx")
+    workspace.publish(tracking)
     assert (read_record(workspace.release, Release).target, versions(tracking)) == ("onnx", ["1", "2"])
     registered = [MlflowClient(tracking.uri).get_model_version(tracking.experiment, number) for number in ("1", "2")]
     assert [version.tags["sightline.target"] for version in registered] == ["openvino-int8", "onnx"]
