@@ -45,7 +45,7 @@ from tasks.contracts.digests import canonical_sha256
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.evaluation import Evaluation, figures_sha256
 from tasks.contracts.images import image_path
-from tasks.contracts.params import UseCase, read_params, read_seed
+from tasks.contracts.params import UseCase, measuring_sha256, read_params, read_seed
 from tasks.contracts.record import read_record, write_record
 from tasks.contracts.stage import run, whole_output
 from tasks.contracts.tables import BOX, IMAGES, OBJECTS, PREDICTIONS, SPLIT, counted, read_table, write_table
@@ -219,7 +219,7 @@ def main(
     inputs = {
         **{table.name: content_sha256(table) for table in tables},
         "pixels": canonical_sha256({image_id: content_sha256(paths[image_id]) for image_id in seen["image_id"]}),
-        "params": canonical_sha256([seed, use_case.model_dump(mode="json"), settings.model_dump(mode="json")]),
+        "params": measuring_sha256(params),
     }
     if exported.registry_version:
         use_case = _points_of(labels, use_case)

@@ -48,7 +48,7 @@ from tasks.contracts.code import commit
 from tasks.contracts.digests import canonical_sha256
 from tasks.contracts.errors import PipelineError, first_of
 from tasks.contracts.evaluation import Evaluation
-from tasks.contracts.params import Params, Releases, Tracking, UseCase, read_params, read_targets
+from tasks.contracts.params import Params, Releases, Tracking, UseCase, measuring_sha256, read_params, read_targets
 from tasks.contracts.record import read_record, write_record
 from tasks.contracts.release import Release
 from tasks.contracts.stage import run
@@ -175,7 +175,8 @@ def read_candidate(verdict: Verdict, asked: Asked, files: Files) -> Candidate:
     weights = files.trained / card.weights
     if not weights.is_file() or content_sha256(weights) != card.weights_sha256:
         raise PipelineError("weights are missing or not those of card.json", str(weights), "Run train again")
-    verdict = judge_again(verdict, asked, Evidence(files.evaluations, files.exported, card.weights_sha256))
+    evidence = Evidence(files.evaluations, files.exported, card.weights_sha256, card.lineage.data_sha256)
+    verdict = judge_again(verdict, asked, evidence)
     # The champion is judged as one more target, but it is out already.
     targets = [target for target in verdict.released if target != CHAMPION]
     bundles = {target: read_record(files.exported / target / DESCRIPTION, Bundle) for target in targets}
@@ -289,7 +290,7 @@ def asked_by(params: Path) -> Asked:
         confidence: float
 
     gate, use_case = read_params(params, "gate", Section), read_params(params, "use_case", UseCase)
-    return Asked(use_case.target, read_targets(params), gate.rules, gate.confidence)
+    return Asked(use_case.target, read_targets(params), gate.rules, gate.confidence, measuring_sha256(params))
 
 
 def _look_first(candidate: Candidate, registry: Registry, settings: PublishParams) -> str | None:

@@ -7,8 +7,9 @@ import pytest
 import typer
 from mlflow import MlflowClient
 
-from tasks.clients.registry import MOVED
+from tasks.clients.registry import MOVED, pull_champion
 from tasks.clients.tracking import WEIGHTS_TAG, open_run
+from tasks.contracts.bundle import Output, Preprocessing
 from tasks.contracts.card import Card
 from tasks.contracts.code import commit
 from tasks.contracts.errors import PipelineError
@@ -17,7 +18,7 @@ from tasks.contracts.record import read_record
 from tasks.contracts.release import Release
 from tasks.contracts.verdict import Outcome, Verdict
 from tasks.publish import main, upload
-from tests.release_fixture import TARGETS, Workspace, live, logged, versions
+from tests.release_fixture import TARGETS, Workspace, live, logged, roll_back, versions
 
 pytest_plugins = ["mlflow_fixture"]
 
@@ -74,11 +75,42 @@ def test_publish_again_changes_nothing(workspace: Workspace, tracking: Tracking)
 
 def test_same_bundles_for_another_target_are_another_version(workspace: Workspace, tracking: Tracking) -> None:
     workspace.write("first").publish(tracking)
-    workspace.write("first", champion="1").set_params(use_case={"target": "onnx", "metric": "map50"})
-    workspace.judge().publish(tracking)
+    workspace.write("first", champion="1", target="onnx")
+    workspace.publish(tracking)
     assert (read_record(workspace.release, Release).target, versions(tracking)) == ("onnx", ["1", "2"])
     registered = [MlflowClient(tracking.uri).get_model_version(tracking.experiment, number) for number in ("1", "2")]
     assert [version.tags["sightline.target"] for version in registered] == ["openvino-int8", "onnx"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"output": Output(layout="yolo", nms_iou=0.5)},
+        {"output": Output(layout="yolo", nms_agnostic=True)},
+        {"classes": ["cracks"]},
+        {"preprocessing": Preprocessing(input_wh=(160, 160), fill=0)},
+        {"hints": {"PERFORMANCE_HINT": "THROUGHPUT"}},
+        {"versions": {"onnx": "1.23.3"}},
+    ],
+    ids=["nms_iou", "nms_agnostic", "classes", "pre-processing", "hints", "versions"],
+)
+def test_whatever_differs_in_a_bundle_is_another_version_and_the_one_before_stays_byte_for_byte(
+    change: dict[str, object], workspace: Workspace, tracking: Tracking
+) -> None:
+    workspace.write("first").publish(tracking)
+    first = Path(read_record(workspace.release, Release).locations["artifacts"])
+    held = {path: path.read_bytes() for path in first.rglob("*") if path.is_file()}
+    workspace.write("first", champion="1")
+    workspace.write_bundle("first", "openvino-int8", None, **change)
+    workspace.measure("openvino-int8")
+    workspace.judge().publish(tracking)
+    assert (live(tracking), versions(tracking)) == ("2", ["1", "2"])
+    assert logged(workspace) == [("release", None, "1"), ("release", "1", "2")]
+    assert {path: path.read_bytes() for path in first.rglob("*") if path.is_file()} == held
+    roll_back(workspace, tracking, "1")
+    pull_champion(tracking, "openvino-int8", workspace.root / "pulled")
+    [described] = [content for path, content in held.items() if path.match("openvino-int8/bundle.json")]
+    assert (workspace.root / "pulled" / "bundle.json").read_bytes() == described
 
 
 @pytest.mark.parametrize("killed_after", ["upload", "register", "log line", "alias"])

@@ -13,10 +13,11 @@ import pytest
 import yaml
 
 from tasks.contracts.bundle import bundle_sha256
+from tasks.contracts.card import Card
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.evaluation import Evaluation
-from tasks.contracts.params import Tracking
-from tasks.contracts.record import read_record
+from tasks.contracts.params import Tracking, measuring_sha256
+from tasks.contracts.record import read_record, write_record
 from tasks.contracts.verdict import Verdict
 from tasks.contracts.work import content_sha256
 from tests.release_fixture import INPUTS, RULES, Workspace, live, versions, write_evaluation
@@ -92,8 +93,19 @@ def measure_another_bundle(work: Workspace) -> None:
 
 
 def measure_other_inputs(work: Workspace) -> None:
-    work.measure("onnx", inputs_sha256=INPUTS | {"pixels": "2" * 64})
+    work.measure("onnx", inputs_sha256={**INPUTS, "params": measuring_sha256(work.params_file), "pixels": "2" * 64})
     work.judge()
+
+
+def train_on_other_labels(work: Workspace) -> None:
+    card = read_record(work.root / "trained" / "card.json", Card)
+    lineage = card.lineage.model_copy(update={"data_sha256": {"split.parquet": "2" * 64}})
+    write_record(card.model_copy(update={"lineage": lineage}), work.root / "trained" / "card.json")
+
+
+def ask_for_other_figures(work: Workspace) -> None:
+    use_case = yaml.safe_load(work.params_file.read_text())["use_case"]
+    work.set_params(use_case=use_case | {"operating_point": "recall >= 0.9"})
 
 
 def exchange_the_checkpoint(work: Workspace) -> None:
@@ -166,6 +178,14 @@ FORGERIES: dict[str, tuple[Callable[[Workspace], object], str]] = {
         f"{LIVE}: its bundle is not the one that was measured",
     ),
     "an evaluation on other inputs": (measure_other_inputs, "were measured on different pixels"),
+    "an evaluation on other tables than those of the training": (
+        train_on_other_labels,
+        "onnx was measured on other split.parquet than the checkpoint was trained on",
+    ),
+    "an evaluation under other params": (
+        ask_for_other_figures,
+        "onnx was measured under another seed, use_case or evaluate than params have now",
+    ),
     "another checkpoint": (exchange_the_checkpoint, f"{LIVE}: its bundle was not made of the trained checkpoint"),
     "a champion said not to be there": (hide_the_champion, "champion: it is here, and was not measured"),
     "another champion measured": (

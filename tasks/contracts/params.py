@@ -1,5 +1,6 @@
 """`params.yaml`: one section per stage, read into that stage's typed class; and the sections that stages share."""
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -187,6 +188,16 @@ def read_sections(path: Path) -> dict[str, object]:
     if not isinstance(sections, dict):
         raise PipelineError("params file has no sections", str(path), "It needs one mapping per stage")
     return sections
+
+
+MEASURING = ("seed", "use_case", "evaluate")  # sections that figures depend on
+
+
+def measuring_sha256(path: Path) -> str:
+    """sha256 of the params that figures are taken under, as they stand there: order and layout do not count."""
+    sections = read_sections(path)
+    held = yaml.safe_dump({name: sections.get(name) for name in MEASURING}, sort_keys=True)
+    return hashlib.sha256(held.encode()).hexdigest()
 
 
 def _fault(section: str, fault: ErrorDetails, model: type[BaseModel]) -> str:

@@ -105,7 +105,7 @@ def _resampled(labels: list[str], where: tuple[str, str] | None, resamples: pd.D
 
     def of_each(name: str) -> Floats:
         columns = [resamples.get(metric_name(name, label, where)) for label in labels]
-        held = [np.zeros(len(resamples)) if column is None else column.to_numpy(float) for column in columns]
+        held = [np.full(len(resamples), np.nan) if column is None else column.to_numpy(float) for column in columns]
         return np.stack(held) if held else np.zeros((0, len(resamples)))
 
     right, wrong, objects = (of_each(name).sum(axis=0) for name in COUNT_NAMES)

@@ -27,6 +27,7 @@ class Asked:
     targets: Sequence[str]  # export.targets
     rules: list[str]  # gate.rules
     confidence: float  # gate.confidence, percent
+    measuring_sha256: str  # of the params that figures depend on, see contracts.params
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Evidence:
     evaluations: Path  # a folder per target in each
     exported: Path
     checkpoint_sha256: str
+    trained_on: Mapping[str, str]  # sha256 of the tables that it was trained on, by file name
 
 
 def judge_again(verdict: Verdict, asked: Asked, evidence: Evidence) -> Verdict:
@@ -50,7 +52,7 @@ def judge_again(verdict: Verdict, asked: Asked, evidence: Evidence) -> Verdict:
         for name in asked.targets:
             of_target = _faults_of_target(name, verdict, evidence, evaluations)
             faults += [f"{name}: {fault}" for fault in of_target]
-        faults += _faults_of_inputs(evaluations)
+        faults += _faults_of_inputs(evaluations, asked, evidence)
     if faults:
         raise _refused(faults)
     found = read_evaluated(evidence.evaluations, asked.targets)
@@ -128,9 +130,16 @@ def _faults_of_target(
         yield "its bundle was not made of the trained checkpoint"
 
 
-def _faults_of_inputs(evaluations: Mapping[str, Evaluation]) -> list[str]:
-    """Figures can be compared where they were taken on the same images and labels, under the same params."""
-    held = [evaluation.inputs_sha256 for evaluation in evaluations.values()]
-    names = sorted({name for inputs in held for name in inputs})
-    apart = [name for name in names if len({inputs.get(name) for inputs in held}) > 1]
-    return [f"{', '.join(evaluations)} were measured on different {', '.join(apart)}"] if apart else []
+def _faults_of_inputs(evaluations: Mapping[str, Evaluation], asked: Asked, evidence: Evidence) -> list[str]:
+    """Figures count where all were taken on the images and labels of the training, under the params of today."""
+    held = {name: evaluation.inputs_sha256 for name, evaluation in evaluations.items()}
+    names = sorted({name for inputs in held.values() for name in inputs})
+    apart = [name for name in names if len({inputs.get(name) for inputs in held.values()}) > 1]
+    faults = [f"{', '.join(evaluations)} were measured on different {', '.join(apart)}"] if apart else []
+    for name, inputs in held.items():
+        other = [table for table, sha256 in sorted(evidence.trained_on.items()) if inputs.get(table) != sha256]
+        if other:
+            faults.append(f"{name} was measured on other {', '.join(other)} than the checkpoint was trained on")
+        if inputs.get("params") != asked.measuring_sha256:
+            faults.append(f"{name} was measured under another seed, use_case or evaluate than params have now")
+    return faults
