@@ -146,6 +146,8 @@ def _describe(target: str, checkpoint: Checkpoint, params: ExportParams) -> Bund
     output = output.model_copy(update=suppression)
     # Validation within training has the defaults, and the head that needs NMS.
     as_trained = output == Output(layout=output.layout) and output.layout != "end2end"
+    if not as_trained:
+        log.warning("%s has other NMS or another head than in training: evaluate does not compare val with it", target)
     trained_val = TrainedVal(figures=checkpoint.figures, data_sha256=card.lineage.data_sha256)
     hints = {}
     if target.startswith("openvino-"):

@@ -8,7 +8,7 @@ In:
   --raw, --annotations   images, tables and ledger.json, as ingest and parse keep them
   --checks               report.json and findings.parquet of check
   --split, --leakage     sides of the split, and what it leaks
-  --tuned                best.json, trials.parquet and plots of the study
+  --tuned                best.json and trials.parquet
   --trained              card.json and history.csv
   --exported             <target>/bundle.json of every target
   --evaluations          <target>/ as evaluate writes it, of every target
@@ -58,7 +58,7 @@ from tasks.pages.material import CHAMPION, Data, LoadImage, Material, Measured, 
 from tasks.pages.mistakes import KINDS, confusion, worst_images
 from tasks.pages.page import render
 from tasks.pages.targets import against_champion, drops, figure, gauge, latency_chart, targets_chart
-from tasks.pages.training import history_charts, search_charts, searched, study_plots
+from tasks.pages.training import history_charts, search_charts, searched
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +111,6 @@ def report(material: Material, load: LoadImage, params: ReportParams) -> str:
         history=history_charts(training.history, training.card.metric, training.card.best_epoch),
         search=search_charts(training),
         searched=searched(training.trials),
-        study_plots=study_plots(training),
     )
 
 
@@ -162,7 +161,6 @@ def read_training(tuned: Path, trained: Path) -> Training:
     return Training(
         tuned=read_record(tuned / "best.json", Tuned),
         trials=_read_parquet(tuned / "trials.parquet"),
-        plots={path.stem: path.read_bytes() for path in sorted(tuned.glob("*.svg"))},
         card=read_record(trained / "card.json", Card),
         history=_read_history(trained / "history.csv"),
     )

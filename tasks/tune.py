@@ -7,10 +7,9 @@ In:
 
 Out:
   --tuned         models/tuned
-    best.json         the best trial's values, which train takes in place of its own
+    best.json         the best trial's values, which train takes in place of its own; how much each param mattered
     trials.parquet    every trial: number, state, value, epochs, and what it tried
     study.journal     the study, as Optuna reads it, without times
-    history.svg, importance.svg, parallel.svg
 
 Params: seed, use_case, tracking, train (what a trial starts from), tune.
 The first trial is train's own values, so that the best is never worse than those. Stopped by a kill or an error and
@@ -36,7 +35,6 @@ from pydantic import Field
 from tqdm import tqdm
 
 from tasks.clients.study import NUMBER, TRIAL_COLUMNS, Attempt, Pruned, Search, TakenUp
-from tasks.clients.study_plots import draw_study
 from tasks.clients.study_storage import GRACE_SECONDS, JOURNAL, alone, open_study, reported, worker_id
 from tasks.clients.tracking import RunLog, open_run, until_end
 from tasks.contracts.params import Params, Tracking, UseCase, flat, read_params, read_seed
@@ -111,7 +109,12 @@ def tune(search: Search, run_attempt: Callable[[Attempt], None], trials: int, me
     if best is None:
         return Tuned(metric=metric, trials=search.done(), trial=None, value=None, params={})
     return Tuned(
-        metric=metric, trials=search.done(), trial=best.user_attrs[NUMBER], value=best.value, params=best.params
+        metric=metric,
+        trials=search.done(),
+        trial=best.user_attrs[NUMBER],
+        value=best.value,
+        params=best.params,
+        importances=search.importances(),
     )
 
 
@@ -242,9 +245,7 @@ def _write(search: Search, best: Tuned, tuned: Path) -> None:
     with whole_output(tuned) as folder:
         folder.mkdir()
         search.table().to_parquet(folder / "trials.parquet")
-        missing = draw_study(search.copy_to(folder / JOURNAL), folder, best.metric)
-        if missing:
-            log.info("too few trials to draw %s", ", ".join(missing))
+        search.copy_to(folder / JOURNAL)
         write_record(best, folder / "best.json")
 
 

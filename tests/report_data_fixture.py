@@ -16,7 +16,7 @@ from tasks.contracts.record import write_record
 from tasks.contracts.tables import BOX, FINDINGS, IMAGES, OBJECTS, SPLIT, write_table
 from tasks.contracts.verdict import Outcome
 
-SIZE_WH = (320, 240)
+LANDSCAPE, PORTRAIT, PANORAMA = (320, 240), (240, 360), (640, 160)
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,9 @@ class Scene:
     findings: bool = True
     objects: bool = True  # any in the test split
     intervals: bool = True
+    sizes_wh: tuple[tuple[int, int], ...] = (LANDSCAPE,)  # of the images, in turn
+    objects_per_image: int = 0  # all over it, half of them missed; 0: a few in a row, most of them found
+    hints: tuple[str, ...] = ()
 
 
 def drawn_images(scene: Scene) -> pd.DataFrame:
@@ -42,8 +45,8 @@ def drawn_images(scene: Scene) -> pd.DataFrame:
             "name": f"line {number % 3}/frame_{number:06d}.png",
             "file": f"raw/belt/images/line {number % 3}/frame_{number:06d}.png",
             "sha256": f"{number:064x}",
-            "width": SIZE_WH[0],
-            "height": SIZE_WH[1],
+            "width": scene.sizes_wh[number // 6 % len(scene.sizes_wh)][0],
+            "height": scene.sizes_wh[number // 6 % len(scene.sizes_wh)][1],
             "source": f"camera-{number % 3}",
             "subset": None,
             "task_id": "17",
@@ -58,12 +61,15 @@ def drawn_images(scene: Scene) -> pd.DataFrame:
 
 def drawn_objects(scene: Scene, images: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     rows = []
-    for image_id in images["image_id"]:
-        for place in range(int(rng.integers(2, 7))):
+    for image_id, width, height in images[["image_id", "width", "height"]].itertuples(index=False):
+        for place in range(scene.objects_per_image or int(rng.integers(2, 7))):
             # Labels get rarer towards the end of the list.
             label = scene.labels[int(len(scene.labels) * rng.random() ** 2)]
             size = rng.uniform(16, 46, 2)
-            corner = [18 + 48 * place + rng.uniform(0, 6), rng.uniform(40, 150)]
+            corner = [18 + 48 * place % (width - 50) + rng.uniform(0, 6), rng.uniform(40, height - 90)]
+            if scene.objects_per_image:
+                size = rng.uniform(12, 26, 2)
+                corner = [rng.uniform(0, width - 26), rng.uniform(0, height - 26)]
             rows.append(
                 {
                     "object_id": f"{image_id}-{place}",
@@ -99,11 +105,11 @@ def divided(images: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _drawn(objects: pd.DataFrame, seed: int) -> Image:
+def _drawn(objects: pd.DataFrame, size_wh: tuple[int, int], seed: int) -> Image:
     rng = np.random.default_rng(seed)
-    width, height = SIZE_WH
+    width, height = size_wh
     picture = np.full((height, width, 3), 92, dtype=np.uint8)
-    picture[60:200] = (58, 60, 64)
+    picture[height // 4 : height * 5 // 6] = (58, 60, 64)
     shade: NDArray[np.float64] = rng.normal(0, 5, picture.shape)
     picture = np.clip(picture + shade, 0, 255).astype(np.uint8)
     for label, (x_min, y_min, x_max, y_max) in zip(
@@ -120,10 +126,11 @@ def _drawn(objects: pd.DataFrame, seed: int) -> Image:
 def write_data(
     paths: dict[str, Path], scene: Scene, images: pd.DataFrame, objects: pd.DataFrame, split: pd.DataFrame
 ) -> None:
-    for number, (image_id, file) in enumerate(zip(images["image_id"], images["file"], strict=True)):
+    columns = ["image_id", "file", "width", "height"]
+    for number, (image_id, file, width, height) in enumerate(images[columns].itertuples(index=False)):
         path = paths["raw"] / str(file).removeprefix("raw/")
         path.parent.mkdir(parents=True, exist_ok=True)
-        drawn = _drawn(objects[objects["image_id"] == image_id], number)
+        drawn = _drawn(objects[objects["image_id"] == image_id], (width, height), number)
         path.write_bytes(cv2.imencode(".png", drawn)[1].tobytes())
     write_table(images, paths["annotations"] / "images.parquet", IMAGES)
     write_table(objects, paths["annotations"] / "objects.parquet", OBJECTS)

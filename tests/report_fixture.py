@@ -113,13 +113,13 @@ def _write_study(folder: Path, scene: Scene, rng: np.random.Generator) -> None:
     trials.to_parquet(folder / "trials.parquet", index=False)
     chosen = {} if best is None else {"lr0": float(learning_rate[best]), "optimizer": ("AdamW", "SGD")[best % 2]}
     best_value = None if best is None else float(value[best])
+    importances = {"lr0": 0.82, "optimizer": 0.18} if scene.trials > 2 else {}
     write_record(
-        Tuned(metric="map50", trials=scene.trials, trial=best, value=best_value, params=chosen), folder / "best.json"
+        Tuned(
+            metric="map50", trials=scene.trials, trial=best, value=best_value, params=chosen, importances=importances
+        ),
+        folder / "best.json",
     )
-    if scene.trials > 2:
-        line = '<path d="M2 18 20 4 38 12" fill="none" stroke="blue"/>'
-        plot = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 40 20">{line}</svg>'
-        (folder / "importance.svg").write_text(plot)
 
 
 def _bundle(target: str, scene: Scene) -> Bundle:
@@ -154,18 +154,25 @@ def _verdict(scene: Scene) -> Verdict:
     crack = scene.labels[-1]
     outcome = scene.outcome
     accepted = outcome == "accepted"
+    says = f'recall of "{crack}" is'
+    reasons = {
+        "accepted": f"{says} 0.970, at 95 % confidence at least 0.952, and 0.95 is asked for",
+        "rejected": f"{says} 0.900, 0.050 short of 0.95; at 95 % confidence it is at most 0.940",
+        "undecided": f"{says} 0.970, but at 95 % confidence only at least 0.830, and 0.95 is asked for: "
+        f'about 140 more test objects of "{crack}" could decide it',
+    }
     deciding = RuleResult(
         rule=f'recall of "{crack}" >= 0.95 at 95 % confidence',
         metric=f'recall of "{crack}"',
         outcome=outcome,
-        value=0.97 if accepted else 0.90,
+        value=0.90 if outcome == "rejected" else 0.97,
         low=0.952 if accepted else 0.83,
         high=0.99 if outcome != "rejected" else 0.94,
         bound=0.95,
         unit="",
         shortfall=None if accepted else 0.05,
         more_objects=140 if outcome == "undecided" else None,
-        reason=f'recall of "{crack}" is 0.900, 0.050 short of 0.95; at 95 % confidence it is at most 0.940',
+        reason=reasons[outcome],
     )
     passed = [
         RuleResult(
@@ -200,7 +207,7 @@ def _verdict(scene: Scene) -> Verdict:
         accepted=accepted,
         target="openvino-int8",
         outcome=outcome,
-        reason=f"openvino-int8 is {outcome}: " + deciding.reason,
+        reason="openvino-int8 passes all 3 rules" if accepted else f"openvino-int8 is {outcome}: {deciding.reason}",
         targets={target: TargetVerdict(outcome=outcome, rules=[deciding, *passed]) for target in judged},
         released=judged if accepted else [],
         champion_version="3" if scene.champion else None,

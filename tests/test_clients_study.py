@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 
 from tasks.clients.study import NUMBER, Attempt, Pruned, TakenUp
-from tasks.clients.study_plots import draw_study
 from tasks.tune import tune
 from tests.study_fixture import ended, found, run_whole, search_in, started
 
@@ -278,8 +277,17 @@ def test_a_copied_study_is_the_same_bytes_for_the_same_search_however_often_it_w
     found(whole, run)
     found(stopped, run)
     for search, name in ((whole, "a.journal"), (stopped, "b.journal")):
-        (tmp_path / f"{name}-plots").mkdir()
-        assert draw_study(search.copy_to(tmp_path / name), tmp_path / f"{name}-plots", "map50") == []
+        search.copy_to(tmp_path / name)
     assert (tmp_path / "a.journal").read_bytes() == (tmp_path / "b.journal").read_bytes()
-    for plot in (tmp_path / "a.journal-plots").iterdir():
-        assert plot.read_bytes() == (tmp_path / "b.journal-plots" / plot.name).read_bytes(), plot.name
+    assert whole.importances() == stopped.importances()
+
+
+def test_the_param_that_decides_is_the_most_important(tmp_path: Path) -> None:
+    search = search_in(tmp_path / "a")
+    best = tune(search, run_whole, 30, "map50")
+    assert next(iter(best.importances)) == "scale"
+    assert sum(best.importances.values()) == pytest.approx(1, abs=0.001)
+
+
+def test_too_few_trials_tell_no_importances(tmp_path: Path) -> None:
+    assert tune(search_in(tmp_path / "a"), run_whole, 1, "map50").importances == {}

@@ -394,6 +394,13 @@ def test_other_images_than_those_of_training_and_a_champion_are_not_compared_wit
     assert "val is not compared with training: the tables have changed since" in caplog.text
 
 
+def test_bundle_with_other_suppression_than_in_training_is_said_not_to_be_compared_with_it(
+    workspace: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run_main(workspace)
+    assert "val is not compared with training: NMS or head of onnx are others than in training" in caplog.text
+
+
 def test_artefact_whose_numbers_are_not_finite_has_no_figures(workspace: Path) -> None:
     write_bundle(workspace / "bundle", graph=bright(divided_by=0.0))
     with pytest.raises(PipelineError, match=r"onnx gives numbers that are not finite.* on 24 of 24 images"):

@@ -12,8 +12,9 @@ from markupsafe import Markup
 from tasks.contracts.evaluation import Interval, ScoreBin
 from tasks.pages.accuracy_charts import Curve, f1_chart, interval_chart, reliability_chart, tradeoff_chart
 from tasks.pages.charts import INK, SERIES, canvas, shortened
+from tasks.pages.search_charts import importance_chart, parallel_chart, parameter_chart, trials_chart
 from tasks.pages.training import history_charts
-from tasks.pages.training_charts import balance_chart, parameter_chart, trials_chart
+from tasks.pages.training_charts import balance_chart
 
 HOSTILE = '<b>&"$x_1$ カメラ'
 
@@ -92,6 +93,9 @@ BANDS = [
         pytest.param(lambda: trials_chart(TRIALS, "x", "mAP50"), "best so far", id="pruned trial"),
         pytest.param(lambda: parameter_chart(TRIALS, "lr0", "x", "mAP50"), "0.001", id="over magnitudes"),
         pytest.param(lambda: parameter_chart(TRIALS, "opt", "x", "mAP50"), ">b<", id="choices"),
+        pytest.param(lambda: importance_chart({"lr0": 0.8, "opt": 0.2}, "x"), "0.80", id="importance"),
+        pytest.param(lambda: parallel_chart(TRIALS, ["lr0", "opt"], "x", "mAP50"), "0.0001", id="across parameters"),
+        pytest.param(lambda: parallel_chart(TRIALS.head(0), ["lr0", "opt"], "x", "mAP50"), "opt", id="no finished"),
         pytest.param(lambda: balance_chart(BALANCE, "x"), "crack", id="bars"),
     ],
 )

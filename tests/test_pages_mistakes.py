@@ -27,13 +27,13 @@ def test_images_with_more_and_surer_errors_come_first_and_faultless_ones_not_at_
         ("worse", "truth", "missed", 1.0),
         ("worse", "prediction", "class", 0.6),
     )
-    worst = worst_images(rows, IMAGES, lambda _: np.zeros((20, 20, 3), np.uint8), most=9, longest=100, quality=70)
+    worst = worst_images(rows, IMAGES, lambda _: np.zeros((300, 400, 3), np.uint8), most=9, longest=400, quality=70)
     assert [image.name for image in worst] == ["worse.png", "bad.png"]
     assert worst[0].summary == "1 missed, 1 wrong class"
     assert worst[0].where == "belt, task 17, frame 4"
     drawn = worst[0].picture
     assert drawn is not None
-    assert [mark.text for mark in drawn.marks] == ["missed crack", "wrong crack 0.60"]
+    assert [caption.text for caption in drawn.captions] == ["missed crack", "wrong crack 0.60"]
 
 
 def test_what_is_ignored_is_drawn_and_is_no_error() -> None:
@@ -43,11 +43,11 @@ def test_what_is_ignored_is_drawn_and_is_no_error() -> None:
         ("bad", "truth", "ignored", 1.0),
         ("bad", "prediction", "background", 0.3),
     )
-    (worst,) = worst_images(rows, IMAGES, lambda _: np.zeros((20, 20, 3), np.uint8), most=9, longest=100, quality=70)
+    (worst,) = worst_images(rows, IMAGES, lambda _: np.zeros((300, 400, 3), np.uint8), most=9, longest=400, quality=70)
     assert (worst.name, worst.summary) == ("bad.png", "1 on the background")
     assert worst.picture is not None
-    drawn = [(mark.style, mark.text) for mark in worst.picture.marks]
-    assert drawn == [("truth ignored", ""), ("prediction wrong", "false crack 0.30")]
+    assert [mark.style for mark in worst.picture.marks] == ["truth ignored", "prediction wrong"]
+    assert [caption.text for caption in worst.picture.captions] == ["false crack 0.30"]
 
 
 def test_at_most_so_many_images_are_drawn() -> None:

@@ -1,12 +1,14 @@
 """Photographs with boxes over them."""
 
 import base64
+import itertools
 
 import cv2
 import numpy as np
 import pytest
 
-from tasks.pages.pictures import Mark, picture, window_around
+from tasks.pages.captions import BASELINE, LINE, OUTLINE, text_width
+from tasks.pages.pictures import Entry, Mark, picture, window_around
 
 IMAGE = np.zeros((600, 800, 3), dtype=np.uint8)
 IMAGE[:, :, 0] = 200  # red
@@ -39,34 +41,76 @@ def test_marks_are_placed_in_the_part_that_is_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("box", "anchor", "above"),
+    ("box", "style", "above"),
     [
-        pytest.param((100, 100, 200, 200), "start", True, id="room above"),
-        pytest.param((100, 0, 200, 200), "start", False, id="at the upper border"),
-        pytest.param((700, 100, 790, 200), "end", True, id="at the right border"),
+        pytest.param((100, 100, 200, 200), "truth wrong", True, id="label, room above"),
+        pytest.param((100, 0, 200, 200), "truth wrong", False, id="label at the upper border"),
+        pytest.param((700, 100, 790, 200), "truth wrong", True, id="label at the right border"),
+        pytest.param((100, 100, 200, 200), "prediction wrong", False, id="prediction, room below"),
+        pytest.param((100, 500, 200, 600), "prediction wrong", True, id="prediction at the lower border"),
     ],
 )
-def test_words_of_a_label_stay_inside_the_picture(
-    box: tuple[float, float, float, float], anchor: str, *, above: bool
+def test_words_of_a_label_stand_above_it_and_of_a_prediction_below_where_there_is_room(
+    box: tuple[float, float, float, float], style: str, *, above: bool
 ) -> None:
-    (shown,) = picture(IMAGE, [mark(*box, text="missed crack")], (0, 0, 800, 600), 800, 80).marks
-    assert shown.anchor == anchor
-    assert (shown.text_y < shown.y) == above
+    drawn = picture(IMAGE, [Mark(box, style, "missed crack")], (0, 0, 800, 600), 800, 80)
+    (caption,) = drawn.captions
+    assert caption.text == "missed crack"
+    assert (caption.y < box[1]) == above
+    assert (caption.y > box[3]) == (not above)
 
 
-@pytest.mark.parametrize(
-    ("box", "above"),
-    [
-        pytest.param((100, 100, 200, 200), False, id="room below"),
-        pytest.param((100, 500, 200, 600), True, id="at the lower border"),
-    ],
-)
-def test_words_of_a_prediction_stand_below_where_there_is_room(
-    box: tuple[float, float, float, float], *, above: bool
-) -> None:
-    (shown,) = picture(IMAGE, [Mark(box, "prediction wrong", "wrong crack")], (0, 0, 800, 600), 800, 80).marks
-    assert (shown.text_y < shown.y) == above
-    assert shown.text_y < 600
+def test_long_label_is_shortened_beside_its_box() -> None:
+    (caption,) = picture(IMAGE, [mark(100, 100, 200, 200, f"missed {'x' * 90}")], (0, 0, 800, 600), 800, 80).captions
+    assert caption.text == f"missed {'x' * 18}…"
+
+
+def crowd(number: int, size_wh: tuple[int, int], side: float) -> list[Mark]:
+    """Marks of every kind all over a picture, many of them on one another."""
+    rng = np.random.default_rng(5)
+    corners = rng.uniform(0, np.array(size_wh) - side, (number, 2))
+    return [
+        Mark((x, y, x + side, y + side), ("truth wrong", "prediction wrong")[place % 2], text, score)
+        for place, (x, y) in enumerate(corners.tolist())
+        for text, score in [(("missed platelet", None), ("false red blood cell", 0.5))[place % 2]]
+    ]
+
+
+@pytest.mark.parametrize("size_wh", [(800, 600), (600, 800), (1600, 400)], ids=["landscape", "portrait", "panorama"])
+@pytest.mark.parametrize(("number", "side"), [(4, 40), (12, 60), (60, 30), (60, 200), (400, 20)])
+def test_captions_overlap_neither_each_other_nor_the_border(number: int, side: float, size_wh: tuple[int, int]) -> None:
+    image = np.zeros((size_wh[1], size_wh[0], 3), np.uint8)
+    drawn = picture(image, crowd(number, size_wh, side), (0, 0, *size_wh), 560, 80)
+    places = [
+        (x, y, x + text_width(caption.text) * drawn.font_size, y + LINE * drawn.font_size)
+        for caption in drawn.captions
+        for x, y in [(caption.x - OUTLINE / 2 * drawn.font_size, caption.y - BASELINE * drawn.font_size)]
+    ]
+    rounding = 0.3
+    for x_min, y_min, x_max, y_max in places:
+        assert x_min >= -rounding and y_min >= -rounding  # noqa: PT018
+        assert x_max <= drawn.width + rounding and y_max <= drawn.height + rounding  # noqa: PT018
+    for one, other in itertools.combinations(places, 2):
+        across = min(one[2], other[2]) - max(one[0], other[0])
+        down = min(one[3], other[3]) - max(one[1], other[1])
+        assert min(across, down) <= rounding
+    assert len(drawn.captions) + drawn.without_caption == number
+
+
+def test_sixty_errors_on_a_picture_are_all_numbered_with_a_legend() -> None:
+    drawn = picture(IMAGE, sorted(crowd(60, (800, 600), 40), key=lambda mark: mark.text), (0, 0, 800, 600), 560, 80)
+    assert drawn.without_caption == 0
+    assert sorted(int(caption.text) for caption in drawn.captions) == list(range(1, 61))
+    assert drawn.legend == [
+        Entry("1\N{EN DASH}30", "false red blood cell", "0.50"),
+        Entry("31\N{EN DASH}60", "missed platelet", ""),
+    ]
+
+
+def test_marks_without_room_for_a_number_are_counted() -> None:
+    drawn = picture(IMAGE, [mark(300, 200, 310, 210, "missed bolt")] * 40, (0, 0, 800, 600), 560, 80)
+    assert 0 < drawn.without_caption < 40
+    assert len(drawn.captions) == 40 - drawn.without_caption
 
 
 @pytest.mark.parametrize(

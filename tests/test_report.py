@@ -13,12 +13,13 @@ import pytest
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.evaluation import Evaluation
 from tasks.contracts.record import read_record, write_record
-from tasks.contracts.verdict import Verdict
+from tasks.contracts.verdict import Outcome, Verdict
 from tasks.report import main
 from tests.report_data_fixture import Scene
 from tests.report_fixture import write_inputs
 
 PLAIN = Scene(images=12, targets=("pytorch", "openvino-int8", "champion"), trials=0)
+HINT = "set export.nms_agnostic: true: 12 of 16 errors are boxes of several classes on one object"
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 SECTIONS = ["rules", "targets", "champion", "classes", "errors", "images", "slices", "findings", "data", "split",
             "training", "sweep", "lineage"]  # fmt: skip
@@ -63,10 +64,14 @@ class Page(HTMLParser):
 
 def draw(folder: Path, scene: Scene, params: str = "") -> tuple[str, dict[str, Path]]:
     paths = write_inputs(folder, scene)
+    return drawn_from(paths, folder, params), paths
+
+
+def drawn_from(paths: dict[str, Path], folder: Path, params: str = "") -> str:
     knobs = folder / "params.yaml"
     knobs.write_text("use_case: {target: openvino-int8, metric: map50}\n" + params)
     main(**paths_as_options(paths), report_path=folder / "report.html", params=knobs)
-    return (folder / "report.html").read_text(encoding="utf-8"), paths
+    return (folder / "report.html").read_text(encoding="utf-8")
 
 
 def paths_as_options(paths: dict[str, Path]) -> dict[str, Path]:
@@ -118,12 +123,34 @@ def test_verdict_comes_first_with_what_fell_short_by_how_much(rich: tuple[str, d
     html, paths = rich
     verdict = read_record(paths["verdict"], Verdict)
     text = Page(html).text
-    assert 0 < text.index("Rejected:") < text.index(verdict.reason) < text.index("short by 0.050")
-    assert text.index("short by 0.050") < text.index("Targets side by side")
+    assert 0 < text.index("Rejected:") < text.index("0.050 short of 0.95") < text.index("Targets side by side")
     for target in verdict.targets.values():
         for rule in target.rules:
             assert rule.rule in text
             assert rule.reason in text
+
+
+@pytest.mark.parametrize("outcome", ["accepted", "rejected", "undecided"])
+def test_every_reason_stands_once(tmp_path: Path, outcome: Outcome) -> None:
+    html, paths = draw(tmp_path, replace(PLAIN, targets=("openvino-int8", "champion"), outcome=outcome, hints=(HINT,)))
+    rules = read_record(paths["verdict"], Verdict).targets["openvino-int8"].rules
+    text = Page(html).text
+    assert [text.count(rule.reason) for rule in rules] == [1] * len(rules)
+    assert text.count(HINT) == 1
+
+
+def test_many_rules_that_are_not_met_are_folded(tmp_path: Path) -> None:
+    paths = write_inputs(tmp_path, PLAIN)
+    verdict = read_record(paths["verdict"], Verdict)
+    judged = verdict.targets["openvino-int8"]
+    short = judged.rules[0]
+    forty = [short.model_copy(update={"rule": f"rule {n}", "reason": f"reason {n} of 40"}) for n in range(40)]
+    many = verdict.targets | {"openvino-int8": judged.model_copy(update={"rules": forty})}
+    write_record(verdict.model_copy(update={"targets": many}), paths["verdict"])
+    text = Page(drawn_from(paths, tmp_path)).text
+    assert "40 rules of 40 are not met." in text
+    assert text.index("reason 5 of 40") < text.index("34 more rules not met") < text.index("reason 6 of 40")
+    assert text.count("reason 39 of 40") == 1
 
 
 def test_headings_go_down_one_level_at_a_time(rich: tuple[str, dict[str, Path]]) -> None:
@@ -169,6 +196,10 @@ def test_every_target_stands_beside_the_others_with_its_figures(rich: tuple[str,
         pytest.param("“best f1”", id="operating point"),
         pytest.param("4 groups are too few to resample", id="what was resampled"),
         pytest.param("Expected calibration error 0.061", id="calibration error"),
+        pytest.param("The two tables are one reading", id="how kinds of errors and confusion relate"),
+        pytest.param("Value one-sided bounds", id="kind of interval of rules"),
+        pytest.param("two-sided 95 %: 0.814", id="kind of interval of the first figure"),
+        pytest.param("in all tables below, are two-sided 95 % intervals", id="kind of interval of tables"),
         pytest.param("registry version 3", id="champion version"),
         pytest.param("points have no extent 3 belt: line 0/frame_000003.png", id="drop reason with its place"),
         pytest.param("a near duplicate 41 % 0 %", id="leakage before and after"),
@@ -215,7 +246,7 @@ def test_label_with_markup_in_it_is_shown_as_it_is(tmp_path: Path) -> None:
     ("scene", "shown"),
     [
         pytest.param(replace(PLAIN, outcome="accepted"), "Accepted: openvino-int8 goes out", id="accepted"),
-        pytest.param(replace(PLAIN, outcome="undecided"), "140 more test objects could decide it", id="undecided"),
+        pytest.param(replace(PLAIN, outcome="undecided"), "about 140 more test objects of", id="undecided"),
         pytest.param(
             replace(PLAIN, champion=False), "There was nothing to compare with: the registry holds no", id="no champion"
         ),
@@ -259,10 +290,7 @@ def test_image_whose_file_is_gone_is_named_and_not_drawn(tmp_path: Path) -> None
     paths = write_inputs(tmp_path, PLAIN)
     for file in paths["raw"].rglob("*.png"):
         file.unlink()
-    knobs = tmp_path / "params.yaml"
-    knobs.write_text("use_case: {target: openvino-int8, metric: map50}")
-    main(**paths_as_options(paths), report_path=tmp_path / "report.html", params=knobs)
-    assert "The file is not held, so it cannot be drawn." in (tmp_path / "report.html").read_text()
+    assert "The file is not held, so it cannot be drawn." in drawn_from(paths, tmp_path)
 
 
 def test_amounts_shown_follow_params(tmp_path: Path) -> None:
@@ -274,10 +302,8 @@ def test_amounts_shown_follow_params(tmp_path: Path) -> None:
 
 def test_missing_evaluations_say_what_to_run(tmp_path: Path) -> None:
     paths = write_inputs(tmp_path, Scene(targets=()))
-    knobs = tmp_path / "params.yaml"
-    knobs.write_text("use_case: {target: openvino-int8, metric: map50}")
     with pytest.raises(PipelineError, match=r"Run evaluate for each of export\.targets"):
-        main(**paths_as_options(paths), report_path=tmp_path / "report.html", params=knobs)
+        drawn_from(paths, tmp_path)
     assert not (tmp_path / "report.html").exists()
 
 
@@ -288,9 +314,6 @@ def test_latency_of_a_busy_machine_is_shown_as_such(tmp_path: Path) -> None:
     assert evaluation.latency is not None
     busy = evaluation.latency.model_copy(update={"busy": "other processes took 46% of the processors (load 17.0)"})
     write_record(evaluation.model_copy(update={"latency": busy}), file)
-    knobs = tmp_path / "params.yaml"
-    knobs.write_text("use_case: {target: openvino-int8, metric: map50}")
-    main(**paths_as_options(paths), report_path=tmp_path / "report.html", params=knobs)
-    text = Page((tmp_path / "report.html").read_text(encoding="utf-8")).text
+    text = Page(drawn_from(paths, tmp_path)).text
     assert "on a busy machine" in text
     assert "other processes took 46% of the processors (load 17.0)" in text

@@ -92,9 +92,7 @@ def start_tune(folder: Path, output: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(words, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
 
 
-def test_outputs_are_the_best_values_all_trials_the_study_and_plots(
-    drawn: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_outputs_are_the_best_values_all_trials_and_the_study(drawn: Path, caplog: pytest.LogCaptureFixture) -> None:
     write_params(drawn, tune={"trials": 3, "epochs": 2, "space": COMMAND_SPACE})
     with caplog.at_level(logging.INFO):
         best = run_tune(drawn)
@@ -108,8 +106,6 @@ def test_outputs_are_the_best_values_all_trials_the_study_and_plots(
         optuna.storages.journal.JournalFileBackend(str(drawn / "found" / "study.journal"))
     )
     assert len(optuna.load_study(study_name=None, storage=journal).trials) == 3
-    assert (drawn / "found" / "history.svg").read_text().startswith("<?xml")
-    assert (drawn / "found" / "parallel.svg").exists()
     client = mlflow.MlflowClient(f"sqlite:///{drawn}/mlflow.db")
     runs = client.search_runs([client.get_experiment_by_name("test").experiment_id])
     parents = [run.data.tags.get("mlflow.parentRunId") for run in runs]

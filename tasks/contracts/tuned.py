@@ -3,7 +3,6 @@
 best.json             this module's Tuned
 trials.parquet        one row per trial: number, state, value, epochs, and one column per searched param
 study.journal         the study itself as Optuna's journal; absent without trials
-history.svg, importance.svg, parallel.svg   plots of the study; those that it has too few trials for are absent
 """
 
 from tasks.contracts.record import Record
@@ -17,3 +16,4 @@ class Tuned(Record):
     trial: int | None  # number of the best one; null without trials
     value: float | None  # the metric of its best epoch on val
     params: dict[str, int | float | str | bool]  # take the place of train's; empty without trials
+    importances: dict[str, float] = {}  # share by which each param mattered, most first; empty with too few trials

@@ -76,7 +76,7 @@ def tradeoff_chart(
         axes.set_xlabel("latency p50, ms")
         axes.set_ylabel(metric)
         # Beside the axes: with bars of intervals at every target no place within them is free.
-        drawn.figure.legend(loc="outside lower center", ncols=3, columnspacing=1.2)
+        drawn.figure.legend(loc="outside lower center", ncols=2, columnspacing=1.2)
     return drawn.svg
 
 

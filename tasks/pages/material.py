@@ -51,7 +51,6 @@ class Training:
 
     tuned: Tuned
     trials: pd.DataFrame
-    plots: dict[str, bytes]  # SVG of the study's plots, by file name without its ending; few trials have none
     card: Card
     history: pd.DataFrame  # one row per epoch
 

@@ -1,6 +1,5 @@
 """What a target gets wrong: confused classes, kinds of errors, and the images on which it errs most."""
 
-from collections.abc import Hashable
 from dataclasses import dataclass
 
 import pandas as pd
@@ -102,19 +101,22 @@ _SHORT = {"missed": "missed", "background": "false", "class": "wrong", "localisa
 
 
 def _marks(marked: pd.DataFrame) -> list[Mark]:
-    """Those that are no errors first and without words, so that errors lie above them."""
+    """Those that are no errors first and without words, so that errors lie above them; errors by kind and label."""
+    order = marked["kind"].map({kind: number for number, kind in enumerate(KINDS)}).fillna(-1)
+    rows = marked.assign(order=order).sort_values(
+        ["order", "label", "score"], ascending=[True, True, False], kind="stable"
+    )
     marks = []
-    for row in marked.sort_values("kind", key=lambda kind: ~kind.isin(_NO_ERRORS), kind="stable").to_dict("records"):
-        box = tuple(float(row[side]) for side in BOX)
+    for row, corners in zip(rows.to_dict("records"), rows[BOX].to_numpy(float).tolist(), strict=True):
         is_error = row["kind"] not in _NO_ERRORS
-        style = f"{row['side']} {'wrong' if is_error else row['kind']}"
-        marks.append(Mark((box[0], box[1], box[2], box[3]), style, _words(row) if is_error else ""))
+        mark = Mark(
+            box_xyxy=(corners[0], corners[1], corners[2], corners[3]),
+            style=f"{row['side']} {'wrong' if is_error else row['kind']}",
+            text=f"{_SHORT[row['kind']]} {row['label']}" if is_error else "",
+            score=float(row["score"]) if is_error and row["side"] == "prediction" else None,
+        )
+        marks.append(mark)
     return marks
-
-
-def _words(row: dict[Hashable, object]) -> str:
-    score = "" if row["side"] == "truth" else f" {row['score']:.2f}"
-    return f"{_SHORT[str(row['kind'])]} {row['label']}{score}"
 
 
 def place(image: "pd.Series[str]") -> str:

@@ -3,14 +3,19 @@
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import cv2
 import numpy as np
 
 from tasks.contracts.images import Image
+from tasks.pages.captions import BASELINE, LINE, OUTLINE, place_captions, text_width
+from tasks.pages.charts import shortened
 
 Window = tuple[int, int, int, int]  # x_min, y_min, x_max, y_max in pixels of the image
-_WEBP_METHOD = "image/webp"
+_NARROWEST, _WIDEST = 0.6, 2.6  # width over height of a frame
+_LONGEST = 26  # letters of a caption
+_MOST_COVERED = 0.12  # of the picture by words: beyond it numbers, so that there is a picture left
 
 
 @dataclass(frozen=True)
@@ -20,6 +25,13 @@ class Mark:
     box_xyxy: tuple[float, float, float, float]
     style: str
     text: str = ""
+    score: float | None = None
+
+    @property
+    def words(self) -> str:
+        """The text with the score, short enough to stand beside a box."""
+        short = shortened(self.text, _LONGEST)
+        return short if self.score is None else f"{short} {self.score:.2f}"
 
 
 @dataclass(frozen=True)
@@ -31,10 +43,25 @@ class Shown:
     width: float
     height: float
     style: str
+
+
+@dataclass(frozen=True)
+class Caption:
+    """Words or a number beside a mark; x and y are where its first letter stands on the line."""
+
+    x: float
+    y: float
     text: str
-    text_x: float
-    text_y: float
-    anchor: str  # start, or end where the text would leave the picture
+    style: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the numbers on a picture mean: those that mean the same together."""
+
+    numbers: str  # 4, or 5 to 9 with a dash
+    text: str
+    scores: str  # 0.87, or the first and the last with a dash; empty where there are none
 
 
 @dataclass(frozen=True)
@@ -45,24 +72,41 @@ class Picture:
     width: int
     height: int
     marks: list[Shown]
+    captions: list[Caption]
+    legend: list[Entry]  # of a crowded picture, on which numbers stand in place of words
+    without_caption: int  # marks that there was no room for a caption of
     cropped: bool  # shows a part of the image only
     font_size: float
 
+    @property
+    def aspect(self) -> float:
+        """Width over height of its frame: a strip gets one with room around it, that its words stay legible."""
+        return round(min(max(self.width / self.height, _NARROWEST), _WIDEST), 3)
+
 
 def picture(image: Image, marks: Sequence[Mark], window: Window, longest: int, quality: int) -> Picture:
-    """Cut out `window`, shrink it to at most `longest` pixels a side and place the marks that reach into it."""
+    """Cut out `window`, shrink it to at most `longest` pixels a side and place the marks that reach into it.
+
+    Captions are placed in the order of the marks; on a crowded picture neighbours of the same text share a legend.
+    """
     x_min, y_min, x_max, y_max = window
     cut = image[y_min:y_max, x_min:x_max]
     scale = min(1.0, longest / max(cut.shape[:2]))
     width, height = max(1, round(cut.shape[1] * scale)), max(1, round(cut.shape[0] * scale))
     small = cut if scale == 1 else cv2.resize(cut, (width, height), interpolation=cv2.INTER_AREA)
-    font_size = max(width, height) / 32
+    # Legible where the page shows it smallest: as wide as a phone, or as high as a row (--row in page.css).
+    font_size = max(width / 32, height / 24)
     inside = [mark for mark in marks if _touches(mark, window)]
+    shown = [_shown(mark, window, scale, (width, height)) for mark in inside]
+    captions, legend, without_caption = _captions(inside, shown, (width, height), font_size)
     return Picture(
         source=_data_uri(small, quality),
         width=width,
         height=height,
-        marks=[_shown(mark, window, scale, (width, height), font_size) for mark in inside],
+        marks=shown,
+        captions=captions,
+        legend=legend,
+        without_caption=without_caption,
         cropped=(x_max - x_min, y_max - y_min) != (image.shape[1], image.shape[0]),
         font_size=round(font_size, 1),
     )
@@ -93,26 +137,75 @@ def _touches(mark: Mark, window: Window) -> bool:
     return x_min < window[2] and x_max > window[0] and y_min < window[3] and y_max > window[1]
 
 
-def _shown(mark: Mark, window: Window, scale: float, size_wh: tuple[int, int], font_size: float) -> Shown:
+def _shown(mark: Mark, window: Window, scale: float, size_wh: tuple[int, int]) -> Shown:
     corners = (np.array(mark.box_xyxy) - np.array([window[0], window[1]] * 2)) * scale
     x_min, x_max = np.clip(corners[[0, 2]], 1, size_wh[0] - 1)
     y_min, y_max = np.clip(corners[[1, 3]], 1, size_wh[1] - 1)
-    # Words of labels stand above their box and words of predictions below, for the two often cover each other.
-    fits_above, fits_below = y_min > 1.3 * font_size, y_max + 1.3 * font_size < size_wh[1]
-    above = fits_above and (mark.style.startswith("truth") or not fits_below)
-    # A bold character is at most about 0.65 of the font's size wide.
-    leaves = x_min + 0.65 * font_size * len(mark.text) > size_wh[0]
     return Shown(
         x=round(float(x_min), 1),
         y=round(float(y_min), 1),
         width=round(float(x_max - x_min), 1),
         height=round(float(y_max - y_min), 1),
         style=mark.style,
-        text=mark.text,
-        text_x=round(float(x_max if leaves else x_min), 1),
-        text_y=round(float(y_min - 0.35 * font_size if above else min(y_max + font_size, size_wh[1] - 2)), 1),
-        anchor="end" if leaves else "start",
     )
+
+
+def _captions(
+    marks: Sequence[Mark], shown: Sequence[Shown], size_wh: tuple[int, int], font_size: float
+) -> tuple[list[Caption], list[Entry], int]:
+    """Words beside the boxes where there is room for all, else numbers with a legend; and how many found none."""
+    spoken = [(mark, place) for mark, place in zip(marks, shown, strict=True) if mark.text]
+    words = [mark.words for mark, _ in spoken]
+    crowded = sum(map(text_width, words)) * LINE * font_size**2 > _MOST_COVERED * size_wh[0] * size_wh[1]
+    if not crowded:
+        placed = _placed(words, spoken, size_wh, font_size)
+        if len(placed) == len(words):
+            return placed, [], 0
+    placed = _placed([str(number) for number in range(1, len(words) + 1)], spoken, size_wh, font_size, inside=True)
+    return placed, _legend([mark for mark, _ in spoken]), len(words) - len(placed)
+
+
+def _placed(
+    texts: Sequence[str],
+    spoken: Sequence[tuple[Mark, Shown]],
+    size_wh: tuple[int, int],
+    font_size: float,
+    *,
+    inside: bool = False,
+) -> list[Caption]:
+    corners = place_captions(
+        [(text_width(text) * font_size, LINE * font_size) for text in texts],
+        [(at.x, at.y, at.x + at.width, at.y + at.height) for _, at in spoken],
+        # Words of labels stand above their box and words of predictions below, for the two often cover each other.
+        [mark.style.startswith("prediction") for mark, _ in spoken],
+        size_wh,
+        inside=inside,
+    )
+    return [
+        Caption(
+            x=round(corner[0] + OUTLINE / 2 * font_size, 1),
+            y=round(corner[1] + BASELINE * font_size, 1),
+            text=text,
+            style=mark.style,
+        )
+        for text, corner, (mark, _) in zip(texts, corners, spoken, strict=True)
+        if corner is not None
+    ]
+
+
+def _legend(marks: Sequence[Mark]) -> list[Entry]:
+    entries, number = [], 1
+    for text, group in groupby(marks, key=lambda mark: mark.text):
+        scores = [mark.score for mark in group]
+        last = number + len(scores) - 1
+        known = [f"{score:.2f}" for score in scores if score is not None]
+        entries.append(Entry(_ends([str(number), str(last)]), text, _ends(known)))
+        number = last + 1
+    return entries
+
+
+def _ends(values: Sequence[str]) -> str:
+    return "\N{EN DASH}".join(dict.fromkeys([*values[:1], *values[-1:]]))
 
 
 def _data_uri(image: Image, quality: int) -> str:

@@ -1,6 +1,5 @@
 """How the model came about: curves of its training, and the search for its parameters."""
 
-import base64
 from dataclasses import dataclass
 
 import pandas as pd
@@ -8,13 +7,11 @@ from markupsafe import Markup
 
 from tasks.pages.formatting import HEADLINES, title
 from tasks.pages.material import Training
-from tasks.pages.training_charts import epochs_chart, parameter_chart, trials_chart
+from tasks.pages.search_charts import importance_chart, parallel_chart, parameter_chart, trials_chart
+from tasks.pages.training_charts import epochs_chart
 
+ACROSS = 6  # searched params in the chart of all trials, which is no wider for more
 SCATTERED = 6  # searched params with a chart of their own; the table has all
-STUDY_PLOTS = {
-    "importance": "How much each parameter mattered, as Optuna estimates it",
-    "parallel": "Every trial as one line across its parameters",
-}
 
 
 @dataclass(frozen=True)
@@ -23,14 +20,6 @@ class Chart:
 
     title: str
     svg: Markup
-
-
-@dataclass(frozen=True)
-class StudyPlot:
-    """A plot that tune drew, as an image."""
-
-    title: str
-    source: str  # data URI
 
 
 def history_charts(history: pd.DataFrame, metric: str, best_epoch: int) -> list[Chart]:
@@ -61,22 +50,19 @@ def searched(trials: pd.DataFrame) -> list[str]:
 
 
 def search_charts(training: Training) -> list[Chart]:
-    """Trials over their numbers and over each searched param; none with fewer than two finished trials."""
+    """Trials over their numbers, across and over their parameters; none with fewer than two finished trials."""
     trials, metric = training.trials, title(training.tuned.metric)
     if "value" not in trials or trials["value"].notna().sum() < 2:
         return []
     charts = [Chart("Trials in their order", trials_chart(trials, f"{metric} of each trial", metric))]
+    if training.tuned.importances:
+        alt = "Share by which each searched parameter mattered"
+        charts.append(Chart("How much each parameter mattered", importance_chart(training.tuned.importances, alt)))
     varied = [name for name in searched(trials) if len(trials[name].dropna().unique()) > 1]
+    if len(varied) > 1:
+        alt = f"Every trial as a line over its parameters, to its {metric}"
+        charts.append(Chart("Every trial across its parameters", parallel_chart(trials, varied[:ACROSS], alt, metric)))
     for name in varied[:SCATTERED]:
         alt = f"{metric} of each trial over {name}"
         charts.append(Chart(name, parameter_chart(trials, name, alt, metric)))
     return charts
-
-
-def study_plots(training: Training) -> list[StudyPlot]:
-    """What tune drew and this page does not draw itself; as images, since their style is their own."""
-    return [
-        StudyPlot(title, f"data:image/svg+xml;base64,{base64.b64encode(training.plots[name]).decode('ascii')}")
-        for name, title in STUDY_PLOTS.items()
-        if name in training.plots
-    ]
