@@ -33,7 +33,7 @@ from tasks.clients.archives import ArchiveError, Limits, name_faults, unpack
 from tasks.clients.label_sources import Files, Found, exports_in
 from tasks.clients.object_storage import ObjectError
 from tasks.contracts.errors import PipelineError, first_of
-from tasks.contracts.machine_faults import is_full
+from tasks.contracts.machine_faults import is_below, is_full
 from tasks.contracts.manifest import MANIFEST, Export, Manifest
 from tasks.contracts.params import read_params
 from tasks.contracts.record import read_record, write_record
@@ -64,8 +64,8 @@ def ingest(found: Iterable[Found], held: Manifest, raw: Path, limits: Limits) ->
         except ObjectError as error:
             faults.append(f"{error.what}: {error.where}")
         except OSError as error:
-            if is_full(error):
-                # No fault of this export, nor would there be room for the next.
+            if is_full(error) or is_below(error, raw):
+                # No fault of this export, nor would there be room for the next, or the right to write it.
                 raise
             faults.append(f"{export.source}: {error}")
     if faults:

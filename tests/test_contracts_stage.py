@@ -1,5 +1,6 @@
 """The edge of a stage: outputs whole or not at all, and messages instead of tracebacks."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tasks.contracts.errors import PipelineError
+from tasks.contracts.machine_faults import machine_fault
 from tasks.contracts.stage import whole_output
 
 STAGE = '''
@@ -120,3 +122,18 @@ def test_failure_while_writing_keeps_the_old_output(tmp_path: Path) -> None:
         break_off()
     assert (out / "file.txt").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize(
+    ("refused", "told"),
+    [
+        ("data/.annotations.partial-dc754be9", "data/annotations"),
+        ("reports/.onnx.partial-0123abcd/predictions.parquet", "reports/onnx/predictions.parquet"),
+        ("data/photo.partial-0123abcd", "data/photo.partial-0123abcd"),
+    ],
+    ids=["output", "file in an output", "another file of such a name"],
+)
+def test_what_the_machine_refuses_is_told_by_the_name_of_the_output(refused: str, told: str) -> None:
+    fault = machine_fault(PermissionError(errno.EACCES, "Permission denied", refused))
+    assert fault is not None
+    assert (fault.what, fault.where) == ("no permission", told)

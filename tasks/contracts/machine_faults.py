@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 from tasks.contracts.errors import PipelineError
 
 _WRITING = "writing "  # begins the note of an error that says what was not written
+_PARTIAL = re.compile(r"(?<![^/])\.([^/]+)\.partial-[0-9a-f]{8}")  # see stage.whole_output
 _ROOM = "Make room there, or set the project up on a larger disk, and run again: what is finished is not done again"
 _RIGHTS = "Give this user the right to it (`ls -ld` shows whose it is), or take another path, and run again"
 _MEMORY = "End other programs or take a machine with more memory, and run again; smaller images and batches need less"
@@ -34,6 +36,10 @@ _REFUSED = {
     errno.ENAMETOOLONG: ("a name is too long for this disk", "Shorten it, and run again"),
     errno.ESTALE: ("a network disk lost a file", "Mount it again, and run again"),
     errno.ENOMEM: ("memory ran out", _MEMORY),
+    errno.ENOLCK: (
+        "the disk cannot lock files",
+        "Mount it with locks, or set the project up on another, and run again",
+    ),
 }
 # Libraries that give no number say it in words: the system's own, or these.
 _IN_WORDS = {
@@ -80,6 +86,12 @@ def is_full(error: BaseException) -> bool:
     return any(_code(cause) in _FULL for cause in _chain(error))
 
 
+def is_below(error: OSError, folder: Path) -> bool:
+    """Whether the machine refused something in this folder, or the folder itself."""
+    names = (os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes))
+    return any(Path(name).resolve().is_relative_to(folder.resolve()) for name in names)
+
+
 def _chain(error: BaseException) -> Iterator[BaseException]:
     cause: BaseException | None = error
     while cause is not None:
@@ -107,7 +119,8 @@ def _written(chain: list[BaseException]) -> str | None:
 
 def _where(error: BaseException, code: int, written: str | None) -> str:
     name = getattr(error, "filename2", None) or getattr(error, "filename", None)
-    place = os.fsdecode(name) if isinstance(name, str | bytes | os.PathLike) else written
+    # The output is what a person knows, not the name that it has until it is whole.
+    place = _PARTIAL.sub(r"\1", os.fsdecode(name)) if isinstance(name, str | bytes | os.PathLike) else written
     where = place or " ".join(str(error).split())[:500] or "this machine"
     if code in _FULL and code != errno.EROFS:
         where += f", {_free(Path(place or '.'))} free"

@@ -64,7 +64,7 @@ def only_one(folder: Path, wait: bool = False) -> Iterator[None]:
     with (folder / LOCK).open("a+") as lock:
         try:
             fcntl.lockf(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except OSError as error:
+        except (BlockingIOError, PermissionError) as error:
             lock.seek(0)
             raise PipelineError(
                 "another process is at this very work",

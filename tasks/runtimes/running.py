@@ -16,6 +16,7 @@ from tqdm import tqdm
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.evaluation import Latency
 from tasks.contracts.images import Image, read_image
+from tasks.contracts.machine_faults import machine_fault
 from tasks.contracts.params import Params
 from tasks.contracts.tables import BOX, PREDICTIONS
 from tasks.runtimes.cost import added_memory, timing
@@ -160,5 +161,8 @@ def _decoded(paths: dict[str, Path]) -> Iterator[tuple[str, Image | None]]:
             image_id, future = ahead.popleft()
             try:
                 yield image_id, future.result()
-            except (ValueError, OSError):
+            except (ValueError, OSError) as error:
+                if machine_fault(error):
+                    # That a file may not be read, or not now, says nothing of the image.
+                    raise
                 yield image_id, None
