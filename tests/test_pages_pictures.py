@@ -2,6 +2,7 @@
 
 import base64
 import itertools
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -105,6 +106,17 @@ def test_sixty_errors_on_a_picture_are_all_numbered_with_a_legend() -> None:
         Entry("1\N{EN DASH}30", "false red blood cell", "0.50"),
         Entry("31\N{EN DASH}60", "missed platelet", ""),
     ]
+
+
+@pytest.mark.parametrize(("number", "numbered"), [(3, False), (12, True)])
+def test_words_that_would_cover_much_of_the_picture_give_way_to_numbers(number: int, *, numbered: bool) -> None:
+    apart = [
+        mark(20 + 200 * (n % 4), 60 + 180 * (n // 4), 40 + 200 * (n % 4), 90 + 180 * (n // 4)) for n in range(number)
+    ]
+    drawn = picture(IMAGE, [replace(each, text="missed bolt") for each in apart], (0, 0, 800, 600), 560, 80)
+    assert len(drawn.captions) == number
+    assert [caption.text.isdigit() for caption in drawn.captions] == [numbered] * number
+    assert bool(drawn.legend) == numbered
 
 
 def test_marks_without_room_for_a_number_are_counted() -> None:
