@@ -167,7 +167,7 @@ def test_every_target_stands_beside_the_others_with_its_figures(rich: tuple[str,
     "shown",
     [
         pytest.param("“best f1”", id="operating point"),
-        pytest.param("4 groups are too few to resample", id="what was resampled"),
+        pytest.param("4 parts are resampled", id="what was resampled"),
         pytest.param("Expected calibration error 0.061", id="calibration error"),
         pytest.param("registry version 3", id="champion version"),
         pytest.param("points have no extent 3 belt: line 0/frame_000003.png", id="drop reason with its place"),

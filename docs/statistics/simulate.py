@@ -23,6 +23,7 @@ from tasks.metrics.figures import OVERALL, class_figures, overall_figures
 from tasks.metrics.judgement import CHAMPION, Target, judge
 from tasks.metrics.matching import Matches
 from tasks.metrics.operating_points import choose_thresholds, parse_operating_point
+from tasks.metrics.resampled_thresholds import resampled_thresholds
 from tasks.metrics.rules import MetricRule, parse_rules
 from tasks.metrics.use_case import counts_at, figures, metric_name, rates
 
@@ -37,6 +38,7 @@ CELLS = {
 }
 MEASURED = [*OVERALL, metric_name("ap50", RARE)]
 RULES = ["recall", "map50", "map50_95", "f1"]  # not worse than champion
+FEWEST_GROUPS = 6  # as evaluate.fewest_groups
 _MANY = 30_000  # scenes of the truth
 _BETTER = 0.6  # logits, of the challenger that is to pass
 
@@ -88,20 +90,19 @@ def _run(world: World, everything: Matches, aps: Mapping[str, float], resamples:
 def _target(val: Truth, test: Truth, rng: np.random.Generator, *, better: float, resamples: int, seed: int) -> Target:
     """A detector as evaluate measures it."""
     points = [parse_operating_point("best f1", "")] * len(LABELS)
-    chosen = choose_thresholds(detect(val, rng, better), points)
+    on_val = detect(val, rng, better)
+    chosen = choose_thresholds(on_val, points)
     matches = detect(test, rng, better)
-    images = [f"{image:06}" for image in range(test.images)]
-    scenes = [f"{image // test.world.images:05}" for image in range(test.images)]
     thresholds = [threshold.score for threshold in chosen]
-    drawn = draw(images, scenes, resamples, 10, seed)
-    table, counts = resampled_figures(matches, thresholds, drawn), count(matches, thresholds, drawn)
+    drawn, val_drawn = draw(test.scenes, resamples, seed), draw(val.scenes, resamples, [seed, 1])
+    table = resampled_figures(matches, resampled_thresholds(on_val, points, val_drawn), drawn)
+    counts = count(matches, thresholds, drawn)
     values = figures(matches, thresholds)
     evaluation = Evaluation(
         target="",
-        resampled=drawn.unit,
-        fewest_groups=drawn.fewest_groups,
-        overall=overall_figures(drawn, values, table, counts),
-        classes=class_figures(matches, drawn, chosen, values=values, resamples=table, counts=counts),
+        fewest_groups=FEWEST_GROUPS,
+        overall=overall_figures(values, table, counts),
+        classes=class_figures(matches, chosen, values=values, resamples=table, counts=counts),
     )
     return Target(evaluation, table)
 

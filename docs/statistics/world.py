@@ -53,6 +53,11 @@ class Truth:
         """All of them; image i is of scene i // world.images."""
         return self.world.scenes * self.world.images
 
+    @property
+    def scenes(self) -> list[str]:
+        """The scene of each image."""
+        return [f"{image // self.world.images:05}" for image in range(self.images)]
+
 
 def draw_truth(world: World, rng: np.random.Generator) -> Truth:
     """Draw scenes with their objects; a rare class of which there would be none gets one."""
