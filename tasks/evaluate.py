@@ -2,7 +2,8 @@
 
 The bundle runs through its Runtime on val and test, so what is measured is what will run. Operating thresholds are
 chosen on val for this very artefact, everything else is measured on test. Intervals come from resampling the split's
-groups; the same seed gives the same resamples for every target, so that the gate can compare targets in pairs.
+groups, of test and, with thresholds chosen anew, of val; the same seed gives the same resamples for every target, so
+that the gate can compare targets in pairs. docs/statistics says how often these intervals are wrong.
 
 In:
   RAW/, ANNOTATIONS/     images and their objects
@@ -57,6 +58,8 @@ from tasks.metrics.hints import suppression_hint
 from tasks.metrics.matching import match, scene
 from tasks.metrics.mistakes import confusion, duplicates_across_classes, error_kinds
 from tasks.metrics.operating_points import choose_thresholds, operating_points
+from tasks.metrics.resampled_thresholds import resampled_thresholds
+from tasks.metrics.scenes import Units, units
 from tasks.metrics.slices import measure_slices, parts
 from tasks.metrics.use_case import figures
 from tasks.runtimes.protocol import read_bundle
@@ -77,7 +80,10 @@ class EvaluateParams(Running):
 
     resamples: int = Field(ge=100, le=100_000, description="bootstrap resamples behind every interval")
     fewest_groups: int = Field(
-        ge=2, description="with fewer groups in test, images are resampled; objects of a class in fewer count as fewer"
+        ge=6, description="with its objects in fewer groups of test, a rule is undecided, whatever was measured"
+    )
+    part_images: int = Field(
+        ge=1, description="consecutive images of a scene that the split divided in time, drawn together"
     )
     slice_attributes: list[str] = Field(description="attributes of objects whose values are measured apart")
     size_edges_px: tuple[int, int] = Field(
@@ -104,7 +110,7 @@ class EvaluateParams(Running):
 
 @dataclass(frozen=True)
 class Labelled:
-    """One side of the split: its images (image_id, source, group) and its objects."""
+    """One side of the split: its images (image_id, source, and what scenes.units takes) and its objects."""
 
     images: pd.DataFrame
     truth: pd.DataFrame
@@ -133,31 +139,35 @@ def evaluate(
     val_matches = match(scene(val.truth, predictions, val.images["image_id"].to_list(), labels))
     boxes = scene(test.truth, predictions, test.images["image_id"].to_list(), labels)
     matches = match(boxes)
-    chosen = choose_thresholds(val_matches, operating_points(use_case, labels))
+    points = operating_points(use_case, labels)
+    chosen = choose_thresholds(val_matches, points)
     thresholds = [threshold.score for threshold in chosen]
-    groups = test.images.set_index("image_id")["group"][boxes.images].to_list()
-    drawn = draw(boxes.images, groups, params.resamples, params.fewest_groups, seed)
-    resamples = resampled_figures(matches, thresholds, drawn)
+    unit_of, val_units = (_units(side, params) for side in (test, val))
+    drawn = draw(unit_of.of_image, params.resamples, seed)
+    # Seeded apart, or a group of val would be drawn whenever one of test is.
+    val_drawn = draw(val_units.of_image, params.resamples, [seed, 1])
+    redrawn = resampled_thresholds(val_matches, points, val_drawn)
+    resamples = resampled_figures(matches, redrawn, drawn)
     values, val_values = headline_figures(boxes, matches, thresholds), figures(val_matches, thresholds)
     counts = count(matches, thresholds, drawn)
     parted, left_out = parts(
         boxes, test.images, test.truth, edges_px=params.size_edges_px, attributes=params.slice_attributes
     )
-    slices, columns = measure_slices(boxes, parted, thresholds, drawn)
+    slices, columns = measure_slices(boxes, parted, thresholds, drawn, redrawn)
     bins = score_bins(matches, params.score_bins, params.score_bins_from)
     evaluation = Evaluation(
         target="",
         images=len(boxes.images),
         objects=int(matches.objects.sum()),
-        groups=len(set(groups)),
-        test_sha256=_test_sha256(test, params, seed),
-        resampled=drawn.unit,
-        resampling_reason=drawn.reason,
+        groups=drawn.groups,
+        test_sha256=_test_sha256(val, test, params, seed),
+        resampled="parts" if unit_of.divided else "groups",
+        resampling_reason=unit_of.reason,
         fewest_groups=params.fewest_groups,
         resamples=params.resamples,
-        overall=overall_figures(drawn, values, resamples, counts),
+        overall=overall_figures(values, resamples, counts),
         val={name: val_values[name] for name in OVERALL},
-        classes=class_figures(matches, drawn, chosen, values=values, resamples=resamples, counts=counts),
+        classes=class_figures(matches, chosen, values=values, resamples=resamples, counts=counts),
         errors=error_kinds(boxes, matches, thresholds),
         across_classes=duplicates_across_classes(boxes, matches, thresholds),
         confusion=confusion(boxes, matches, thresholds),
@@ -169,11 +179,19 @@ def evaluate(
     return Measured(evaluation, pd.concat([resamples, columns], axis=1), curves(matches))
 
 
-def _test_sha256(test: Labelled, params: EvaluateParams, seed: int) -> str:
+def _units(side: Labelled, params: EvaluateParams) -> Units:
+    """In the order of a Scene: by image_id."""
+    return units(side.images.sort_values("image_id", ignore_index=True), params.part_images)
+
+
+def _test_sha256(val: Labelled, test: Labelled, params: EvaluateParams, seed: int) -> str:
     """Equal for two targets if their resamples may be subtracted row by row."""
     digest = hashlib.sha256(f"{seed} {params.resamples} {params.fewest_groups}".encode())
-    for table, columns in ((test.images, ["image_id", "group"]), (test.truth, ["image_id", "label", "ignored", *BOX])):
-        digest.update(table.reindex(columns=columns).sort_values(columns).to_csv(index=False).encode())
+    for side in (val, test):
+        image = ["image_id", "unit"]
+        placed = side.images.sort_values("image_id").assign(unit=_units(side, params).of_image)
+        for table, columns in ((placed, image), (side.truth, ["image_id", "label", "ignored", *BOX])):
+            digest.update(table.reindex(columns=columns).sort_values(columns).to_csv(index=False).encode())
     return digest.hexdigest()
 
 
@@ -245,8 +263,10 @@ def main(
 
 def _val_and_test(annotations: Path, split: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Images with their split and its group, sorted by image_id; and the objects of all images."""
-    images = read_table(annotations / "images.parquet", IMAGES).drop(columns="group")
+    images = read_table(annotations / "images.parquet", IMAGES).rename(columns={"group": "scene"})
     images = images.merge(read_table(split, SPLIT), on="image_id").sort_values("image_id", ignore_index=True)
+    sides = images.loc[images["split"].isin(["train", "val", "test"])].groupby("scene")["split"].nunique()
+    images["divided"] = images["scene"].map(sides > 1).eq(True)
     images = images[images["split"].isin(["val", "test"])].assign(readable=images["readable"] & images["file"].notna())
     if not (images["split"] == "test").any():
         raise PipelineError("no image is in test", str(split), "Label more groups of images, or change params: split")
@@ -254,7 +274,8 @@ def _val_and_test(annotations: Path, split: Path) -> tuple[pd.DataFrame, pd.Data
 
 
 def _labelled(images: pd.DataFrame, objects: pd.DataFrame) -> Labelled:
-    return Labelled(images[["image_id", "source", "group"]], objects[objects["image_id"].isin(images["image_id"])])
+    columns = ["image_id", "source", "name", "frame", "group", "divided"]
+    return Labelled(images[columns], objects[objects["image_id"].isin(images["image_id"])])
 
 
 def _points_of(labels: list[str], use_case: UseCase) -> UseCase:

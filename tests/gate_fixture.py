@@ -25,7 +25,13 @@ def labelled(images: int, side: str, seed: int = 0) -> Labelled:
     rows = [[name, "bolt", 10, 10, 40, 40] for name in names] + [[n, "crack", 60, 60, 200, 120] for n in names[::2]]
     truth = pd.DataFrame(rows, columns=["image_id", "label", *BOX]).assign(attributes="{}")
     groups = [f"{side}-g{number // 2}" for number in range(images)]
-    return Labelled(pd.DataFrame({"image_id": names, "source": "line.zip", "group": groups}), truth)
+    return Labelled(placed(names, groups), truth)
+
+
+def placed(names: list[str], groups: list[str]) -> pd.DataFrame:
+    """Images of whole scenes, one group each."""
+    columns = {"image_id": names, "source": "line.zip", "name": names, "frame": None, "group": groups}
+    return pd.DataFrame({**columns, "divided": False})
 
 
 def detected(truth: pd.DataFrame, found: float, seed: int) -> pd.DataFrame:

@@ -53,7 +53,7 @@ def workspace(tmp_path: Path) -> Path:
     write_table(split.assign(group=[f"g{n // 2}" for n in range(24)]), tmp_path / "split.parquet", SPLIT)
     params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
     params["use_case"]["operating_point"] = "best f1"
-    params["evaluate"] |= {"resamples": 100, "fewest_groups": 5, "latency_images": 20, "threads": 1, "device": "cpu"}
+    params["evaluate"] |= {"resamples": 100, "fewest_groups": 6, "latency_images": 20, "threads": 1, "device": "cpu"}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
     write_bundle(tmp_path / "bundle")
     return tmp_path
@@ -137,7 +137,7 @@ def run_main(workspace: Path, target: str | None = None) -> Evaluation:
 def test_figures_are_those_that_one_counts_by_hand(workspace: Path) -> None:
     evaluation = run_main(workspace)
     assert (evaluation.target, evaluation.images, evaluation.objects, evaluation.groups) == ("onnx", 12, 16, 6)
-    assert (evaluation.resampled, evaluation.resamples, evaluation.unreadable) == ("groups", 100, 0)
+    assert (evaluation.resampled, evaluation.resamples, evaluation.unreadable) == ("parts", 100, 0)
     bolt, crack = evaluation.classes["bolt"], evaluation.classes["crack"]
     assert (bolt.objects, bolt.true_positives, bolt.false_positives, bolt.found) == (12, 12, 0, 12)
     assert (bolt.ap50.value, bolt.recall.value, bolt.groups, bolt.images) == (1.0, 1.0, 6, 12)
@@ -288,13 +288,28 @@ def test_champion_that_says_it_is_a_checkpoint_is_not_unpickled(target: str | No
         run_main(workspace, target)
 
 
-def test_too_few_groups_are_said(workspace: Path) -> None:
+def test_scene_that_is_on_several_sides_is_resampled_in_parts_and_that_is_said(workspace: Path) -> None:
+    split = read_table(workspace / "split.parquet", SPLIT)
+    split["group"] = split["split"].map({"val": "line · block 1", "test": "line · block 2"})
+    write_table(split, workspace / "split.parquet", SPLIT)
     params = yaml.safe_load((workspace / "params.yaml").read_text())
-    params["evaluate"]["fewest_groups"] = 10
+    params["evaluate"]["part_images"] = 5
     (workspace / "params.yaml").write_text(yaml.safe_dump(params))
     evaluation = run_main(workspace)
-    assert evaluation.resampled == "images"
-    assert "takes at least 10, and test has 6" in evaluation.resampling_reason
+    assert (evaluation.resampled, evaluation.groups) == ("parts", 2)  # of 5 and 7 images
+    assert "test shares a scene with other sides of the split" in evaluation.resampling_reason
+    assert "2 parts are resampled" in evaluation.resampling_reason
+
+
+def test_whole_scenes_are_resampled_however_few(workspace: Path) -> None:
+    images = read_table(workspace / "annotations" / "images.parquet", IMAGES)
+    images["group"] = [f"scene {number // 6}" for number in range(len(images))]
+    write_table(images, workspace / "annotations" / "images.parquet", IMAGES)
+    split = read_table(workspace / "split.parquet", SPLIT)
+    write_table(split.assign(group=images["group"]), workspace / "split.parquet", SPLIT)
+    evaluation = run_main(workspace)
+    assert (evaluation.resampled, evaluation.resampling_reason, evaluation.groups) == ("groups", "", 2)
+    assert len(set(pd.read_parquet(workspace / "evaluation" / "resamples.parquet")["map50"])) <= 3
 
 
 def test_no_champion_is_an_evaluation_that_says_so(workspace: Path) -> None:

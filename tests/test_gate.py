@@ -26,7 +26,13 @@ def perfect() -> Target:
     [
         (1.0, 200, 'recall of "crack" >= 0.95', "accepted", "at 95 % confidence at least 0.970, and 0.95 is asked for"),
         (1.0, 200, 'recall of "crack" >= 0.97 at 98 % confidence', "undecided", "only at least 0.962"),
-        (1.0, 40, 'recall of "crack" >= 0.95', "undecided", 'about 39 more test objects of "crack" could decide it'),
+        (
+            1.0,
+            40,
+            'recall of "crack" >= 0.95',
+            "undecided",
+            'about 39 more test objects of "crack" in 39 more scenes could decide it',
+        ),
         (0.9, 200, 'recall of "crack" >= 0.95', "rejected", 'recall of "crack" is 0.930, 0.020 short of 0.95'),
         (0.9, 200, 'recall of "crack" >= 0.9', "undecided", "more test objects"),
         (0.9, 200, "recall >= 0.85", "accepted", "at least 0."),

@@ -93,6 +93,6 @@ def test_slices_hold_no_ignored_objects() -> None:
         edges_px=(32, 96),
         attributes=["light"],
     )
-    slices, _ = measure_slices(boxes, found, [0.5], draw(["a"], ["g"], 10, 2, 0))
+    slices, _ = measure_slices(boxes, found, [0.5], draw(["g"], 10, 0), np.full((1, 1), 0.5))
     assert [(part.by, part.part, part.objects) for part in slices] == [("size", "small", 1), ("light", "day", 1)]
     assert [part.recall.value for part in slices] == [1.0, 1.0]

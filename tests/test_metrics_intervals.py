@@ -1,5 +1,7 @@
 """Intervals are as wide as they say, few objects are not trusted, and resamples pair."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,7 +16,7 @@ TAIL = 0.025
 
 
 def rate(right: int, objects: int, units: int = 50) -> Evidence:
-    return evidence("recall", [Counts(objects, units, right, 0, right)], 0)
+    return evidence("recall", [Counts(objects, units, right, 0, right)])
 
 
 def spread(value: float, deviation: float) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
@@ -43,10 +45,25 @@ def test_no_spread_makes_a_rate_surer_than_its_objects_allow() -> None:
     assert bounds(0.9, spread(0.9, 1e-4), rate(18, 20), TAIL) == pytest.approx((0.6830, 0.9877), abs=1e-3)
 
 
-def test_plain_percentiles_stand_where_objects_and_groups_are_many() -> None:
-    resamples = spread(0.8, 0.02)
+def test_normal_interval_stands_where_objects_and_groups_are_many() -> None:
+    resamples = spread(0.6, 0.02)
     behind = Evidence("ap", 5000, 9000, 10_000, 10_000)
-    assert bounds(0.8, resamples, behind, TAIL) == pytest.approx(np.quantile(resamples, [TAIL, 1 - TAIL]), abs=1e-3)
+    assert bounds(0.6, resamples, behind, TAIL) == pytest.approx((0.56, 0.64), abs=2e-3)
+
+
+@pytest.mark.parametrize(("value", "deviation"), [(0.97, 0.03), (0.03, 0.03), (0.999, 0.002), (1.0, 0.01)])
+def test_interval_of_a_share_stays_within_0_and_1(value: float, deviation: float) -> None:
+    low, high = bounds(value, np.clip(spread(value, deviation), 0, 1), rate(round(value * 1000), 1000), TAIL)
+    assert 0 <= low < value <= high <= 1
+
+
+def test_interval_of_scenes_of_unequal_weight_is_that_of_fewer() -> None:
+    counts = Counts(100, 12, 80, 0, 80)
+    lows = [
+        bounds(0.8, spread(0.8, 0.05), evidence("recall", [replace(counts, effective_units=equal)]), TAIL)[0]
+        for equal in (12.0, 3.0)
+    ]
+    assert lows[1] < lows[0] - 0.05
 
 
 def test_few_groups_widen_the_interval() -> None:
@@ -58,22 +75,23 @@ def test_few_groups_widen_the_interval() -> None:
 
 def test_perfect_ap_over_few_objects_is_no_certainty() -> None:
     counts = Counts(objects=20, units=20, right=20, wrong=0, found=20)
-    low, high = bounds(1.0, np.ones(1000), evidence("ap50", [counts], 10), TAIL)
+    low, high = bounds(1.0, np.ones(1000), evidence("ap50", [counts]), TAIL)
     assert (low, high) == pytest.approx((0.8316, 1.0), abs=1e-3)
-    several = evidence("map50", [counts, Counts(2000, 90, 2000, 0, 2000)], 10)
+    several = evidence("map50", [counts, Counts(2000, 90, 2000, 0, 2000)])
     assert bounds(1.0, np.ones(1000), several, TAIL)[0] == pytest.approx(0.025 ** (1 / 79.2), abs=1e-3)
 
 
 def test_bound_of_ap_lies_lower_where_resamples_lie_above_it() -> None:
+    """They show a part of the bias of the envelope; see docs/statistics for how much."""
     behind = Evidence("ap", 5000, 9000, 10_000, 10_000)
-    (low, high), (plain, same_high) = (bounds(0.8, spread(middle, 0.02), behind, TAIL) for middle in (0.81, 0.8))
-    assert low == pytest.approx(plain - 0.01, abs=2e-3)  # 0.01 higher than plain, and twice that subtracted
-    assert high == pytest.approx(same_high + 0.01, abs=1e-3)
+    (low, high), (plain, same_high) = (bounds(0.6, spread(middle, 0.02), behind, TAIL) for middle in (0.61, 0.6))
+    assert low == pytest.approx(plain - 0.01 / 0.25, abs=3e-3)
+    assert high == pytest.approx(same_high, abs=1e-3)
 
 
 @pytest.mark.parametrize("name", ["recall", "precision", "f1", "ap50"])
 def test_objects_of_few_groups_are_counted_as_fewer(name: str) -> None:
-    trials = [evidence(name, [Counts(100, units, 100, 0, 100)], 10).trials for units in (1, 5, 9, 10)]
+    trials = [evidence(name, [Counts(100, units, 100, 0, 100)]).trials for units in (1, 5, 9, 10)]
     assert trials == pytest.approx([100 / 10.9, 100 / 2.9, 100 / (1 + 0.1 * (100 / 9 - 1)), 100])
 
 
@@ -85,22 +103,22 @@ def test_a_bar_is_seldom_passed_by_chance_where_all_objects_are_in_few_scenes() 
         found = (rng.random(chance.shape) < chance).reshape(400, units, -1).sum(axis=2)
         weights = np.array([np.bincount(rng.integers(units, size=units), minlength=units) for _ in range(200)])
         lows = [
-            bounds(of.sum() / 60, weights @ of / 60, evidence("recall", [Counts(60, units, of.sum(), 0, 60)], 10), 0.05)
+            bounds(of.sum() / 60, weights @ of / 60, evidence("recall", [Counts(60, units, of.sum(), 0, 60)]), 0.05)
             for of in found
         ]
         assert np.mean([low >= 0.9 for low, _ in lows]) <= 0.05
 
 
 def test_perfect_f1_over_few_objects_is_no_certainty() -> None:
-    behind = evidence("f1", [Counts(objects=20, units=20, right=20, wrong=0, found=20)], 10)
+    behind = evidence("f1", [Counts(objects=20, units=20, right=20, wrong=0, found=20)])
     assert bounds(1.0, np.ones(1000), behind, TAIL)[0] == pytest.approx(2 * 0.8316 / 1.8316, abs=1e-3)
 
 
 def test_resamples_without_the_class_do_not_count() -> None:
     resamples = np.where(np.arange(4000) % 3 == 0, np.nan, spread(0.8, 0.02))
     low, high = bounds(0.8, resamples, Evidence("ap", 50, 900, 1000), TAIL)
-    assert low == pytest.approx(0.8 - 2 * 0.02, abs=0.01)
-    assert high == pytest.approx(0.8 + 2 * 0.02, abs=0.01)
+    assert low == pytest.approx(0.8 - 2 * 0.02, abs=0.015)
+    assert high == pytest.approx(0.8 + 2 * 0.02, abs=0.015)
 
 
 @pytest.mark.parametrize(("at_hand", "more"), [(20, 39), (58, 1)])
@@ -114,7 +132,7 @@ def test_objects_to_decide_would_indeed_decide() -> None:
     assert more is not None
     grown = (100 + more) / 100
     narrower = 0.97 + (resamples - 0.97) / np.sqrt(grown)
-    low, _ = bounds(0.97, narrower, rate(round(97 * grown), 100 + more), 0.05)
+    low, _ = bounds(0.97, narrower, rate(round(97 * grown), 100 + more, units=round(50 * grown)), 0.05)
     assert low == pytest.approx(0.95, abs=0.002)
 
 
@@ -124,30 +142,20 @@ def test_value_at_or_below_the_bar_is_decided_by_no_number_of_objects(value: flo
 
 
 def test_same_seed_and_groups_give_the_same_draw_whatever_the_order_of_groups_names() -> None:
-    images = [f"i{number}" for number in range(40)]
     groups = [f"g{number % 13}" for number in range(40)]
-    first, second = draw(images, groups, 50, 10, seed=3), draw(images, groups, 50, 10, seed=3)
+    first, second = draw(groups, 50, seed=3), draw(groups, 50, seed=3)
     np.testing.assert_array_equal(first.weights, second.weights)
-    assert first.unit == "groups"
     assert first.groups == 13
     assert (first.weights.sum(axis=0) == 13).all()
-    assert (draw(images, groups, 50, 10, seed=4).weights != first.weights).any()
-
-
-def test_too_few_groups_resample_images_and_say_so() -> None:
-    drawn = draw([f"i{number}" for number in range(30)], ["one", "two", "three"] * 10, 50, 10, seed=3)
-    assert drawn.unit == "images"
-    assert drawn.groups == 30
-    assert "takes at least 10, and test has 3: images are resampled instead" in drawn.reason
-    assert set(drawn.split_group) == {0, 1, 2}
+    assert (draw(groups, 50, seed=4).weights != first.weights).any()
 
 
 def test_resampled_figures_are_those_of_the_split_where_every_group_is_drawn_once() -> None:
     truth, predictions, images = random_scene(Draw(), 0)
     matches = match(scene(truth, predictions, images, LABELS))
-    drawn = draw(images, images, 200, 10, seed=0)
+    drawn = draw(sorted(images), 200, seed=0)
     drawn.weights[:, 0] = 1
-    figures = resampled_figures(matches, [0.3, 0.4, 0.5], drawn)
+    figures = resampled_figures(matches, np.array([[0.3], [0.4], [0.5]]), drawn)
     counts = count(matches, [0.3, 0.4, 0.5], drawn)
     once = figures.iloc[0]
     for label, of in zip(LABELS, counts, strict=True):
@@ -183,7 +191,7 @@ def _scenes(seed: int) -> tuple[pd.DataFrame, list[str]]:
 
 
 def _recall_interval(table: pd.DataFrame, groups: list[str], seed: int) -> tuple[float, float, float]:
-    drawn = draw(table["image_id"].to_list(), groups, 300, 10, seed)
+    drawn = draw(groups, 300, seed)
     right = np.bincount(drawn.group, weights=table["found"], minlength=drawn.groups)
     objects = np.bincount(drawn.group, minlength=drawn.groups)
     resamples = (right @ drawn.weights) / (objects @ drawn.weights)

@@ -48,7 +48,8 @@ def measured(
     truth, predictions, images = lit_and_dark()
     boxes = scene(truth, predictions, ["a", "b"], ["crack", "dent"])
     found, _ = parts(boxes, images, truth, edges_px=(32, 96), attributes=attributes)
-    slices, resamples = measure_slices(boxes, found, [0.5, 0.5], draw(["a", "b"], ["g", "h"], 100, 2, 0))
+    drawn = draw(["g", "h"], 100, 0)
+    slices, resamples = measure_slices(boxes, found, [0.5, 0.5], drawn, np.full((2, 1), 0.5))
     return {(one.by, one.part): (one.objects, one.recall.value, one.ap50.value) for one in slices}, resamples
 
 

@@ -20,10 +20,10 @@ from tasks.contracts.work import content_sha256
 
 
 class Interval(Record):
-    """A measured value and its 95 % bootstrap interval; null where nothing could be measured.
+    """A measured value and its 95 % interval over resampled scenes; null where nothing could be measured.
 
     Where objects are so few, or results so even, that resampling alone would be too sure of itself, the interval is
-    widened to the exact binomial one.
+    widened to the exact binomial one. See tasks/metrics/intervals.py.
     """
 
     value: float | None
@@ -35,7 +35,8 @@ class ClassEvaluation(Record):
     """One class on the test split."""
 
     objects: int
-    groups: int  # groups of the test split that hold at least one object of it
+    groups: int  # of the test split's that are resampled, those that hold at least one object of it
+    equal_groups: float = 0.0  # groups of equal weight that would tell the same, after Kish; 0: not counted
     images: int = 0  # images of the test split that do
     threshold: float  # operating score threshold, chosen on val
     true_positives: int  # at the threshold, IoU 0.5
@@ -55,6 +56,7 @@ class ClassSlice(Record):
 
     objects: int
     groups: int  # that hold at least one of them
+    equal_groups: float = 0.0  # as in ClassEvaluation
     images: int
     true_positives: int  # at the operating threshold
     found: int  # at any score
@@ -116,11 +118,11 @@ class Evaluation(Record):
     images: int = 0
     unreadable: int = 0  # images of val and test that could not be decoded and are left out
     objects: int = 0
-    groups: int = 0
-    test_sha256: str = ""  # of the test images, their truth, groups and the seed: equal where resamples are paired
-    resampled: str = "groups"  # or "images", where groups are too few; `resampling_reason` says so
+    groups: int = 0  # of what is resampled
+    test_sha256: str = ""  # of test and val, their truth, groups and the seed: equal where resamples are paired
+    resampled: str = "groups"  # or "parts" of them, where the split divided scenes in time; `resampling_reason` says so
     resampling_reason: str = ""
-    fewest_groups: int = 0  # a class in fewer of what is resampled has its objects counted as fewer
+    fewest_groups: int = 0  # with objects in fewer groups, rules on them are undecided
     resamples: int = 0
     overall: dict[str, Interval] = {}  # map50, map50_95, precision, recall, f1
     val: dict[str, float | None] = {}  # the same on val, without intervals

@@ -2,65 +2,57 @@
 
 What is drawn is groups, with replacement: frames of one scene are not independent, and drawing images would make every
 interval too narrow. Detections are matched once; a resample is only a weight per group.
+
+Val is drawn, too, and operating thresholds chosen on it anew in each resample: on another val they would have been
+others, and rates with them.
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import sparse
 
 from tasks.metrics.average_precision import average_precisions
 from tasks.metrics.intervals import Counts
 from tasks.metrics.matching import Floats, Ints, Matches
-from tasks.metrics.use_case import COUNT_NAMES, RATE_NAMES, counts_at, metric_name, operating, rates
+from tasks.metrics.use_case import COUNT_NAMES, RATE_NAMES, counts_at, metric_name, rates
+
+_AT_ONCE = 1000  # resamples whose counts between thresholds are held together: 8 MB per class
 
 
 @dataclass(frozen=True)
 class Resampling:
     """Which groups were drawn how often."""
 
-    unit: Literal["groups", "images"]
-    reason: str  # empty, or why images are drawn
     group: Ints  # (images,) row of `weights`
-    split_group: Ints  # (images,) number of the split's group, whatever is drawn
     weights: NDArray[np.float32]  # (groups, resamples)
-    fewest_groups: int  # that it takes to show how alike the objects of a group are
 
     @property
     def groups(self) -> int:
-        """Groups, or images, that are drawn from."""
+        """Groups that are drawn from."""
         return len(self.weights)
 
 
-def draw(images: list[str], groups: list[str], resamples: int, fewest_groups: int, seed: int) -> Resampling:
-    """Draw resamples of the groups, or of the images where there are fewer than `fewest_groups`.
+def draw(groups: list[str], resamples: int, seed: int | list[int]) -> Resampling:
+    """Draw resamples of the groups; `groups` is of each image.
 
-    groups: of each image. The same images, groups and seed give the same draw, whatever is measured on it.
+    The same groups and seed give the same draw, whatever is measured on it.
     """
-    names, split_group = np.unique(np.array(groups, dtype=object), return_inverse=True)
-    group = split_group
-    unit: Literal["groups", "images"] = "groups"
-    reason = ""
-    if len(names) < fewest_groups:
-        unit = "images"
-        reason = (
-            f"resampling groups takes at least {fewest_groups}, and test has {len(names)}: images are resampled "
-            "instead, and intervals are too narrow if images of a group resemble each other"
-        )
-        names, group = np.unique(np.array(images, dtype=object), return_inverse=True)
+    names, group = np.unique(np.array(groups, dtype=object), return_inverse=True)
     rng = np.random.default_rng(seed)
     weights = np.empty((len(names), resamples), dtype=np.float32)
     for index in range(resamples):
         weights[:, index] = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))
-    return Resampling(unit, reason, group, split_group, weights, fewest_groups)
+    return Resampling(group, weights)
 
 
-def resampled_figures(matches: Matches, thresholds: list[float], drawn: Resampling) -> pd.DataFrame:
+def resampled_figures(matches: Matches, thresholds: Floats, drawn: Resampling) -> pd.DataFrame:
     """One row per resample, one column per headline figure by its `metric_name`; NaN: nothing to measure in it.
 
     And `right of "crack"`, `wrong of`, `objects of`, by which rates over some of the classes can be had.
+    thresholds: (classes, resamples), or (classes, 1) where they are the same in all.
     """
     aps = average_precisions(matches, drawn.group, drawn.weights)
     figures = resampled_ap("ap50", "map50", matches.labels, aps[:, 0])
@@ -90,21 +82,38 @@ def mean_of_present(aps: Floats) -> Floats:
     return mean
 
 
-def resampled_counts(matches: Matches, thresholds: list[float], drawn: Resampling) -> tuple[Floats, Floats, Floats]:
-    """Right detections, wrong ones and objects: each (classes, resamples), at the thresholds and IoU 0.5."""
-    classes, groups = len(matches.labels), drawn.groups
-    right, wrong = operating(matches, thresholds)
-    label = matches.label
-    counted = []
-    for of_label, images in (
-        (label[right], matches.image[right]),
-        (label[wrong], matches.image[wrong]),
-        (matches.truth_label, matches.truth_image),
-    ):
-        cell = of_label * groups + drawn.group[images]
-        per_group = np.bincount(cell, minlength=classes * groups).reshape(classes, groups)
-        counted.append((per_group.astype(np.float32) @ drawn.weights).astype(np.float64))
-    return counted[0], counted[1], counted[2]
+def resampled_counts(matches: Matches, thresholds: Floats, drawn: Resampling) -> tuple[Floats, Floats, Floats]:
+    """Right detections, wrong ones and objects: each (classes, resamples), at IoU 0.5.
+
+    thresholds: as in `resampled_figures`.
+    """
+    resamples = drawn.weights.shape[1]
+    right, wrong = np.empty((2, len(matches.labels), resamples))
+    for label, of_label in enumerate(np.broadcast_to(thresholds, (len(matches.labels), resamples))):
+        rows = matches.of(label)
+        found = matches.found[rows, 0] >= 0
+        for counted, rows_of in ((right, found), (wrong, ~found)):
+            kept = rows_of & ~matches.ignored[rows, 0]
+            group = drawn.group[matches.image[rows][kept]]
+            counted[label] = _at_least(matches.score[rows][kept], group, of_label, drawn.weights)
+    objects = held(matches, drawn).astype(np.float32)
+    return right, wrong, (objects @ drawn.weights).astype(np.float64)
+
+
+def _at_least(score: Floats, group: Ints, thresholds: Floats, weights: NDArray[np.float32]) -> Floats:
+    """How many detections of a resample's groups reach its threshold, (resamples,)."""
+    counted = np.empty(len(thresholds))
+    for low in range(0, len(thresholds), _AT_ONCE):
+        part = slice(low, low + _AT_ONCE)
+        # Between two thresholds that occur it does not matter where a score lies: count there, then add up from above.
+        occurring, rank = np.unique(thresholds[part], return_inverse=True)
+        segment = np.searchsorted(occurring, score, side="right") - 1
+        kept = segment >= 0
+        ones = np.ones(int(kept.sum()), dtype=weights.dtype)
+        between = sparse.csr_array((ones, (segment[kept], group[kept])), shape=(len(occurring), len(weights)))
+        down_to = np.cumsum((between @ weights[:, part])[::-1], axis=0)[::-1]
+        counted[part] = down_to[rank, np.arange(len(rank))]
+    return counted
 
 
 def count(matches: Matches, thresholds: list[float], drawn: Resampling) -> list[Counts]:
@@ -112,12 +121,32 @@ def count(matches: Matches, thresholds: list[float], drawn: Resampling) -> list[
     right, wrong = counts_at(matches, thresholds)
     hits = (matches.found[:, 0] >= 0) & ~matches.ignored[:, 0]
     found = np.bincount(matches.label[hits], minlength=len(matches.labels))
-    units = holders(matches, drawn.group)
-    columns = zip(matches.objects, units, right, wrong, found, strict=True)
-    return [Counts(*(int(value) for value in row)) for row in columns]
+    objects = held(matches, drawn)
+    return [
+        Counts(
+            objects=int(matches.objects[label]),
+            units=int((of > 0).sum()),
+            right=int(right[label]),
+            wrong=int(wrong[label]),
+            found=int(found[label]),
+            effective_units=_equal_groups(of),
+        )
+        for label, of in enumerate(objects)
+    ]
 
 
-def holders(matches: Matches, group: Ints) -> Ints:
-    """How many groups hold an object of each class; group: (images,) numbers."""
-    pairs = np.unique(np.column_stack([matches.truth_label, group[matches.truth_image]]), axis=0)
+def _equal_groups(objects: Ints) -> float:
+    """How many groups of equal weight would tell the same, after Kish; objects: of each group."""
+    return float(objects.sum() ** 2 / (objects**2).sum()) if objects.any() else 0.0
+
+
+def held(matches: Matches, drawn: Resampling) -> Ints:
+    """Objects of each class in each group: (classes, groups)."""
+    cell = matches.truth_label * drawn.groups + drawn.group[matches.truth_image]
+    return np.bincount(cell, minlength=len(matches.labels) * drawn.groups).reshape(-1, drawn.groups)
+
+
+def holders(matches: Matches) -> Ints:
+    """How many images hold an object of each class."""
+    pairs = np.unique(np.column_stack([matches.truth_label, matches.truth_image]), axis=0)
     return np.bincount(pairs[:, 0], minlength=len(matches.labels))

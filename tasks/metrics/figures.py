@@ -1,10 +1,9 @@
 """Headline figures with their intervals, in the form that the evaluation is written in."""
 
-import numpy as np
 import pandas as pd
 
 from tasks.contracts.evaluation import ClassEvaluation, Evaluation, Interval
-from tasks.metrics.bootstrap import Resampling, holders
+from tasks.metrics.bootstrap import holders
 from tasks.metrics.coco_library import library_average_precisions
 from tasks.metrics.intervals import TAIL_OF_95, Counts, bounds, evidence
 from tasks.metrics.matching import Matches, Scene
@@ -29,17 +28,14 @@ def _equal(one: float | None, other: float | None) -> bool:
 
 
 def overall_figures(
-    drawn: Resampling, values: dict[str, float | None], resamples: pd.DataFrame, counts: list[Counts]
+    values: dict[str, float | None], resamples: pd.DataFrame, counts: list[Counts]
 ) -> dict[str, Interval]:
     """map50, map50_95, precision, recall and F1 over all classes."""
-    return {
-        name: _interval(name, None, values, resamples, counts, fewest_units=drawn.fewest_groups) for name in OVERALL
-    }
+    return {name: _interval(name, None, values, resamples, counts) for name in OVERALL}
 
 
 def class_figures(
     matches: Matches,
-    drawn: Resampling,
     chosen: list[Threshold],
     *,
     values: dict[str, float | None],
@@ -47,16 +43,16 @@ def class_figures(
     counts: list[Counts],
 ) -> dict[str, ClassEvaluation]:
     """The same per class, in the order of `matches.labels`, as are `chosen` and `counts`."""
-    groups, images = holders(matches, drawn.split_group), holders(matches, np.arange(len(drawn.group)))
+    images = holders(matches)
     result = {}
     for index, (label, threshold, of) in enumerate(zip(matches.labels, chosen, counts, strict=True)):
         ap50, ap50_95, precision, recall, f1 = (
-            _interval(name, label, values, resamples, [of], fewest_units=drawn.fewest_groups)
-            for name in (*AP_NAMES, *RATE_NAMES)
+            _interval(name, label, values, resamples, [of]) for name in (*AP_NAMES, *RATE_NAMES)
         )
         result[label] = ClassEvaluation(
             objects=of.objects,
-            groups=int(groups[index]),
+            groups=of.units,
+            equal_groups=of.equal_units,
             images=int(images[index]),
             threshold=threshold.score,
             operating_point=threshold.point,
@@ -86,18 +82,12 @@ def flat_figures(evaluation: Evaluation) -> dict[str, float | None]:
 
 
 def _interval(
-    name: str,
-    label: str | None,
-    values: dict[str, float | None],
-    resamples: pd.DataFrame,
-    counts: list[Counts],
-    *,
-    fewest_units: int,
+    name: str, label: str | None, values: dict[str, float | None], resamples: pd.DataFrame, counts: list[Counts]
 ) -> Interval:
     full_name = metric_name(name, label)
     value = values[full_name]
     if value is None:
         return Interval(value=None, low=None, high=None)
-    behind = evidence(name, counts, fewest_units)
+    behind = evidence(name, counts)
     low, high = bounds(value, resamples[full_name].to_numpy(), behind, TAIL_OF_95)
     return Interval(value=value, low=low, high=high)

@@ -93,32 +93,28 @@ def _figure(rule: MetricRule, label: str | None, target: Target) -> _Figure:
     name = metric_name(rule.name, label, rule.where)
     interval, classes = _measured(rule, label, target.evaluation)
     resamples = target.resamples[name].to_numpy() if name in target.resamples else np.zeros(0)
-    by_groups = target.evaluation.resampled == "groups"
     counts = [
         Counts(
             objects=of.objects,
-            units=of.groups if by_groups else of.images,
+            units=of.groups,
             right=of.true_positives,
             wrong=of.false_positives if isinstance(of, ClassEvaluation) else 0,
             found=of.found,
+            effective_units=of.equal_groups,
         )
         for of in classes.values()
     ]
     fewest = target.evaluation.fewest_groups
-    note = _note(rule, label, classes, target.evaluation)
+    note = _note(rule, classes, target.evaluation)
     return _Figure(name, label, interval.value if interval else None, resamples, counts, fewest, note)
 
 
-def _note(
-    rule: MetricRule, label: str | None, classes: Mapping[str, ClassEvaluation | ClassSlice], evaluation: Evaluation
-) -> str:
+def _note(rule: MetricRule, classes: Mapping[str, ClassEvaluation | ClassSlice], evaluation: Evaluation) -> str:
     """The parts that there are, where test has none of the rule's; and the three classes that are in too few groups."""
     if rule.where is not None and not classes:
         parts = [sliced.part for sliced in evaluation.slices if sliced.by == rule.where[0]]
         return f"; by {rule.where[0]} it holds {', '.join(parts) or 'none'}"
     fewest = evaluation.fewest_groups
-    if label is None and evaluation.resampled != "groups":
-        return ""  # So it is for all classes, and the evaluation's resampling_reason says so.
     few = sorted((of.groups, label) for label, of in classes.items() if 0 < of.groups < fewest)
     return "".join(
         f"; all objects of {quoted(label)} are in {groups} {'scene' if groups == 1 else 'scenes'} of test: "
@@ -149,7 +145,7 @@ def _judge_floor(rule: MetricRule, figure: _Figure) -> RuleResult:
     value, bar, tail = figure.value, rule.bound, 1 - rule.confidence
     if value is None:
         return _unmeasured(rule, figure)
-    behind = evidence(rule.name, figure.counts, figure.fewest_units)
+    behind = evidence(rule.name, figure.counts)
     low, high = bounds(value, figure.resamples, behind, tail)
     result = partial(
         RuleResult, rule=rule.text, metric=figure.name, value=value, low=low, high=high, bound=bar, unit=""
@@ -158,11 +154,14 @@ def _judge_floor(rule: MetricRule, figure: _Figure) -> RuleResult:
     if value < bar:
         reason = f"{says}, {bar - value:.3f} short of {bar:g}; {_sure(rule)} it is at most {high:.3f}"
         return result(outcome="rejected", shortfall=bar - value, more_objects=None, reason=reason)
-    if low >= bar:
+    few = _too_few_scenes(figure) if bar > 0 else ""
+    if low >= bar and not few:
         reason = f"{says}, {_sure(rule)} at least {low:.3f}, and {bar:g} is asked for"
         return result(outcome="accepted", shortfall=None, more_objects=None, reason=reason)
-    more = objects_to_decide(value, bar, figure.resamples, behind, tail)
-    reason = f"{says}, but {_sure(rule)} only at least {low:.3f}, and {bar:g} is asked for: {_needs(more, figure)}"
+    more = objects_to_decide(value, bar, figure.resamples, behind, tail, fewest_units=figure.fewest_units)
+    surely = few or f"{_sure(rule)} only at least {low:.3f}"
+    reason = f"{says}, but {surely}, and {bar:g} is asked for: {_needs(more, figure)}"
+    low = low if low < bar else bar
     return result(outcome="undecided", shortfall=bar - low, more_objects=more, reason=reason)
 
 
@@ -175,12 +174,13 @@ def _judge_difference(rule: MetricRule, figure: _Figure, reference: _Figure) -> 
         return _unmatched(
             rule, figure, f"{figure.name} is {figure.value:.3f}, and {than} has none: it finds nothing at all"
         )
-    behind = difference(*(evidence(rule.name, of.counts, of.fewest_units) for of in (figure, reference)))
+    behind = difference(*(evidence(rule.name, of.counts) for of in (figure, reference)))
     tail, gain, gains = 1 - rule.confidence, figure.value - reference.value, figure.resamples - reference.resamples
     low, high = bounds(gain, gains, behind, tail)
+    few = _too_few_scenes(figure) if rule.bound < 1 else ""
     if rule.kind == "drop" and not gain and not np.nan_to_num(gains).any():
         # An artefact that predicts what its checkpoint predicts has lost nothing on other images, too.
-        low = high = 0.0
+        low, high, few = 0.0, 0.0, ""
     result = partial(RuleResult, rule=rule.text, metric=figure.name, unit="")
     if rule.kind == "drop":
         result = partial(result, value=0 - gain, low=0 - high, high=0 - low, bound=rule.bound)
@@ -192,10 +192,10 @@ def _judge_difference(rule: MetricRule, figure: _Figure, reference: _Figure) -> 
         reason = f"{says}, {-rule.bound - gain:.3f} more than the {rule.bound:g} that is allowed"
         return result(outcome="rejected", shortfall=-rule.bound - gain, more_objects=None, reason=reason)
     surely = f"{_sure(rule)} at most {max(0.0, -low):.3f} below, and {rule.bound:g} is allowed"
-    if low >= -rule.bound - _ROUNDING:
+    if low >= -rule.bound - _ROUNDING and not few:
         return result(outcome="accepted", shortfall=None, more_objects=None, reason=f"{says}, {surely}")
-    more = objects_to_decide(gain, -rule.bound, gains, behind, tail)
-    reason = f"{says}, but {surely}: {_needs(more, figure)}"
+    more = objects_to_decide(gain, -rule.bound, gains, behind, tail, fewest_units=figure.fewest_units)
+    reason = f"{says}, but {few or surely}: {_needs(more, figure)}"
     return result(outcome="undecided", shortfall=-rule.bound - low, more_objects=more, reason=reason)
 
 
@@ -257,8 +257,20 @@ def _sure(rule: MetricRule) -> str:
     return f"at {100 * rule.confidence:g} % confidence"
 
 
+def _too_few_scenes(figure: _Figure) -> str:
+    """Why nothing can be said for sure of scenes that were not seen; empty where there are enough."""
+    scenes = max((of.units for of in figure.counts), default=0)
+    if scenes >= figure.fewest_units:
+        return ""
+    return f"too few scenes of test show it to be sure of others ({scenes}, and it takes {figure.fewest_units})"
+
+
 def _needs(more: int | None, figure: _Figure) -> str:
     if more is None:
         return "too close for a test set of any reasonable size to decide"
     of = "" if figure.label is None else f" of {quoted(figure.label)}"
-    return f"about {more:,} more test objects{of} could decide it"
+    objects, scenes = sum(count.objects for count in figure.counts), max(count.units for count in figure.counts)
+    more_scenes = math.ceil(more * scenes / objects - _ROUNDING)
+    return (
+        f"about {more:,} more test objects{of} in {more_scenes:,} more scene{'s' * (more_scenes != 1)} could decide it"
+    )

@@ -11,7 +11,7 @@ from tasks.metrics.matching import Bools, Floats, Matches
 
 BEST_F1 = "best f1"
 _FLOOR = re.compile(r"(?P<rate>recall|precision) *>= *(?P<floor>0?\.\d+|1(\.0*)?|0)")
-_NOTHING_TO_CHOOSE_FROM = 0.5
+NOTHING_TO_CHOOSE_FROM = 0.5
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def choose_thresholds(matches: Matches, points: list[OperatingPoint]) -> list[Th
     """
     objects = matches.objects
     pooled = sweep(*matches.judged(), int(objects.sum()))
-    fallback = _NOTHING_TO_CHOOSE_FROM if pooled is None else pooled.best_f1()
+    fallback = NOTHING_TO_CHOOSE_FROM if pooled is None else pooled.best_f1()
     chosen = []
     for label, point in enumerate(points):
         curve = sweep(*matches.judged(matches.of(label)), int(objects[label]))
@@ -118,8 +118,8 @@ class Sweep:
         if not len(reached):
             note = f"{point.text} cannot be reached on val ({rate.max():.3f} at most): best F1 instead"
             return Threshold(self.best_f1(), point.text, note)
-        # Recall: the highest threshold that reaches it; precision: the lowest, which keeps the most recall.
-        index = reached[0] if point.rate == "recall" else reached[-1]
+        # Recall: the highest threshold that reaches it; precision: that of the most recall, and of equals the highest.
+        index = reached[0] if point.rate == "recall" else np.searchsorted(self.recall, self.recall[reached[-1]])
         return Threshold(float(self.score[index]), point.text, "")
 
 

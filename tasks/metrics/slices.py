@@ -104,20 +104,25 @@ def attribute_parts(boxes: Scene, name: str, values: list[str | None]) -> list[P
 
 
 def measure_slices(
-    boxes: Scene, parts: list[Part], thresholds: list[float], drawn: Resampling
+    boxes: Scene, parts: list[Part], thresholds: list[float], drawn: Resampling, redrawn: Floats
 ) -> tuple[list[Slice], pd.DataFrame]:
-    """AP50 and recall of each part that holds objects, overall and per class; and its resamples by `metric_name`."""
+    """AP50 and recall of each part that holds objects, overall and per class; and its resamples by `metric_name`.
+
+    redrawn: the thresholds of each resample, as in `resampled_figures`.
+    """
     slices = []
     tables = [pd.DataFrame(index=pd.RangeIndex(drawn.weights.shape[1]))]
     for part in parts:
         if part.truth.any():
-            sliced, resamples = _measure(boxes, part, thresholds, drawn)
+            sliced, resamples = _measure(boxes, part, thresholds, drawn, redrawn)
             slices.append(sliced)
             tables.append(pd.DataFrame(resamples))
     return slices, pd.concat(tables, axis=1)
 
 
-def _measure(boxes: Scene, part: Part, thresholds: list[float], drawn: Resampling) -> tuple[Slice, dict[str, Floats]]:
+def _measure(
+    boxes: Scene, part: Part, thresholds: list[float], drawn: Resampling, redrawn: Floats
+) -> tuple[Slice, dict[str, Floats]]:
     matches = match(boxes, IOU_50, ~part.truth, ~part.predictions)
     everything = np.ones((drawn.groups, 1))
     ap = average_precisions(matches, drawn.group, everything)[:, 0, 0]
@@ -125,21 +130,22 @@ def _measure(boxes: Scene, part: Part, thresholds: list[float], drawn: Resamplin
     where = (part.by, part.part)
     columns = _columns(
         resampled_ap("ap50", "ap50", boxes.labels, average_precisions(matches, drawn.group, drawn.weights)[:, 0]),
-        resampled_counts(matches, thresholds, drawn),
+        resampled_counts(matches, redrawn, drawn),
         boxes.labels,
         where,
     )
 
     def interval(name: str, value: float, of: list[Counts], label: str | None = None) -> Interval:
-        behind = evidence(name, of, drawn.fewest_groups)
+        behind = evidence(name, of)
         low, high = bounds(value, columns[metric_name(name, label, where)], behind, TAIL_OF_95)
         return Interval(value=value, low=low, high=high)
 
-    groups, images = holders(matches, drawn.split_group), holders(matches, np.arange(len(boxes.images)))
+    images = holders(matches)
     classes = {
         label: ClassSlice(
             objects=of.objects,
-            groups=int(groups[index]),
+            groups=of.units,
+            equal_groups=of.equal_units,
             images=int(images[index]),
             true_positives=of.right,
             found=of.found,

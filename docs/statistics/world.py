@@ -1,0 +1,119 @@
+"""A world whose truth is known: scenes that differ, objects in them, and detectors that find some.
+
+A scene is easy or hard as a whole, by a draw with heavy tails (Student's t with 3 degrees of freedom on the logit
+scale): for finding an object, for how well its box fits, and for false alarms. Two detectors look at the same scenes
+and share most of their luck with an object. What comes out is the project's own `Matches`, as if boxes were matched.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, ndtr
+
+from tasks.metrics.matching import IOU_THRESHOLDS, Floats, Ints, Matches
+
+LABELS = ["bolt", "nut", "crack"]
+RARE = "crack"
+
+
+@dataclass(frozen=True)
+class World:
+    """How test splits are drawn. Means of logits, in the order of LABELS."""
+
+    scenes: int
+    images: int = 5  # per scene
+    objects: tuple[float, float] = (2.5, 1.0)  # per image, of the two frequent classes
+    rare: float = 5.0  # objects of the third in a whole test split
+    found: tuple[float, float, float] = (2.2, 1.5, 1.0)
+    fit: tuple[float, float, float] = (1.2, 0.8, 0.6)
+    alarms: float = 0.5  # false ones per object
+    unlike: float = 0.7  # scale of what scenes differ by
+
+    @property
+    def rates(self) -> Floats:
+        """Objects per image of each class, (3,)."""
+        return np.array([*self.objects, self.rare / (self.scenes * self.images)])
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Objects of one draw of scenes, and what every detector meets in them."""
+
+    world: World
+    label: Ints  # (objects,)
+    image: Ints
+    ease: Floats  # (scenes,) added to the logit of finding
+    snugness: Floats  # (scenes,) added to the logit of the IoU between 0.5 and 1
+    clutter: Floats  # (scenes,) factor on false alarms
+    luck: Floats  # (objects, 3) normal: found, fit and score, as far as detectors share it
+
+    @property
+    def images(self) -> int:
+        """All of them; image i is of scene i // world.images."""
+        return self.world.scenes * self.world.images
+
+    @property
+    def scenes(self) -> list[str]:
+        """The scene of each image."""
+        return [f"{image // self.world.images:05}" for image in range(self.images)]
+
+
+def draw_truth(world: World, rng: np.random.Generator) -> Truth:
+    """Draw scenes with their objects; a rare class of which there would be none gets one."""
+    ease, snugness = world.unlike * rng.standard_t(3, (2, world.scenes))
+    clutter = np.exp(np.clip(0.5 * rng.standard_t(3, world.scenes), -2, 2))
+    crowd = rng.gamma(4, 1 / 4, world.scenes)  # some scenes are fuller than others
+    images = world.scenes * world.images
+    per_image = np.repeat(crowd, world.images)[:, None] * world.rates
+    counts = rng.poisson(per_image)
+    if not counts[:, -1].any():
+        counts[rng.integers(images), -1] = 1
+    cell = np.repeat(np.arange(counts.size), counts.ravel())
+    luck = rng.standard_normal((len(cell), 3))
+    return Truth(world, cell % len(LABELS), cell // len(LABELS), ease, snugness, clutter, luck)
+
+
+def detect(truth: Truth, rng: np.random.Generator, better: float = 0.0, shared: float = 0.7) -> Matches:
+    """What a detector finds. better: added to the logit of finding; shared: of its luck, the share that others have."""
+    world, scene = truth.world, truth.image // truth.world.images
+    luck = np.sqrt(shared) * truth.luck + np.sqrt(1 - shared) * rng.standard_normal(truth.luck.shape)
+    chance = expit(np.array(world.found)[truth.label] + truth.ease[scene] + better)
+    hit = np.flatnonzero(ndtr(luck[:, 0]) < chance)
+    iou = 0.5 + 0.5 * expit(np.array(world.fit)[truth.label] + truth.snugness[scene] + luck[:, 1])[hit]
+    score = expit(1.5 + 0.5 * truth.ease[scene] + luck[:, 2])[hit]
+
+    expected = np.repeat(truth.clutter, world.images)[:, None] * world.rates * world.alarms
+    alarms = rng.poisson(expected)
+    cell = np.repeat(np.arange(alarms.size), alarms.ravel())
+    return _matches(
+        truth,
+        label=np.concatenate([truth.label[hit], cell % len(LABELS)]),
+        image=np.concatenate([truth.image[hit], cell // len(LABELS)]),
+        score=np.concatenate([score, expit(-0.5 + 1.2 * rng.standard_normal(len(cell)))]),
+        found=np.concatenate([hit, np.full(len(cell), -1)]),
+        iou=np.concatenate([iou, np.zeros(len(cell))]),
+    )
+
+
+def _matches(truth: Truth, *, label: Ints, image: Ints, score: Floats, found: Ints, iou: Floats) -> Matches:
+    order = np.lexsort((-score, label))
+    label = label[order]
+    by_iou: NDArray[np.int32] = np.where(iou[order, None] >= IOU_THRESHOLDS, found[order, None], -1).astype(np.int32)
+    return Matches(
+        labels=LABELS,
+        ious=IOU_THRESHOLDS,
+        start=np.searchsorted(label, np.arange(len(LABELS) + 1)).astype(np.int64),
+        row=order,
+        image=image[order],
+        score=score[order],
+        found=by_iou,
+        ignored=np.zeros(by_iou.shape, dtype=bool),
+        truth_label=truth.label,
+        truth_image=truth.image,
+    )
+
+
+def many_scenes(world: World, scenes: int) -> World:
+    """The same world, drawn larger: objects of the rare class as frequent as before."""
+    return replace(world, scenes=scenes, rare=world.rare * scenes / world.scenes)
