@@ -19,7 +19,7 @@ import yaml
 from tasks.clients.answers import bucket_answers, database_answers, source_answers, tracking_answers
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.params import Target
-from tasks.doctor import Asked, DoctorParams, doctor, main
+from tasks.doctor import Asked, DoctorParams, doctor, doubts, main
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 Sections = dict[str, Any]
@@ -38,6 +38,13 @@ def sections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sections:
 
 def told(sections: Sections) -> list[str]:
     return doctor(Asked(sections), DoctorParams(timeout_seconds=3, min_free_gigabytes=0))
+
+
+def test_recall_without_precision_beside_it_is_a_doubt_and_no_fault(sections: Sections) -> None:
+    change("gate.rules", ["recall >= 0.9"])(sections)
+    assert told(sections) == []
+    (doubt,) = doubts(Asked(sections))
+    assert "a threshold of zero would pass" in doubt
 
 
 def change(dotted: str, value: object) -> Callable[[Sections], None]:

@@ -113,7 +113,10 @@ def count(matches: Matches, thresholds: list[float], drawn: Resampling) -> list[
     found = np.bincount(matches.label[hits], minlength=len(matches.labels))
     objects = held(matches, drawn)
     columns = zip(matches.objects, (objects > 0).sum(axis=1), right, wrong, found, objects, strict=True)
-    return [Counts(*(int(value) for value in row), _equal_groups(of)) for *row, of in columns]
+    return [
+        Counts(int(of), int(units), int(hit), int(miss), int(ever), _equal_groups(spread))
+        for of, units, hit, miss, ever, spread in columns
+    ]
 
 
 def _equal_groups(objects: Ints) -> float:
