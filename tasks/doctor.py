@@ -3,7 +3,8 @@
 All of params.yaml is read as its stages will read it, and what can be known now is looked at: names that nobody knows,
 rules, their targets, slices and classes (where parse.classes lists them; split looks again once labels are read),
 whether there are resamples enough, the search space, whether stores answer, weights, devices and space on the disk.
-All faults are told at once. Nothing is changed. DVC runs it again when params.yaml or the code has changed.
+All faults are told at once, and what works but is hardly meant (recall asked for without precision) is warned of.
+Nothing is changed. DVC runs it again when params.yaml or the code has changed.
 
 In:
   PARAMS     params.yaml, every section
@@ -63,6 +64,7 @@ from tasks.detectors.search_space import Space, check_space
 from tasks.metrics.rule_faults import (
     class_faults,
     point_faults,
+    recall_alone,
     resample_faults,
     slice_faults,
     target_faults,
@@ -181,6 +183,12 @@ def doctor(asked: Asked, params: DoctorParams) -> list[str]:
     ]
 
 
+def doubts(asked: Asked) -> list[str]:
+    """What can work and is hardly meant, a line each."""
+    gate = asked.read("gate", _Gate)
+    return [] if gate is None else [*recall_alone(understood(gate.rules, gate.confidence / 100)[0])]
+
+
 def _rules(asked: Asked) -> Iterator[str]:
     """Rules, and the targets, resamples, slices and classes that they take."""
     gate, use_case = asked.read("gate", _Gate), asked.read("use_case", UseCase)
@@ -276,6 +284,8 @@ def main(
         raise PipelineError(
             f"{things} cannot work", f"{params}\n{first_of(found)}\n", "Mend them and run again; nothing has run yet"
         )
+    for doubt in doubts(asked):
+        log.warning(doubt)
     if report is not None:
         write_record(Report(), report)
     if targets is not None:

@@ -2,7 +2,8 @@
 
 Rules are sentences in the use case's words. A rule on a metric passes when its lower bound clears the bar, not when
 the measured value happens to; one that the value clears and the bound does not is undecided, and says how many more
-test objects could decide it. The release follows the verdict on use_case.target; other accepted targets go with it.
+test objects and scenes could decide it. So is one whose objects are in fewer scenes than evaluate.fewest_groups. The
+release follows the verdict on use_case.target; other accepted targets go with it.
 Against the champion, figures over all classes are taken, on both sides, over those of them that the champion knows: for
 a class that is new or has a new name it is no bar, and the reason names what was left out.
 A judgement is a result: this stage ends well whatever the verdict, and publish refuses behind a rejection.
@@ -52,7 +53,7 @@ from tasks.contracts.verdict import Verdict
 from tasks.contracts.work import content_sha256
 from tasks.metrics.figures import flat_figures
 from tasks.metrics.judgement import CHAMPION, Target
-from tasks.metrics.rule_faults import lacking_reference, too_few_resamples
+from tasks.metrics.rule_faults import lacking_reference, recall_alone, too_few_resamples
 from tasks.metrics.rules import MetricRule, Rule, parse_rules
 from tasks.metrics.slices import MOST_PARTS, SIZES
 from tasks.metrics.verdicts import decide, read_evaluated, references_of
@@ -153,6 +154,8 @@ def main(
         "confidence": settings.confidence,
         "evaluations_sha256": {name: content_sha256(evaluations / name) for name in read_targets(params)},
     }
+    for doubt in recall_alone(parse_rules(settings.rules, settings.confidence / 100)):
+        log.warning(doubt)
     judged = gate(use_case, settings, found, champion).model_copy(update=of)
     with whole_output(metrics) as partial:
         partial.write_text(json.dumps(figures, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -22,7 +22,7 @@ from tasks.contracts.errors import PipelineError
 from tasks.contracts.params import Target
 from tasks.contracts.work import content_sha256
 from tasks.detectors.trust import remember_fetched
-from tasks.doctor import Asked, DoctorParams, doctor, main
+from tasks.doctor import Asked, DoctorParams, doctor, doubts, main
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 Sections = dict[str, Any]
@@ -41,6 +41,13 @@ def sections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sections:
 
 def told(sections: Sections) -> list[str]:
     return doctor(Asked(sections), DoctorParams(timeout_seconds=3, min_free_gigabytes=0))
+
+
+def test_recall_without_precision_beside_it_is_a_doubt_and_no_fault(sections: Sections) -> None:
+    change("gate.rules", ["recall >= 0.9"])(sections)
+    assert told(sections) == []
+    (doubt,) = doubts(Asked(sections))
+    assert "a threshold of zero would pass" in doubt
 
 
 def change(dotted: str, value: object) -> Callable[[Sections], None]:

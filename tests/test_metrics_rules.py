@@ -4,6 +4,7 @@ import pytest
 
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.quoting import spaced
+from tasks.metrics.rule_faults import recall_alone
 from tasks.metrics.rules import FORMS, BudgetRule, MetricRule, parse_rules
 
 READ = {
@@ -102,3 +103,27 @@ def test_every_form_in_the_help_is_read() -> None:
     forms = [line.strip() for line in FORMS.splitlines()]
     assert len(forms) == 9
     assert len(parse_rules(forms, 0.95)) == 9
+
+
+@pytest.mark.parametrize(
+    ("rules", "warned"),
+    [
+        (['recall of "crack" >= 0.9'], 'add one such as precision of "crack" >= 0.5'),
+        (
+            ["recall not worse than champion", "map50 >= 0.5", "latency p95 <= 50 ms"],
+            "add one such as precision >= 0.5",
+        ),
+        (
+            ["recall of each class >= 0.9", 'precision of "crack" >= 0.5'],
+            "add one such as precision of each class >= 0.5",
+        ),
+        (['recall of "crack" where size = small >= 0.9', 'f1 of "bolt" >= 0.5'], 'precision of "crack"'),
+        (['recall of "crack" >= 0.9', "precision of each class >= 0.5"], None),
+        (['recall of "crack" >= 0.9', 'f1 of "crack" >= 0.5'], None),
+        (["recall >= 0.9", "precision not worse than champion by 0.1"], None),
+        (["map50 >= 0.9"], None),
+    ],
+)
+def test_recall_that_stands_alone_is_warned_of(rules: list[str], warned: str | None) -> None:
+    told = list(recall_alone(parse_rules(rules, 0.95)))
+    assert (warned in told[0]) if warned else not told

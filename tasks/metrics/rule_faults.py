@@ -10,6 +10,7 @@ from tasks.metrics.judgement import CHAMPION, CHECKPOINT
 from tasks.metrics.operating_points import parse_operating_point
 from tasks.metrics.rules import MetricRule, Rule, parse_rules
 from tasks.metrics.slices import SIZES
+from tasks.metrics.use_case import metric_name
 
 FEWEST_IN_TAIL = 5  # resamples beyond a bound; fewer, and it is a matter of luck where they lie
 
@@ -112,6 +113,27 @@ def part_faults(rules: Iterable[Rule], values: Mapping[str, Sequence[str]]) -> I
         if part not in there:
             shown = ", ".join(there[:20]) or "none"
             yield f"gate.rules: {rule.text}: no {by} is {part!r}{_nearest(part, there)}; there are {shown}"
+
+
+def recall_alone(rules: Sequence[Rule]) -> Iterator[str]:
+    """Rules on recall beside which none holds precision (or F1): a target that reports everything would pass them.
+
+    No fault, but worth a warning. Rules on AP do not help: it is the same at every operating threshold.
+    """
+    beside = [
+        rule
+        for rule in rules
+        if isinstance(rule, MetricRule) and rule.name in ("precision", "f1") and rule.where is None
+    ]
+    for rule in rules:
+        if not isinstance(rule, MetricRule) or rule.name != "recall":
+            continue
+        if not any(other.each_class or other.label in (None, rule.label) for other in beside):
+            wanted = "precision of each class" if rule.each_class else metric_name("precision", rule.label)
+            yield (
+                f"gate.rules: {rule.text}: no rule holds precision beside it, so a threshold of zero would pass; "
+                f"add one such as {wanted} >= 0.5"
+            )
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:
