@@ -6,7 +6,6 @@ Among these it is compared with the few that look most alike, by ground and boxe
 same as one before them need not be found again, so that the work grows with what is different, not with frames.
 """
 
-from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -23,7 +22,6 @@ Floats = NDArray[np.float32]
 _LEAST_LIKENESS = 0.6  # of copies cropped to 85 %, 90 in 100 have 0.77; most other images have 0.5 to their nearest
 _AS_GUESSED = 0.9  # without corners to follow, the first guess has to be as good as this
 _SCENERIES = 3  # that are tried for an image
-_LOOKED_AT = 12  # of the images that look most alike, to find those
 _COMPARED = 2  # pictures of a scenery
 _SHRUNK_SIDE = 40  # pixels, for the choice of those
 _IN_ONE_GO = 64
@@ -69,18 +67,17 @@ def near_duplicates(pictures: list[Picture], limit: float) -> NearDuplicates:
 class _Scenery:
     """Images of one ground, laid over the first of them."""
 
-    def __init__(self, reference: Grey) -> None:
-        self.reference = reference
+    def __init__(self, number: int, reference: Grey) -> None:
+        self.number, self.reference = number, reference
         self.images: list[int] = []
-        self.last: int | None = None  # the image before, which may stand for nothing of its own
-        self._small: Floats = np.zeros((0, 0), dtype=np.float32)
-        self._covered: Floats = self._small
+        self._small: NDArray[np.float16] = np.zeros((0, 0), dtype=np.float16)
+        self._covered: NDArray[np.float16] = self._small
 
     def add(self, image: int, laid: Laid) -> None:
         small, covered = _shrunk(laid)
         count = len(self.images)
         if count == len(self._small):
-            grown = np.zeros((2, max(2, 2 * count), len(small)), dtype=np.float32)
+            grown = np.zeros((2, max(2, 2 * count), len(small)), dtype=np.float16)
             if count:
                 grown[0, :count], grown[1, :count] = self._small, self._covered
             self._small, self._covered = grown
@@ -135,9 +132,11 @@ class _Search:
         stands = np.zeros(len(columns), dtype=bool)
         stands[: len(before)] = True
         for row, image in enumerate(images):
-            is_choice = stands & (values[row] >= _LEAST_LIKENESS)
-            choice = np.flatnonzero(is_choice)
-            choice = choice[np.argsort(-values[row, choice], kind="stable")[:_LOOKED_AT]]
+            choice = np.flatnonzero(stands & (values[row] >= _LEAST_LIKENESS))
+            choice = choice[np.argsort(-values[row, choice], kind="stable")]
+            # Of each scenery the image that looks most alike.
+            sceneries = [self._scenery[columns[at]].number for at in choice]
+            choice = choice[np.sort(np.unique(sceneries, return_index=True)[1])[:_SCENERIES]]
             guesses = [
                 (int(columns[at]), int(views[row, at]), bool(inverse[row, at]), float(values[row, at])) for at in choice
             ]
@@ -152,12 +151,8 @@ class _Search:
     def _place(self, image: int, guesses: list[tuple[int, int, bool, float]]) -> bool:
         """Whether the image stands for something of its own, after its pairs were found."""
         joined: _Scenery | None = None
-        tried: list[_Scenery] = []
         for known, view, inverse, value in guesses:
             scenery = self._scenery[known]
-            if scenery in tried:
-                continue
-            tried.append(scenery)
             lie = self._align(image, known, view, inverse=inverse, is_good=value >= _AS_GUESSED)
             if lie is None:
                 continue
@@ -168,10 +163,8 @@ class _Search:
                 return self._join(image, scenery, pairs)
             if is_there and joined is None:
                 joined, joined_lie = scenery, self._lie[image]
-            if len(tried) == _SCENERIES:
-                break
         if joined is None:
-            joined, joined_lie = _Scenery(self.pictures[image].thumbnail), np.eye(3)
+            joined, joined_lie = _Scenery(image, self.pictures[image].thumbnail), np.eye(3)
         self._scenery[image], self._lie[image] = joined, joined_lie
         return self._join(image, joined, [])
 
@@ -188,27 +181,23 @@ class _Search:
         if not first.same_ground:
             return False, []
         differences = {known: first.difference}
-        for other in self._others(scenery, laid, known):
-            differences[other] = compare(laid, self._laid(other), self.limit).difference
+        nearest = scenery.nearest(laid)
+        for other in dict.fromkeys([*nearest, *(self.clusters[near] for near in nearest)]):
+            if other != known:
+                differences[other] = compare(laid, self._laid(other), self.limit).difference
         return True, [self._pair(image, other, value) for other, value in differences.items() if np.isfinite(value)]
-
-    def _others(self, scenery: _Scenery, laid: Laid, known: int) -> Iterator[int]:
-        others = [*scenery.nearest(laid), *([scenery.last] if scenery.last is not None else [])]
-        yield from (other for other in dict.fromkeys(others) if other != known)
 
     def _pair(self, image: int, other: int, value: float) -> Pair:
         return Pair(image, other, self._lie[image] @ np.linalg.inv(self._lie[other]), value)
 
     def _join(self, image: int, scenery: _Scenery, pairs: list[Pair]) -> bool:
-        standing = [pair for pair in pairs if pair.difference <= _STANDS_FOR * self.limit and pair.other in scenery.images]
         self.pairs += pairs
-        scenery.last = image
-        if standing:
-            self.clusters.append(self.clusters[min(standing, key=lambda pair: pair.difference).other])
-            return False
-        self.clusters.append(image)
         scenery.add(image, self._laid(image))
-        return True
+        standing = [pair for pair in pairs if self.clusters[pair.other] == pair.other]
+        first = min(standing, key=lambda pair: pair.difference, default=None)
+        stands = first is None or first.difference > _STANDS_FOR * self.limit
+        self.clusters.append(image if first is None or stands else first.other)
+        return stands
 
     def _lay(self, image: int) -> Laid:
         picture = self.pictures[image]

@@ -20,15 +20,19 @@ Mask = NDArray[np.bool_]
 
 _SQUARE, _BORDER = np.ones((3, 3), dtype=np.uint8), np.ones((5, 5), dtype=np.uint8)
 _LEAST_COVERED = 0.55  # of both pictures; a crop to 85 % of each side leaves 72 %
-_MOST_GROUND = 0.1  # share of the pixels that may differ: by a logo, or by what is not labelled
+_MOST_GROUND = 0.15  # share of the pixels that may differ: by a logo, or by what is not labelled
 _MOST_UNLABELLED = 0.05  # the same where no box tells what matters
 _NOTABLE, _LEAST_NOTABLE = 0.5, 12  # deviations of the picture, and grey values, that are a difference
+_BLACK, _WHITE = 4, 250  # grey values: what is blown out tells no gain
+_INNER = 0.1  # share of pixels that suffices
+_GAINS = 0.4, 2.5  # of a box, beside that of its picture
 _MARGIN = 0.15  # of a box's side, and a pixel
 _NOISE = 4  # grey values: of boxes with less contrast nothing can be told
 _SMALLEST_PX = 4  # side of a box below which pixels tell nothing
-_VISIBLE = 0.5  # of a box
-_SAME_BOX_IOU = 0.5
-_SAME_LABEL_IOU = 0.8  # of labels that were copied with their picture
+_VISIBLE, _WHOLLY = 0.5, 0.9  # of a box
+_SAME_PLACE = 0.25  # of a box's size
+_COPIED_PLACE = 0.1  # the same for labels that were copied with their picture
+_LABELLED_PX = 0.5  # by which labels of one object differ anyway
 _MOST_MISSING = 0.1  # of the small boxes that the other's labels lack
 _LOGO_BOXES, _LOGO_SHARE = 0.25, 0.08  # of the boxes that a logo may hide, and of the picture
 _MOSTLY = 0.8  # of what differs
@@ -47,7 +51,8 @@ class Labels:
             return self
         ends = self.boxes[:, [[0, 1], [2, 1], [2, 3], [0, 3]]]
         back = np.linalg.inv(lie)
-        ends = ends @ back[:2, :2].T + back[:2, 2]
+        # Boxes are measured from the corner of the first pixel, transforms from its centre.
+        ends = (ends - 0.5) @ back[:2, :2].T + back[:2, 2] + 0.5
         return Labels(np.concatenate([ends.min(axis=1), ends.max(axis=1)], axis=1), self.classes)
 
 
@@ -103,9 +108,9 @@ def compare(one: Laid, other: Laid, limit: float) -> Comparison:
         is_same = notable.sum() <= _MOST_UNLABELLED * both.sum()
         return Comparison(same_ground=True, difference=0 if is_same else np.inf)
     visible, large, apart_by = _boxes_apart(boxes, apart, ones, others, both)
-    if _small_ones_missing(one, other, visible & ~large):
+    if _small_ones_missing(one, other, (visible >= _WHOLLY) & ~large):
         return _OTHER_OBJECTS
-    seen = visible & large
+    seen = (visible >= _VISIBLE) & large
     worse = seen & (apart_by > limit)
     if worse.any() and not _is_logo(one, other, seen, worse, notable):
         return _OTHER_OBJECTS
@@ -122,6 +127,9 @@ def _inside(boxes: Boxes, both: Mask) -> Mask:
 def _equal_contrast(one: Grey, other: Grey, both: Mask) -> tuple[Grey, Grey]:
     """Both, the flatter one as steep as the other, so that what is blown out in that is so in both."""
     ones, others = one[both][::3].astype(np.float32), other[both][::3].astype(np.float32)
+    inner = (np.minimum(ones, others) > _BLACK) & (np.maximum(ones, others) < _WHITE)
+    if inner.sum() > _INNER * len(inner):
+        ones, others = ones[inner], others[inner]
     gain, offset = 1.0, 0.0
     for _ in range(3):
         # What differs most is looked away from.
@@ -147,25 +155,27 @@ def _beyond(one: Grey, other: Grey) -> Grey:
 
 def _boxes_apart(
     boxes: Boxes, apart: Grey, ones: Grey, others: Grey, both: Mask
-) -> tuple[Mask, Mask, NDArray[np.float64]]:
-    """Which boxes are visible in both, which are large enough to tell, and by how much they differ."""
+) -> tuple[NDArray[np.float64], Mask, NDArray[np.float64]]:
+    """What share of each box is visible in both, which are large enough to tell, and by how much they differ."""
     around = (boxes[:, 2:] - boxes[:, :2]) * _MARGIN + 1
     wide = np.concatenate([np.floor(boxes[:, :2] - around), np.ceil(boxes[:, 2:] + around)], axis=1)
     whole = np.maximum(np.prod(wide[:, 2:] - wide[:, :2], axis=1), 1)
     height, width = both.shape
     wide = np.clip(wide, 0, [width, height, width, height]).astype(np.int64)
     weight = both.astype(np.float32)
+    x, y = (pixels * weight for pixels in (ones, others))
     count = _sums(weight, wide)
     filled = np.maximum(count, 1)
-    contrast = np.zeros(len(boxes))
-    for pixels in (ones, others):
-        values = pixels.astype(np.float32)
-        mean = _sums(values * weight, wide) / filled
-        variance = _sums(values * values * weight, wide) / filled - mean**2
-        contrast = np.maximum(contrast, np.sqrt(np.maximum(variance, 0)))
+    mean_x, mean_y, xx, yy, xy = (_sums(values, wide) / filled for values in (x, y, x * x, y * y, x * y))
+    variance_x, variance_y = np.maximum(xx - mean_x**2, 0), np.maximum(yy - mean_y**2, 0)
+    shared = xy - mean_x * mean_y
+    # Where colours are blown out, one gain for the whole picture does not fit: each box has one of its own as well.
+    gain = np.clip(shared / np.maximum(variance_x, 1), *_GAINS)
+    left = np.maximum(variance_y - 2 * gain * shared + gain**2 * variance_x, 0)
     square = _sums(apart.astype(np.float32) ** 2, wide) / filled
+    contrast = np.sqrt(np.maximum(variance_x, variance_y)) + _NOISE
     large = (boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=np.inf) >= _SMALLEST_PX
-    return count >= _VISIBLE * whole, large, np.sqrt(square) / (contrast + _NOISE)
+    return count / whole, large, np.sqrt(np.minimum(square, left)) / contrast
 
 
 def _sums(values: NDArray[np.float32], boxes: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -176,13 +186,17 @@ def _sums(values: NDArray[np.float32], boxes: NDArray[np.int64]) -> NDArray[np.f
     return sums
 
 
-def _matched(one: Labels, other: Labels, least: float) -> Mask:
-    """Which boxes of both, one after the other, have a box of their class at their place in the other picture."""
-    x_min, y_min = (np.maximum(one.boxes[:, None, side], other.boxes[None, :, side]) for side in (0, 1))
-    x_max, y_max = (np.minimum(one.boxes[:, None, side], other.boxes[None, :, side]) for side in (2, 3))
-    shared = np.clip(x_max - x_min, 0, None) * np.clip(y_max - y_min, 0, None)
-    sizes, other_sizes = (np.prod(labels.boxes[:, 2:] - labels.boxes[:, :2], axis=1) for labels in (one, other))
-    same = shared >= least * (sizes[:, None] + other_sizes - shared)
+def _matched(one: Labels, other: Labels, share: float) -> Mask:
+    """Which boxes of both, one after the other, have a box of their class in the other picture at their place.
+
+    share: of their size, by which the middles of both may be apart; and a pixel.
+    """
+    (middle, size), (other_middle, other_size) = (
+        (labels.boxes[:, :2] / 2 + labels.boxes[:, 2:] / 2, labels.boxes[:, 2:] - labels.boxes[:, :2])
+        for labels in (one, other)
+    )
+    allowed = share * (size[:, None] / 2 + other_size / 2) + _LABELLED_PX
+    same = (np.abs(middle[:, None] - other_middle) <= allowed).all(axis=2)
     same &= one.classes[:, None] == other.classes
     return np.concatenate([same.any(axis=1), same.any(axis=0)])
 
@@ -191,7 +205,7 @@ def _small_ones_missing(one: Laid, other: Laid, small: Mask) -> bool:
     """Whether labels say that small objects are elsewhere; a picture without any labels says nothing."""
     if not len(one.labels.boxes) or not len(other.labels.boxes):
         return False
-    matched = _matched(one.labels, other.labels, _SAME_BOX_IOU)
+    matched = _matched(one.labels, other.labels, _SAME_PLACE)
     return bool((small & ~matched).sum() > _MOST_MISSING * max(small.sum(), 1))
 
 
@@ -207,6 +221,6 @@ def _is_logo(one: Laid, other: Laid, seen: Mask, worse: Mask, notable: Mask) -> 
     if area < _MOSTLY * parts[1:, cv2.CC_STAT_AREA].sum() or tall * wide > _LOGO_SHARE * notable.size:
         return False
     if len(one.labels.boxes) and len(other.labels.boxes):
-        return bool(_matched(one.labels, other.labels, _SAME_LABEL_IOU)[worse].all())
+        return bool(_matched(one.labels, other.labels, _COPIED_PLACE)[worse].all())
     height, width = notable.shape
     return bool(min(top, height - top - tall) < height / 10 and min(left, width - left - wide) < width / 10)
