@@ -46,11 +46,17 @@ def align(image: Grey, reference: Grey, points: Points, first: Transform) -> Tra
         if movement is None:
             return None
         lie = lie @ movement
-        height, width = reference.shape
-        ends = np.array([[0, 0, 1], [width, height, 1], [width, 0, 1]]) @ (movement - np.eye(3)).T
-        if np.abs(ends).max() < _SETTLED_PX:
+        if _apart(movement, np.eye(3), reference) < _SETTLED_PX:
             break
-    return lie
+    # Most copies lie exactly as guessed, and so do the pictures of a fixed camera: no errors may add up there.
+    return first if _apart(lie, first, reference) < _SETTLED_PX else lie
+
+
+def _apart(one: Transform, other: Transform, reference: Grey) -> float:
+    """Pixels between where two transforms bring the corners of the reference, at most."""
+    height, width = reference.shape
+    ends = np.array([[0, 0, 1], [width, height, 1], [width, 0, 1], [0, height, 1]])
+    return float(np.abs(ends @ (one - other).T).max())
 
 
 def laid_over(image: Grey, lie: Transform, reference: Grey) -> Grey:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 Grey = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -134,20 +135,29 @@ def _evened(grey: Grey) -> Floats:
 @cache
 def _operator() -> Floats:
     """(pixels, views * dimensions): all descriptors are linear in the pixels, so that one product gives them all."""
-    bases = np.eye(_SIDE * _SIDE, dtype=np.float32).reshape(-1, _SIDE, _SIDE)
     square = np.zeros((_SIDE, _SIDE), dtype=np.uint8)
+    # The mean of each of the places is that of its pixels along both sides.
+    along = cv2.resize(np.eye(_SIDE, dtype=np.float32), (_SIDE, _DESCRIBED_SIDE), interpolation=cv2.INTER_AREA)
+    shrink = np.kron(along, along)
     columns = []
     for view in views():
         lie = _pixels(square) @ view.unit @ _turn(view.degrees, (0.5, 0.5)) @ np.linalg.inv(_pixels(square))
-        seen = np.stack([_described(base, lie) for base in bases])
+        seen = (shrink @ _bilinear(lie)).T
         columns.append(seen - seen.mean(axis=1, keepdims=True))
-    return np.concatenate(columns, axis=1)
+    return np.ascontiguousarray(np.concatenate(columns, axis=1), dtype=np.float32)
 
 
-def _described(pixels: Floats, lie: Transform) -> Floats:
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    seen = cv2.warpAffine(pixels, lie[:2], (_SIDE, _SIDE), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    return cv2.resize(seen, (_DESCRIBED_SIDE, _DESCRIBED_SIDE), interpolation=cv2.INTER_AREA).ravel()
+def _bilinear(lie: Transform) -> csr_array:
+    """(pixels, pixels): what each pixel of a view takes from those of the picture, whose border repeats."""
+    rows, columns = np.indices((_SIDE, _SIDE)).reshape(2, -1)
+    x, y, _ = lie @ np.stack([columns, rows, np.ones(len(rows))])
+    x, y = np.clip(x, 0, _SIDE - 1), np.clip(y, 0, _SIDE - 1)
+    left, top = np.minimum(x, _SIDE - 2).astype(int), np.minimum(y, _SIDE - 2).astype(int)
+    across, down = x - left, y - top
+    weights = [(1 - down) * (1 - across), (1 - down) * across, down * (1 - across), down * across]
+    places = [top * _SIDE + left, top * _SIDE + left + 1, (top + 1) * _SIDE + left, (top + 1) * _SIDE + left + 1]
+    seen = np.tile(np.arange(len(x)), 4)
+    return csr_array((np.concatenate(weights), (seen, np.concatenate(places))), shape=(len(x), len(x)))
 
 
 def _pixels(grey: Grey) -> Transform:

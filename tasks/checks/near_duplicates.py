@@ -22,8 +22,8 @@ Floats = NDArray[np.float32]
 _LEAST_LIKENESS = 0.6  # of copies cropped to 85 %, 90 in 100 have 0.77; most other images have 0.5 to their nearest
 _AS_GUESSED = 0.9  # without corners to follow, the first guess has to be as good as this
 _SCENERIES = 3  # that are tried for an image
-_COMPARED = 2  # pictures of a scenery
-_SHRUNK_SIDE = 40  # pixels, for the choice of those
+_COMPARED = 3  # pictures of a scenery
+_SHRUNK_SIDE = 48  # pixels, for the choice of those
 _IN_ONE_GO = 64
 _KEPT = 1024  # pictures laid over others
 # An image that differs by less than this share of the limit from one before it stands for nothing of its own.
@@ -70,18 +70,16 @@ class _Scenery:
     def __init__(self, number: int, reference: Grey) -> None:
         self.number, self.reference = number, reference
         self.images: list[int] = []
-        self._small: NDArray[np.float16] = np.zeros((0, 0), dtype=np.float16)
-        self._covered: NDArray[np.float16] = self._small
+        self._sums: Floats = np.zeros((3, 0, 0), dtype=np.float32)  # of coverage, values and their squares
 
     def add(self, image: int, laid: Laid) -> None:
         small, covered = _shrunk(laid)
         count = len(self.images)
-        if count == len(self._small):
-            grown = np.zeros((2, max(2, 2 * count), len(small)), dtype=np.float16)
-            if count:
-                grown[0, :count], grown[1, :count] = self._small, self._covered
-            self._small, self._covered = grown
-        self._small[count], self._covered[count] = small, covered
+        if count == self._sums.shape[1]:
+            grown = np.zeros((3, max(2, 2 * count), len(small)), dtype=np.float32)
+            grown[:, :count, : self._sums.shape[2]] = self._sums
+            self._sums = grown
+        self._sums[:, count] = covered, small * covered, small * small * covered
         self.images.append(image)
 
     def nearest(self, laid: Laid) -> list[int]:
@@ -90,8 +88,10 @@ class _Scenery:
         if count <= _COMPARED:
             return self.images
         small, covered = _shrunk(laid)
-        both = self._covered[:count] * covered
-        left = ((self._small[:count] - small) ** 2 * both).sum(axis=1) / np.maximum(both.sum(axis=1), 1)
+        covers, values, squares = self._sums[:, :count]
+        # The sum of the squared differences of the pixels that both cover, multiplied out.
+        left = covers @ (small * small * covered) - 2 * (values @ (small * covered)) + squares @ covered
+        left /= np.maximum(covers @ covered, 1)
         return [self.images[place] for place in np.argsort(left, kind="stable")[:_COMPARED]]
 
 
@@ -159,6 +159,8 @@ class _Search:
             self._lie[image] = lie @ self._lie[known]
             self._scenery[image] = scenery
             is_there, pairs = self._pairs(image, known)
+            if is_there and not pairs and self._lie_better(image):
+                is_there, pairs = self._pairs(image, known)
             if pairs:
                 return self._join(image, scenery, pairs)
             if is_there and joined is None:
@@ -174,18 +176,27 @@ class _Search:
         lie = align(thumbnail, reference, self._corners(known), first)
         return first if lie is None and is_good else lie
 
+    def _lie_better(self, image: int) -> bool:
+        """Lay it over the image of its scenery that differs least, where less has moved; whether that helps."""
+        (nearest, *_), lie = self._scenery[image].nearest(self._lay(image)), self._lie[image]
+        better = align(
+            self.pictures[image].thumbnail, self.pictures[nearest].thumbnail, self._corners(nearest), lie @ np.linalg.inv(self._lie[nearest])
+        )
+        if better is None:
+            return False
+        self._lie[image] = better @ self._lie[nearest]
+        return bool((self._lie[image] != lie).any())
+
     def _pairs(self, image: int, known: int) -> tuple[bool, list[Pair]]:
         """Whether it has the ground of its scenery, and its pairs there."""
         scenery, laid = self._scenery[image], self._lay(image)
-        first = compare(laid, self._laid(known), self.limit)
-        if not first.same_ground:
-            return False, []
-        differences = {known: first.difference}
         nearest = scenery.nearest(laid)
-        for other in dict.fromkeys([*nearest, *(self.clusters[near] for near in nearest)]):
-            if other != known:
-                differences[other] = compare(laid, self._laid(other), self.limit).difference
-        return True, [self._pair(image, other, value) for other, value in differences.items() if np.isfinite(value)]
+        found = {
+            other: compare(laid, self._laid(other), self.limit)
+            for other in dict.fromkeys([known, *nearest, *(self.clusters[near] for near in nearest)])
+        }
+        pairs = [self._pair(image, other, each.difference) for other, each in found.items() if each.is_same]
+        return any(each.same_ground for each in found.values()), pairs
 
     def _pair(self, image: int, other: int, value: float) -> Pair:
         return Pair(image, other, self._lie[image] @ np.linalg.inv(self._lie[other]), value)

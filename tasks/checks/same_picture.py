@@ -24,6 +24,7 @@ _MOST_GROUND = 0.15  # share of the pixels that may differ: by a logo, or by wha
 _MOST_UNLABELLED = 0.05  # the same where no box tells what matters
 _NOTABLE, _LEAST_NOTABLE = 0.5, 12  # deviations of the picture, and grey values, that are a difference
 _BLACK, _WHITE = 4, 250  # grey values: what is blown out tells no gain
+_STEP, _KEPT = 2, 0.8  # pixels, and the share of them, that tell the gain
 _INNER = 0.1  # share of pixels that suffices
 _GAINS = 0.4, 2.5  # of a box, beside that of its picture
 _MARGIN = 0.15  # of a box's side, and a pixel
@@ -72,6 +73,11 @@ class Comparison(NamedTuple):
     same_ground: bool  # around the boxes
     difference: float  # of the box that differs most, 0 to the limit; infinity if they are not the same picture
 
+    @property
+    def is_same(self) -> bool:
+        """Whether they are the same picture."""
+        return self.difference < np.inf
+
 
 _NOTHING_IN_COMMON = Comparison(same_ground=False, difference=np.inf)
 _OTHER_OBJECTS = Comparison(same_ground=True, difference=np.inf)
@@ -107,7 +113,7 @@ def compare(one: Laid, other: Laid, limit: float) -> Comparison:
     if not len(boxes):
         is_same = notable.sum() <= _MOST_UNLABELLED * both.sum()
         return Comparison(same_ground=True, difference=0 if is_same else np.inf)
-    visible, large, apart_by = _boxes_apart(boxes, apart, ones, others, both)
+    visible, large, apart_by = _boxes_apart(boxes, apart, ones, others, both, limit)
     if _small_ones_missing(one, other, (visible >= _WHOLLY) & ~large):
         return _OTHER_OBJECTS
     seen = (visible >= _VISIBLE) & large
@@ -126,21 +132,27 @@ def _inside(boxes: Boxes, both: Mask) -> Mask:
 
 def _equal_contrast(one: Grey, other: Grey, both: Mask) -> tuple[Grey, Grey]:
     """Both, the flatter one as steep as the other, so that what is blown out in that is so in both."""
-    ones, others = one[both][::3].astype(np.float32), other[both][::3].astype(np.float32)
+    some = both[::_STEP, ::_STEP]
+    ones, others = (pixels[::_STEP, ::_STEP][some].astype(np.float32) for pixels in (one, other))
     inner = (np.minimum(ones, others) > _BLACK) & (np.maximum(ones, others) < _WHITE)
     if inner.sum() > _INNER * len(inner):
         ones, others = ones[inner], others[inner]
-    gain, offset = 1.0, 0.0
-    for _ in range(3):
+    gain, offset = _line(ones, others)
+    for _ in range(2):
         # What differs most is looked away from.
         left = np.abs(gain * ones + offset - others)
-        kept = left <= np.partition(left, int(0.8 * (len(left) - 1)))[int(0.8 * (len(left) - 1))]
-        x, y = ones[kept], others[kept]
-        gain = float(np.clip(((x - x.mean()) * (y - y.mean())).mean() / max(float(x.var()), 1), 0.3, 3))
-        offset = float(y.mean() - gain * x.mean())
+        kept = left <= np.partition(left, int(_KEPT * (len(left) - 1)))[int(_KEPT * (len(left) - 1))]
+        gain, offset = _line(ones[kept], others[kept])
     if gain >= 1:
         return np.asarray(cv2.addWeighted(one, gain, one, 0, offset), dtype=np.uint8), other
     return one, np.asarray(cv2.addWeighted(other, 1 / gain, other, 0, -offset / gain), dtype=np.uint8)
+
+
+def _line(x: NDArray[np.float32], y: NDArray[np.float32]) -> tuple[float, float]:
+    mean_x, mean_y = float(x.mean()), float(y.mean())
+    x = x - mean_x
+    gain = min(max(float(x @ y) / max(float(x @ x), 1.0), 0.3), 3.0)
+    return gain, mean_y - gain * mean_x
 
 
 def _beyond(one: Grey, other: Grey) -> Grey:
@@ -154,7 +166,7 @@ def _beyond(one: Grey, other: Grey) -> Grey:
 
 
 def _boxes_apart(
-    boxes: Boxes, apart: Grey, ones: Grey, others: Grey, both: Mask
+    boxes: Boxes, apart: Grey, ones: Grey, others: Grey, both: Mask, limit: float
 ) -> tuple[NDArray[np.float64], Mask, NDArray[np.float64]]:
     """What share of each box is visible in both, which are large enough to tell, and by how much they differ."""
     around = (boxes[:, 2:] - boxes[:, :2]) * _MARGIN + 1
@@ -166,16 +178,19 @@ def _boxes_apart(
     x, y = (pixels * weight for pixels in (ones, others))
     count = _sums(weight, wide)
     filled = np.maximum(count, 1)
-    mean_x, mean_y, xx, yy, xy = (_sums(values, wide) / filled for values in (x, y, x * x, y * y, x * y))
+    mean_x, mean_y, xx, yy = (_sums(values, wide) / filled for values in (x, y, x * x, y * y))
     variance_x, variance_y = np.maximum(xx - mean_x**2, 0), np.maximum(yy - mean_y**2, 0)
-    shared = xy - mean_x * mean_y
-    # Where colours are blown out, one gain for the whole picture does not fit: each box has one of its own as well.
-    gain = np.clip(shared / np.maximum(variance_x, 1), *_GAINS)
-    left = np.maximum(variance_y - 2 * gain * shared + gain**2 * variance_x, 0)
-    square = _sums(apart.astype(np.float32) ** 2, wide) / filled
     contrast = np.sqrt(np.maximum(variance_x, variance_y)) + _NOISE
+    square = _sums(apart.astype(np.float32) ** 2, wide) / filled
+    apart_by = np.sqrt(square) / contrast
+    if (apart_by > limit).any():
+        # Where colours are blown out, one gain for the whole picture does not fit: each box has one of its own as well.
+        shared = _sums(x * y, wide) / filled - mean_x * mean_y
+        gain = np.clip(shared / np.maximum(variance_x, 1), *_GAINS)
+        left = np.maximum(variance_y - 2 * gain * shared + gain**2 * variance_x, 0)
+        apart_by = np.minimum(apart_by, np.sqrt(left) / contrast)
     large = (boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=np.inf) >= _SMALLEST_PX
-    return count / whole, large, np.sqrt(np.minimum(square, left)) / contrast
+    return count / whole, large, apart_by
 
 
 def _sums(values: NDArray[np.float32], boxes: NDArray[np.int64]) -> NDArray[np.float64]:
