@@ -39,7 +39,7 @@ def align(image: Grey, reference: Grey, points: Points, first: Transform) -> Tra
         found, tracked, _ = cv2.calcOpticalFlowPyrLK(
             reference, laid, points, np.empty_like(points), winSize=_WINDOW, maxLevel=1 if number else 2, criteria=_STOP
         )
-        inside = (tracked[:, 0] == 1) & _within(found[:, 0], lie, image)
+        inside = _within(found[:, 0], lie, image) & tracked[:, 0].astype(np.bool_)
         if inside.sum() < _FEWEST:
             return None
         movement = _movement(points[inside, 0], found[inside, 0], fine=number > 0)
@@ -75,8 +75,7 @@ def _same_contrast(laid: Grey, reference: Grey) -> Grey:
 
 def _within(places: NDArray[np.float32], lie: Transform, image: Grey) -> NDArray[np.bool_]:
     there = places @ lie[:2, :2].T + lie[:2, 2]
-    inside: NDArray[np.bool_] = ((there >= 0) & (there <= np.array(image.shape[::-1]) - 1)).all(axis=1)
-    return inside
+    return np.asarray(((there >= 0) & (there <= np.array(image.shape[::-1]) - 1)).all(axis=1), dtype=np.bool_)
 
 
 def _movement(before: NDArray[np.float32], after: NDArray[np.float32], *, fine: bool) -> Transform | None:

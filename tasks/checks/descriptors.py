@@ -52,7 +52,11 @@ def thumbnail(grey: Grey) -> Grey:
 @cache
 def views() -> list[View]:
     """Upright, crops of it, slightly turned; the same mirrored; then what else turns a picture by right angles."""
-    upright = [View(np.eye(3), 0), *(View(crop, 0) for crop in _crops()), *(View(np.eye(3), at) for at in (-_TURN, _TURN))]
+    upright = [
+        View(np.eye(3), 0),
+        *(View(crop, 0) for crop in _crops()),
+        *(View(np.eye(3), at) for at in (-_TURN, _TURN)),
+    ]
     turns = [np.linalg.matrix_power(_QUARTER, times) for times in (1, 2, 3)]
     return [
         *upright,
@@ -121,7 +125,9 @@ def _crop_places() -> list[tuple[float, float, float]]:
 
 
 def _crops() -> list[Transform]:
-    return [np.array([[side, 0, (1 - side) * x], [0, side, (1 - side) * y], [0, 0, 1]]) for side, x, y in _crop_places()]
+    return [
+        np.array([[side, 0, (1 - side) * x], [0, side, (1 - side) * y], [0, 0, 1]]) for side, x, y in _crop_places()
+    ]
 
 
 def _evened(grey: Grey) -> Floats:

@@ -179,9 +179,9 @@ class _Search:
     def _lie_better(self, image: int) -> bool:
         """Lay it over the image of its scenery that differs least, where less has moved; whether that helps."""
         (nearest, *_), lie = self._scenery[image].nearest(self._lay(image)), self._lie[image]
-        better = align(
-            self.pictures[image].thumbnail, self.pictures[nearest].thumbnail, self._corners(nearest), lie @ np.linalg.inv(self._lie[nearest])
-        )
+        first = lie @ np.linalg.inv(self._lie[nearest])
+        thumbnail, reference = self.pictures[image].thumbnail, self.pictures[nearest].thumbnail
+        better = align(thumbnail, reference, self._corners(nearest), first)
         if better is None:
             return False
         self._lie[image] = better @ self._lie[nearest]

@@ -27,6 +27,7 @@ _BLACK, _WHITE = 4, 250  # grey values: what is blown out tells no gain
 _STEP, _KEPT = 2, 0.8  # pixels, and the share of them, that tell the gain
 _INNER = 0.1  # share of pixels that suffices
 _GAINS = 0.4, 2.5  # of a box, beside that of its picture
+_BLOWN = 0.05  # share of a box
 _MARGIN = 0.15  # of a box's side, and a pixel
 _NOISE = 4  # grey values: of boxes with less contrast nothing can be told
 _SMALLEST_PX = 4  # side of a box below which pixels tell nothing
@@ -79,6 +80,12 @@ class Comparison(NamedTuple):
         return self.difference < np.inf
 
 
+class _BoxesApart(NamedTuple):
+    visible: NDArray[np.float64]  # share of each box, in both
+    large: Mask  # enough to tell
+    by: NDArray[np.float64]
+
+
 _NOTHING_IN_COMMON = Comparison(same_ground=False, difference=np.inf)
 _OTHER_OBJECTS = Comparison(same_ground=True, difference=np.inf)
 
@@ -113,7 +120,8 @@ def compare(one: Laid, other: Laid, limit: float) -> Comparison:
     if not len(boxes):
         is_same = notable.sum() <= _MOST_UNLABELLED * both.sum()
         return Comparison(same_ground=True, difference=0 if is_same else np.inf)
-    visible, large, apart_by = _boxes_apart(boxes, apart, ones, others, both, limit)
+    blown = np.maximum(one.pixels, other.pixels) >= _WHITE
+    visible, large, apart_by = _boxes_apart(boxes, apart, both, (ones, others), blown)
     if _small_ones_missing(one, other, (visible >= _WHOLLY) & ~large):
         return _OTHER_OBJECTS
     seen = (visible >= _VISIBLE) & large
@@ -125,7 +133,9 @@ def compare(one: Laid, other: Laid, limit: float) -> Comparison:
 
 def _inside(boxes: Boxes, both: Mask) -> Mask:
     inside = np.zeros(both.shape, dtype=np.uint8)
-    for left, top, right, bottom in np.concatenate([np.floor(boxes[:, :2]), np.ceil(boxes[:, 2:])], axis=1).astype(int).tolist():
+    for left, top, right, bottom in (
+        np.concatenate([np.floor(boxes[:, :2]), np.ceil(boxes[:, 2:])], axis=1).astype(int).tolist()
+    ):
         cv2.rectangle(inside, (left, top), (right, bottom), 1, cv2.FILLED)
     return inside.view(np.bool_)
 
@@ -165,32 +175,30 @@ def _beyond(one: Grey, other: Grey) -> Grey:
     return np.asarray(np.maximum.reduce(parts), dtype=np.uint8)
 
 
-def _boxes_apart(
-    boxes: Boxes, apart: Grey, ones: Grey, others: Grey, both: Mask, limit: float
-) -> tuple[NDArray[np.float64], Mask, NDArray[np.float64]]:
-    """What share of each box is visible in both, which are large enough to tell, and by how much they differ."""
+def _boxes_apart(boxes: Boxes, apart: Grey, both: Mask, equal: tuple[Grey, Grey], blown: Mask) -> _BoxesApart:
+    """Compare inside each box. equal: the pixels of both at equal contrast; blown: where one of them is blown out."""
     around = (boxes[:, 2:] - boxes[:, :2]) * _MARGIN + 1
     wide = np.concatenate([np.floor(boxes[:, :2] - around), np.ceil(boxes[:, 2:] + around)], axis=1)
     whole = np.maximum(np.prod(wide[:, 2:] - wide[:, :2], axis=1), 1)
     height, width = both.shape
     wide = np.clip(wide, 0, [width, height, width, height]).astype(np.int64)
     weight = both.astype(np.float32)
-    x, y = (pixels * weight for pixels in (ones, others))
+    x, y = (pixels * weight for pixels in equal)
     count = _sums(weight, wide)
     filled = np.maximum(count, 1)
     mean_x, mean_y, xx, yy = (_sums(values, wide) / filled for values in (x, y, x * x, y * y))
     variance_x, variance_y = np.maximum(xx - mean_x**2, 0), np.maximum(yy - mean_y**2, 0)
     contrast = np.sqrt(np.maximum(variance_x, variance_y)) + _NOISE
     square = _sums(apart.astype(np.float32) ** 2, wide) / filled
-    apart_by = np.sqrt(square) / contrast
-    if (apart_by > limit).any():
-        # Where colours are blown out, one gain for the whole picture does not fit: each box has one of its own as well.
+    if blown.any():
+        # Where colours are blown out, one gain for the whole picture does not fit: such boxes have one of their own.
         shared = _sums(x * y, wide) / filled - mean_x * mean_y
         gain = np.clip(shared / np.maximum(variance_x, 1), *_GAINS)
         left = np.maximum(variance_y - 2 * gain * shared + gain**2 * variance_x, 0)
-        apart_by = np.minimum(apart_by, np.sqrt(left) / contrast)
+        is_blown = _sums((blown & both).astype(np.float32), wide) > _BLOWN * filled
+        square = np.where(is_blown, np.minimum(square, left), square)
     large = (boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=np.inf) >= _SMALLEST_PX
-    return count / whole, large, apart_by
+    return _BoxesApart(count / whole, large, np.sqrt(square) / contrast)
 
 
 def _sums(values: NDArray[np.float32], boxes: NDArray[np.int64]) -> NDArray[np.float64]:
