@@ -37,16 +37,16 @@ def duplicate_tables(
     decoded = decoded[decoded["thumbnail"].notna()].sort_values(["group", "frame", "image_id"], ignore_index=True)
     blank = (decoded["contrast"].astype(float) <= _BLANK_CONTRAST).to_numpy()
     files = decoded["sha256"].where(~blank & decoded["sha256"].notna(), decoded["image_id"])
-    number, distinct = pd.factorize(files)
-    first = pd.Series(range(len(decoded))).groupby(number).first().to_numpy(dtype=np.int64)
+    _, first, number = np.unique(pd.factorize(files)[0], return_index=True, return_inverse=True)
     searched = np.flatnonzero(~blank[first])
     pictures = _pictures(decoded.iloc[first[searched]], objects)
     found = near_duplicates(pictures, limit)
-    clusters = np.arange(len(distinct))
+    clusters = np.arange(len(first))
     clusters[searched] = searched[found.clusters]
     ids = decoded["image_id"].to_numpy()
     table = pd.DataFrame({"image_id": ids, "cluster": clusters[number]})
-    pairs: pd.DataFrame = pd.concat([_pairs(found, pictures, ids[first[searched]]), _same_files(ids, first[number])])
+    same_files = _same_files(ids, first[number])
+    pairs = pd.concat([_pairs(found, pictures, ids[first[searched]]), same_files])
     return DuplicateTables(
         table.sort_values("image_id", ignore_index=True),
         pairs.sort_values(["image_id", "other_image_id"], ignore_index=True),
@@ -81,7 +81,7 @@ def _pairs(found: NearDuplicates, pictures: list[Picture], ids: NDArray[np.objec
     return pd.DataFrame(found_rows, columns=NEAR_DUPLICATES.names)
 
 
-def _same_files(ids: NDArray[np.object_], first: NDArray[np.int64]) -> pd.DataFrame:
+def _same_files(ids: NDArray[np.object_], first: NDArray[np.intp]) -> pd.DataFrame:
     copies = first != np.arange(len(ids))
     columns = {"image_id": ids[copies], "other_image_id": ids[first[copies]], "how": "the same file", "difference": 0.0}
     return pd.DataFrame(columns, columns=NEAR_DUPLICATES.names)
