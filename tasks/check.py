@@ -7,7 +7,8 @@ Out:
   checks/
     report.json         passed or not, findings by rule and severity, what stops the run
     findings.parquet    each finding with its image, object and place in CVAT
-    duplicates.parquet  perceptual hash and near-duplicate cluster of each image, which split reads
+    duplicates.parquet  cluster of near-duplicates of each image, which split reads
+    near_duplicates.parquet  each pair of them, and how one shows the other
     docs/index.html     Great Expectations Data Docs
 Params: check, train.image_size
 
@@ -31,7 +32,7 @@ import typer
 from pydantic import Field
 
 from tasks.checks.box_rules import aspect_ratios, box_pairs, box_sizes, small_for_network, with_image_size
-from tasks.checks.clusters import image_clusters
+from tasks.checks.duplicate_tables import DuplicateTables, duplicate_tables
 from tasks.checks.findings import Finding, Validation, findings_table
 from tasks.checks.image_measures import ImageMeasures, measure_images
 from tasks.checks.image_rules import damaged_images, image_quality, image_sizes, missing_images, undecodable_images
@@ -45,7 +46,16 @@ from tasks.contracts.ledger import Ledger
 from tasks.contracts.params import Params, read_image_size, read_params
 from tasks.contracts.record import read_record, write_record
 from tasks.contracts.stage import run, whole_output
-from tasks.contracts.tables import DUPLICATES, FINDINGS, IMAGES, OBJECTS, counted, read_table, write_table
+from tasks.contracts.tables import (
+    DUPLICATES,
+    FINDINGS,
+    IMAGES,
+    NEAR_DUPLICATES,
+    OBJECTS,
+    counted,
+    read_table,
+    write_table,
+)
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +70,9 @@ class CheckParams(Params):
         default=0.1, ge=0, le=1, description="per export; more images not held are an error"
     )
     max_dropped_share: float = Field(ge=0, le=1, description="more objects dropped by parse are an error")
-    near_duplicate_bits: int = Field(ge=0, le=64, description="of 256 hash bits; up to so many differ")
+    near_duplicate_difference: float = Field(
+        ge=0, lt=1, description="of a labelled object, over its contrast; up to it two images are the same picture"
+    )
     min_sharpness: float = Field(
         ge=0, le=0.5, description="rise of edges per pixel over their contrast; a sharp step has 0.5"
     )
@@ -86,7 +98,7 @@ class Checked(NamedTuple):
 
     report: CheckReport
     findings: pd.DataFrame  # contracts.tables.FINDINGS
-    duplicates: pd.DataFrame  # contracts.tables.DUPLICATES
+    duplicates: DuplicateTables
 
 
 def check(
@@ -103,13 +115,13 @@ def check(
 
     `measures` has the columns of ImageMeasures, on the index of the held images. image_size: of train.
     """
-    clusters = image_clusters(measures, params.near_duplicate_bits)
+    duplicates = duplicate_tables(images, objects, measures, params.near_duplicate_difference)
     measured = images.join(measures.rename(columns={"width": "decoded_width", "height": "decoded_height"}))
-    measured["cluster"] = clusters
     per_class = _objects_per_class(counted(objects), ledger)
     findings = [
         *validation.findings,
         *_image_findings(measured, objects, params, ledger.max_megapixels),
+        *near_duplicates(measured, duplicates.pairs),
         *_label_findings(images, objects, per_class, ledger, image_size=image_size, params=params),
         *ledger_findings(ledger, params.max_dropped_share),
         *empty_exports(ledger, params.allow_empty_exports),
@@ -117,7 +129,7 @@ def check(
     return Checked(
         _report(measured, per_class, findings, validation.counts, params),
         findings_table(findings, images),
-        measured.loc[clusters.index, ["image_id", "hash", "cluster"]].sort_values("image_id"),
+        duplicates,
     )
 
 
@@ -136,7 +148,6 @@ def _image_findings(
     yield from image_quality(measured, params.min_sharpness, params.min_brightness, params.min_contrast)
     yield from image_sizes(measured)
     yield from exact_duplicates(measured, objects)
-    yield from near_duplicates(measured)
 
 
 def _lost_classes(objects: pd.DataFrame, ledger: Ledger) -> dict[str, dict[str, int]]:
@@ -193,7 +204,6 @@ def _report(
         severities={severity: severities[severity] for severity in SEVERITIES},
         rules=rules,
         expectations=expectations,
-        near_duplicate_bits=params.near_duplicate_bits,
     )
 
 
@@ -250,7 +260,8 @@ def main(
         )
         write_record(report, partial / "report.json")
         write_table(findings, partial / "findings.parquet", FINDINGS)
-        write_table(duplicates, partial / "duplicates.parquet", DUPLICATES)
+        write_table(duplicates.clusters, partial / "duplicates.parquet", DUPLICATES)
+        write_table(duplicates.pairs, partial / "near_duplicates.parquet", NEAR_DUPLICATES)
     log.info("%s in %.1f s", _summary(report), time.perf_counter() - start)
 
 

@@ -2,7 +2,7 @@
 
 In:
   annotations/      images.parquet, objects.parquet
-  checks/           report.json, which must have passed, and duplicates.parquet
+  checks/           report.json, which must have passed, duplicates.parquet, near_duplicates.parquet
   split.parquet     the previous split, if there is one: its images keep their side
 Out:
   split.parquet     side and group of each image; excluded: on no side
@@ -44,11 +44,19 @@ from pydantic import Field, model_validator
 from tasks.contracts.check_report import CheckReport
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.leakage import SIDES, Leakage, Side
-from tasks.contracts.near_duplicates import hashes_to_words
 from tasks.contracts.params import Params, read_params, read_seed
 from tasks.contracts.record import read_record, write_record
 from tasks.contracts.stage import run
-from tasks.contracts.tables import DUPLICATES, IMAGES, OBJECTS, SPLIT_MEMORY, counted, read_table, write_table
+from tasks.contracts.tables import (
+    DUPLICATES,
+    IMAGES,
+    NEAR_DUPLICATES,
+    OBJECTS,
+    SPLIT_MEMORY,
+    counted,
+    read_table,
+    write_table,
+)
 from tasks.metrics.named_classes import look_at_names
 from tasks.sides.account import Account, account_for
 from tasks.sides.balance import NO_SIDE, Counts, SideNumbers, balance_of, image_features
@@ -100,11 +108,13 @@ def split(
     duplicates: pd.DataFrame,
     previous: pd.DataFrame,
     *,
-    near_duplicate_bits: int,
+    pairs: pd.DataFrame,
     seed: int,
     params: SplitParams,
 ) -> Split:
     """Place every image, given the rows of the previous split (none at first).
+
+    `duplicates` and `pairs` are as contracts.tables.DUPLICATES and NEAR_DUPLICATES.
 
     Raises PipelineError if a side would remain empty.
     """
@@ -112,7 +122,7 @@ def split(
     memory = under_new_ids(previous, images)
     everything = _with_memory(images, duplicates, memory)
     usable = everything[everything["reason"].isna()].reset_index(drop=True)
-    classes, features, relations = _relate(usable, objects, near_duplicate_bits)
+    classes, features, relations = _relate(usable, objects, pairs)
     fractions = np.array([params.fractions.train, params.fractions.val, params.fractions.test])
     rows, balance = np.arange(len(usable)), balance_of(features, fractions)
     board = Board(relations.scenes, features, relations.looks, rows, balance, params.gap, seed)
@@ -132,14 +142,14 @@ def split(
 
 
 def _with_memory(images: pd.DataFrame, duplicates: pd.DataFrame, memory: pd.DataFrame) -> pd.DataFrame:
-    """All images in order, with their hash and cluster, the side they had, and why some cannot be used (`reason`)."""
+    """All images in order, with their cluster, the side they had, and why some cannot be used (`reason`)."""
     before = memory[["image_id", "side", "split", "sha256", "named"]].rename(
         columns={"split": "was", "sha256": "known_sha256"}
     )
     everything = in_order(images).merge(duplicates, on="image_id", how="left").merge(before, on="image_id", how="left")
     everything["sha256"] = everything["sha256"].fillna(everything["known_sha256"])  # of a file that is away
     everything["reason"] = pd.Series(None, index=everything.index, dtype=object)
-    everything.loc[everything["hash"].isna(), "reason"] = "unreadable"
+    everything.loc[everything["cluster"].isna(), "reason"] = "unreadable"
     everything.loc[everything["file"].isna(), "reason"] = "absent"
     if everything["reason"].notna().all():
         where = f"{len(images):,} images in the tables, none of them held and decodable"
@@ -147,7 +157,7 @@ def _with_memory(images: pd.DataFrame, duplicates: pd.DataFrame, memory: pd.Data
     return everything
 
 
-def _relate(usable: pd.DataFrame, objects: pd.DataFrame, max_bits: int) -> tuple[list[str], Counts, Relations]:
+def _relate(usable: pd.DataFrame, objects: pd.DataFrame, pairs: pd.DataFrame) -> tuple[list[str], Counts, Relations]:
     """The class names, each image's features, and what relates the images."""
     rows = pd.Series(usable.index, index=usable["image_id"])
     inside = objects[objects["image_id"].isin(rows.index)]
@@ -157,7 +167,9 @@ def _relate(usable: pd.DataFrame, objects: pd.DataFrame, max_bits: int) -> tuple
     tracked = inside["track_id"].notna().to_numpy()
     task = usable.loc[image_rows[tracked], ["source", "task_id"]].reset_index(drop=True)
     tracks = task.assign(track=inside.loc[tracked, "track_id"].to_numpy())
-    looks = Looks(hashes_to_words(usable["hash"].tolist()), usable["cluster"].to_numpy(dtype=np.int64), max_bits)
+    held = pairs[pairs["image_id"].isin(rows.index) & pairs["other_image_id"].isin(rows.index)]
+    ends = np.stack([rows[held[column]].to_numpy(dtype=np.intp) for column in ("image_id", "other_image_id")], axis=1)
+    looks = Looks(usable["cluster"].to_numpy(dtype=np.int64), ends)
     relations = Relations(
         looks,
         scenes=pd.factorize(usable["group"])[0],
@@ -203,9 +215,9 @@ def _require_all_sides(sides: SideNumbers, planned: SideNumbers, scenes: NDArray
         "there is not enough to fill train, val and test",
         where,
         "It takes at least three scenes (videos, folders, tasks) that do not look alike, or one with three images that "
-        "do not. Label more, lower check.near_duplicate_bits, set split.use_subsets to false if subsets are used (val "
-        "or test without one is filled from Train and images without a subset), or delete the split file to place "
-        "everything anew",
+        "do not. Label more, lower check.near_duplicate_difference, set split.use_subsets to false if subsets are "
+        "used (val or test without one is filled from Train and images without a subset), or delete the split file to "
+        "place everything anew",
     )
 
 
@@ -240,7 +252,7 @@ def main(
         objects,
         duplicates,
         previous,
-        near_duplicate_bits=report.near_duplicate_bits,
+        pairs=read_table(checks / "near_duplicates.parquet", NEAR_DUPLICATES),
         seed=seed,
         params=settings,
     )

@@ -14,7 +14,7 @@ from tasks.check import main
 from tasks.contracts.check_report import CheckReport
 from tasks.contracts.ledger import Ledger
 from tasks.contracts.record import read_record
-from tasks.contracts.tables import DUPLICATES, FINDINGS, read_table
+from tasks.contracts.tables import DUPLICATES, FINDINGS, NEAR_DUPLICATES, read_table
 from tests.tables_fixture import toy_images, toy_ledger, toy_objects, write_annotations
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -27,6 +27,7 @@ class Checked:
     report: CheckReport
     findings: pd.DataFrame
     duplicates: pd.DataFrame
+    near_duplicates: pd.DataFrame
 
 
 @dataclass
@@ -97,6 +98,7 @@ def outcome(checks: Path) -> Checked:
         read_record(checks / "report.json", CheckReport),
         read_table(checks / "findings.parquet", FINDINGS),
         read_table(checks / "duplicates.parquet", DUPLICATES),
+        read_table(checks / "near_duplicates.parquet", NEAR_DUPLICATES),
     )
 
 

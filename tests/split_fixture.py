@@ -1,13 +1,13 @@
 """Toy scenes, and the split of them."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from tasks.contracts.params import read_params
-from tasks.contracts.tables import SPLIT_MEMORY
+from tasks.contracts.tables import NEAR_DUPLICATES, SPLIT_MEMORY
 from tasks.split import Fractions, Split, SplitParams, split
 from tests.tables_fixture import Row, toy_images, toy_objects
 
@@ -15,7 +15,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 PARAMS = read_params(REPOSITORY / "params.yaml", "split", SplitParams).model_copy(
     update={"fractions": Fractions(train=0.7, val=0.15, test=0.15)}
 )
-NEAR = 4  # bits
+NO_PAIRS = pd.DataFrame(columns=NEAR_DUPLICATES.names, dtype=object)
 NOTHING = pd.DataFrame(columns=SPLIT_MEMORY.names, dtype=object)
 
 
@@ -26,25 +26,16 @@ def frames(scene: str, count: int, **columns: object) -> list[Row]:
 def looks(images: pd.DataFrame, alike: Sequence[Sequence[str]] = ()) -> pd.DataFrame:
     """Duplicates as check finds them: every image looks different, but for those in the lists of `alike`."""
     first = {image_id: group[0] for group in alike for image_id in group}
-    names = [first.get(image_id, image_id) for image_id in images["image_id"]]
-    hashes = [np.random.default_rng(list(name.encode())).bytes(32).hex() for name in names]
-    table = pd.DataFrame(
-        {"image_id": images["image_id"], "hash": hashes, "cluster": pd.factorize(pd.Series(hashes))[0]}
-    )
+    names = images["image_id"].map(lambda image_id: first.get(image_id, image_id))
+    table = pd.DataFrame({"image_id": images["image_id"], "cluster": pd.factorize(names)[0]})
     decoded: pd.DataFrame = table[images["file"].notna().to_numpy() & images["readable"].to_numpy()]
     return decoded
 
 
-def chained(images: pd.DataFrame, *chain: str) -> pd.DataFrame:
-    """Duplicates as check finds them where each image of `chain` looks like the next one only."""
-    duplicates = looks(images)
-    rows = [duplicates.index[duplicates["image_id"] == image_id][0] for image_id in chain]
-    digits = list(str(duplicates["hash"].loc[rows[0]]))
-    for place, row in enumerate(rows):
-        duplicates.loc[row, "hash"] = "".join(digits)
-        digits[place] = f"{int(digits[place], 16) ^ 0b111:x}"
-    duplicates.loc[rows, "cluster"] = duplicates["cluster"].loc[rows[0]]
-    return duplicates
+def chained(*chain: str) -> pd.DataFrame:
+    """Near-duplicates as check finds them where each image of `chain` looks like the next one only."""
+    rows = [(image_id, other, "shifted", 0.1) for other, image_id in pairwise(chain)]
+    return pd.DataFrame(rows, columns=NEAR_DUPLICATES.names)
 
 
 def divided(
@@ -57,7 +48,7 @@ def divided(
     images = toy_images(rows)
     params = SplitParams.model_validate(PARAMS.model_dump() | changes)
     tables = (images, toy_objects(objects), looks(images, alike), previous)
-    return split(*tables, near_duplicate_bits=NEAR, seed=7, params=params)
+    return split(*tables, pairs=NO_PAIRS, seed=7, params=params)
 
 
 def sides_of(result: Split) -> dict[str, str]:

@@ -131,7 +131,7 @@ def test_images_without_a_planted_fault_are_left_in_peace(planted: Checked) -> N
     about_images = planted.findings[planted.findings["object_id"].isna()]
     first_of_twins = {"clean3", "clean4"}
     blamed = set(about_images["image_id"].dropna()) - first_of_twins
-    assert blamed == {"junk", "empty", "cut", "torn", "absent", "copy", "relabelled", *QUALITY}
+    assert blamed == {"junk", "empty", "cut", "torn", "absent", "copy", "relabelled", "twin", *QUALITY}
 
 
 def test_a_finding_says_where_it_stands_in_cvat(planted: Checked) -> None:
@@ -162,10 +162,12 @@ def test_errors_stop_and_say_what_to_do(planted: Checked) -> None:
     assert any(stop.startswith("unknown_label: label ") and "check.labels" in stop for stop in planted.report.stops)
 
 
-def test_near_duplicates_share_a_cluster(planted: Checked) -> None:
+def test_near_duplicates_share_a_cluster_and_are_paired(planted: Checked) -> None:
     clusters = planted.duplicates.set_index("image_id")["cluster"]
+    pairs = {frozenset(pair) for pair in planted.near_duplicates[["image_id", "other_image_id"]].to_numpy().tolist()}
     for one, other in [("clean1", "copy"), ("clean3", "reencoded"), ("clean4", "twin")]:
         assert clusters[one] == clusters[other]
+        assert frozenset((one, other)) in pairs
     assert clusters[[f"clean{number}" for number in range(30)]].is_unique
     assert not {"junk", "cut", "absent"} & set(clusters.index)
 

@@ -12,9 +12,9 @@ from tasks.contracts.errors import PipelineError
 from tasks.contracts.leakage import SIDES, Leakage
 from tasks.contracts.params import read_params
 from tasks.contracts.record import read_record, write_record
-from tasks.contracts.tables import DUPLICATES, SPLIT, SPLIT_MEMORY, read_table, write_table
+from tasks.contracts.tables import DUPLICATES, NEAR_DUPLICATES, SPLIT, SPLIT_MEMORY, read_table, write_table
 from tasks.split import SplitParams, main
-from tests.split_fixture import NEAR, PARAMS, REPOSITORY, frames, looks
+from tests.split_fixture import NO_PAIRS, PARAMS, REPOSITORY, frames, looks
 from tests.tables_fixture import toy_images, toy_ledger, toy_objects, write_annotations
 
 
@@ -82,10 +82,10 @@ def written_inputs(folder: Path, *, passed: bool) -> None:
         severities={},
         rules=[],
         expectations={},
-        near_duplicate_bits=NEAR,
     )
     write_record(report, folder / "checks" / "report.json")
     write_table(looks(images), folder / "checks" / "duplicates.parquet", DUPLICATES)
+    write_table(NO_PAIRS, folder / "checks" / "near_duplicates.parquet", NEAR_DUPLICATES)
 
 
 def run_command(folder: Path, params: Path = REPOSITORY / "params.yaml") -> None:

@@ -7,9 +7,8 @@ from hypothesis import strategies as st
 
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.leakage import SIDES
-from tasks.contracts.near_duplicates import hashes_to_words, near_duplicate_pairs
 from tasks.split import Split, split
-from tests.split_fixture import NEAR, NOTHING, PARAMS, chained, divided, frames, looks, sides_of
+from tests.split_fixture import NOTHING, PARAMS, chained, divided, frames, looks, sides_of
 from tests.tables_fixture import Row, toy_images, toy_objects
 
 
@@ -30,7 +29,7 @@ def test_a_new_image_like_images_on_two_sides_is_left_out() -> None:
     train, test = (first.table.loc[first.table["split"] == side, "image_id"].iloc[0] for side in ("train", "test"))
     link = {"image_id": "new", "group": "new", "frame": 0}
     images = toy_images([*rows, link])
-    second = split_again(images, chained(images, train, "new", test), first.table)
+    second = split_again(images, chained(train, "new", test), first.table)
     assert sides_of(second)["new"] == "excluded"
     assert sides_of(second) | {"new": ""} == sides_of(first) | {"new": ""}
     (excluded,) = second.leakage.excluded_images
@@ -42,10 +41,10 @@ def test_an_image_is_never_left_out_for_one_that_is_left_out_itself() -> None:
     first = divided(rows)
     train, val, test = (first.table.loc[first.table["split"] == side, "image_id"].iloc[0] for side in SIDES)
     images = toy_images([*rows, {"image_id": "new", "group": train[:3], "frame": 9}])
-    duplicates = chained(images, "new", val, test)
-    second = split_again(images, duplicates, first.table)
+    pairs = chained("new", val, test)
+    second = split_again(images, pairs, first.table)
     assert sides_of(second) == sides_of(first) | {"new": "train", val: "excluded"}
-    pd.testing.assert_frame_equal(split_again(images, duplicates, second.table).table, second.table)
+    pd.testing.assert_frame_equal(split_again(images, pairs, second.table).table, second.table)
 
 
 def test_a_new_image_of_a_test_scene_gives_way_to_the_old_one_in_train_that_it_looks_like() -> None:
@@ -112,8 +111,8 @@ def test_images_that_are_gone_count_nowhere() -> None:
     assert sum(count.images for count in with_gone.leakage.sides.values()) == 36
 
 
-def split_again(images: pd.DataFrame, duplicates: pd.DataFrame, previous: pd.DataFrame) -> Split:
-    return split(images, toy_objects([]), duplicates, previous, near_duplicate_bits=NEAR, seed=7, params=PARAMS)
+def split_again(images: pd.DataFrame, pairs: pd.DataFrame, previous: pd.DataFrame) -> Split:
+    return split(images, toy_objects([]), looks(images), previous, pairs=pairs, seed=7, params=PARAMS)
 
 
 # Any growth -------------------------------------------------------------------------------------------------------
@@ -166,10 +165,7 @@ def _grow(versions: list[tuple[dict[str, int], list[tuple[str, int, str]]]], *, 
 
 def _nothing_leaks(result: Split, duplicates: pd.DataFrame) -> None:
     placed = result.table[result.table["split"].isin(SIDES)].merge(duplicates, on="image_id")
-    words = hashes_to_words(placed["hash"].tolist())
-    ones, others = near_duplicate_pairs(words, words, NEAR)
-    sides = placed["split"].to_numpy()
-    assert (sides[ones] == sides[others]).all()
+    assert not placed.drop_duplicates(["cluster", "split"])["cluster"].duplicated().any()
     assert result.leakage.after.near_duplicate in {0, None}
     assert not placed.drop_duplicates(["group", "split"])["group"].duplicated().any()
     assert set(placed["split"]) == set(SIDES)

@@ -13,7 +13,7 @@ from tasks.contracts.leakage import SIDES
 from tasks.split import Split, SplitParams, split
 from tests.cvat_fixture import BOX, document, image, task_meta, write
 from tests.parse_fixture import run, write_image
-from tests.split_fixture import NEAR, NOTHING, PARAMS, divided, frames, looks, sides_of
+from tests.split_fixture import NO_PAIRS, NOTHING, PARAMS, divided, frames, looks, sides_of
 from tests.tables_fixture import Row
 
 Subsets = Mapping[str, str]  # by task
@@ -68,7 +68,7 @@ def split_of(raw: Path, previous: pd.DataFrame) -> tuple[Split, dict[str, str]]:
     parsed = run(raw)
     params = SplitParams.model_validate(PARAMS.model_dump() | {"use_subsets": True})
     tables = (parsed.images, parsed.objects, looks(parsed.images), previous)
-    result = split(*tables, near_duplicate_bits=NEAR, seed=7, params=params)
+    result = split(*tables, pairs=NO_PAIRS, seed=7, params=params)
     placed = result.table.merge(parsed.images, on="image_id", suffixes=("", "_of_image"))
     return result, dict(zip(placed["name"], placed["split"], strict=True))
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import cv2
-import imagehash
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
@@ -16,9 +15,9 @@ from PIL import ExifTags
 from PIL import Image as PillowImage
 from tqdm import tqdm
 
+from tasks.checks.descriptors import thumbnail
 from tasks.checks.sharpness import LEAST_SIDE, halved, sharpness
 from tasks.contracts.images import is_avif, refuse_for_memory, turned_avif
-from tasks.contracts.near_duplicates import HASH_SIDE
 
 Grey = NDArray[np.uint8]
 
@@ -28,9 +27,7 @@ _PNG, _PNG_DEPTH = b"\x89PNG", 24  # where the bits of a channel stand
 _TIFF, _JPEG_XL = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), (b"\xff\x0a", b"\0\0\0\x0cJXL ")
 _HEIC = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 _DARK = 64  # of 256: the upper eight of 16 bits, where the upper two are not used
-_MEASURED_SIDE = 320  # pixels of the longer side, about, that grey values and the hash are taken at
-# imagehash takes the DCT of an image four times the hash's side; shrunk to it by us, it need not resize again.
-_HASHED_SIDE = 4 * HASH_SIDE
+_MEASURED_SIDE = 320  # pixels of the longer side, about, that grey values and the thumbnail are taken at
 
 
 class ImageMeasures(NamedTuple):
@@ -45,7 +42,7 @@ class ImageMeasures(NamedTuple):
     sharpness: float | None = None  # this and the next two as in Sharpness; null where there are too few edges
     softest_direction: float | None = None
     detail: float | None = None
-    hash: str | None = None  # perceptual hash, 64 hexadecimal digits
+    thumbnail: Grey | None = None  # as in descriptors, of which near-duplicates are found
     peak: int = 0  # greatest value of an image of 16 bits that uses 14 or fewer; 0 for all others
 
 
@@ -81,7 +78,7 @@ def measure_image(path: Path) -> ImageMeasures:
         sharpness=sharp.edges,
         softest_direction=sharp.softest_direction,
         detail=sharp.detail,
-        hash=_perceptual_hash(small),
+        thumbnail=thumbnail(small),
         peak=_peak(path) if grey.max() < _DARK else 0,
     )
 
@@ -144,12 +141,6 @@ def _shrink(grey: Grey) -> Grey:
     # OpenCV shrinks by a whole factor several times as fast as by nearly that.
     whole = grey[: size_wh[1] * factor, : size_wh[0] * factor]
     return np.asarray(cv2.resize(whole, size_wh, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-
-
-def _perceptual_hash(grey: Grey) -> str:
-    square = cv2.resize(grey, (_HASHED_SIDE, _HASHED_SIDE), interpolation=cv2.INTER_AREA)
-    bits = imagehash.phash(PillowImage.fromarray(square), hash_size=HASH_SIDE).hash
-    return np.packbits(bits).tobytes().hex()
 
 
 def _peak(path: Path) -> int:

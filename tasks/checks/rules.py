@@ -56,10 +56,10 @@ RULES: dict[str, Rule] = {
         "The same file stands twice, with different labels.", "Keep the one that is labelled right."
     ),
     "near_duplicate_images": Rule(
-        "Images of different scenes look the same.", "Nothing to mend: split keeps them on one side."
+        "Images of different scenes are the same picture.", "Nothing to mend: split keeps them on one side."
     ),
     "near_duplicates_in_scene": Rule(
-        "Images of one scene look the same.", "If there are many, label fewer frames: they teach little."
+        "Images of one scene are the same picture.", "If there are many, label fewer frames: they teach little."
     ),
     "blurred_image": Rule("An image is out of focus or moved.", "Leave it out if its objects cannot be told."),
     "dark_image": Rule("An image is almost black.", "Leave it out if its objects cannot be told."),

@@ -1,4 +1,4 @@
-"""Images that stand twice: the same bytes, or the same look."""
+"""Images that stand twice: the same bytes, or the same picture."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ import pandas as pd
 from tasks.checks.findings import Finding, rows
 from tasks.contracts.tables import BOX
 
+_PAIRS_NAMED = 100
 _NAMES_SHOWN = 4
 _SAME_PLACE_PX = 1  # formats round coordinates differently
 
@@ -30,29 +31,43 @@ def exact_duplicates(images: pd.DataFrame, objects: pd.DataFrame) -> Iterator[Fi
             )
 
 
-def near_duplicates(images: pd.DataFrame) -> Iterator[Finding]:
-    """Clusters of images that look the same: a warning across scenes, one note per scene for those within.
+def near_duplicates(images: pd.DataFrame, pairs: pd.DataFrame) -> Iterator[Finding]:
+    """Images that are the same picture: a warning per pair of two scenes, one note per scene for those within.
 
-    `images` is the images table with a column `cluster`, null where no file was decoded. Copies of the same bytes are
-    reported by `exact_duplicates` alone.
+    `pairs` is as contracts.tables.NEAR_DUPLICATES. Copies of the same bytes are reported by `exact_duplicates` alone.
     """
-    distinct = images[images["cluster"].notna()].drop_duplicates("sha256")
-    distinct = distinct[distinct["cluster"].duplicated(keep=False)]
-    scenes = distinct.groupby("cluster")["group"].transform("nunique")
-    for _, members in distinct[scenes > 1].groupby("cluster"):
-        one_each = members.drop_duplicates("group")
-        names = ", ".join(f"{row.source}: {row.name}" for row in rows(one_each.head(_NAMES_SHOWN)))
-        message = f"{len(members):,} images of {len(one_each):,} scenes look the same: {names}"
-        first, other = one_each["image_id"].iloc[:2]
+    columns = images[["image_id", "name", "source", "group", "sha256"]]
+    other_columns = columns.add_prefix("other_")
+    told = pairs.merge(columns, on="image_id").merge(other_columns, on="other_image_id")
+    told = told[told["sha256"] != told["other_sha256"]].sort_values(["image_id", "other_image_id"], kind="stable")
+    across = told["group"] != told["other_group"]
+    for pair in rows(told[across].head(_PAIRS_NAMED)):
+        message = f"the same picture as {pair.other_name} of {pair.other_source}, {pair.how}"
         yield Finding(
-            "near_duplicate_images", "warning", message, first, other_image_id=other, value=float(len(members))
+            "near_duplicate_images",
+            "warning",
+            message,
+            pair.image_id,
+            other_image_id=pair.other_image_id,
+            value=pair.difference,
         )
+    if across.sum() > _PAIRS_NAMED:
+        message = f"{across.sum() - _PAIRS_NAMED:,} more pairs are the same picture: see near_duplicates.parquet"
+        yield Finding("near_duplicate_images", "warning", message, value=float(across.sum()))
     sizes = images.groupby("group")["image_id"].size()
-    for scene, members in distinct[scenes == 1].groupby("group"):
-        message = f"{len(members):,} of {sizes[scene]:,} images of the scene {scene} look like another of it"
-        first, other = members.sort_values("cluster")["image_id"].iloc[:2]
+    for scene, within in told[~across].groupby("group"):
+        alike = pd.concat([within["image_id"], within["other_image_id"]]).nunique()
+        first = within.iloc[0]
+        named = ", ".join(f"{pair.name} and {pair.other_name}" for pair in rows(within.head(_NAMES_SHOWN)))
+        more = f" and {len(within) - _NAMES_SHOWN:,} more pairs" if len(within) > _NAMES_SHOWN else ""
+        message = f"{alike:,} of {sizes[scene]:,} images of the scene {scene} are the same picture as another: {named}"
         yield Finding(
-            "near_duplicates_in_scene", "note", message, first, other_image_id=other, value=float(len(members))
+            "near_duplicates_in_scene",
+            "note",
+            message + more,
+            first["image_id"],
+            other_image_id=first["other_image_id"],
+            value=float(alike),
         )
 
 

@@ -2,7 +2,8 @@
 
 report.json           this module's CheckReport; the stage behind refuses unless it says passed
 findings.parquet      every finding (contracts.tables.FINDINGS): the list a labeller works from
-duplicates.parquet    every decoded image with its perceptual hash and cluster (contracts.tables.DUPLICATES)
+duplicates.parquet    every decoded image with its cluster of near-duplicates (contracts.tables.DUPLICATES)
+near_duplicates.parquet  every pair of them (contracts.tables.NEAR_DUPLICATES)
 docs/index.html       Great Expectations Data Docs
 """
 
@@ -47,4 +48,3 @@ class CheckReport(Record):
     severities: dict[Severity, int]
     rules: list[RuleCount]  # worst severity first, then most findings
     expectations: dict[str, ExpectationCount]  # images, objects
-    near_duplicate_bits: int = 0  # of the 256 bits of a perceptual hash, near-duplicates differ in no more

@@ -15,7 +15,7 @@ class Leak(Record):
     Null where there is nothing to measure: no val and test images, or no tracks among them.
     """
 
-    near_duplicate: float | None  # an image within the near-duplicate distance of check
+    near_duplicate: float | None  # an image that check calls the same picture
     same_group: float | None  # an image of the same scene (images.group)
     neighbouring_frame: float | None  # the frame just before or after it in its scene
     same_track: float | None  # another view of an object of the same track; over images with tracks

@@ -86,8 +86,17 @@ SPLIT_MEMORY = pa.schema(
 DUPLICATES = pa.schema(
     [
         _required("image_id", pa.string()),
-        _required("hash", pa.string()),  # perceptual hash, 256 bits as hexadecimal digits
-        _required("cluster", pa.int64()),  # equal for images that near-duplicates link, directly or over others
+        _required("cluster", pa.int64()),  # equal for images that are the same picture as one of them
+    ]
+)
+
+# Every near-duplicate found; of many images that are the same picture, each has a row with the first at least.
+NEAR_DUPLICATES = pa.schema(
+    [
+        _required("image_id", pa.string()),
+        _required("other_image_id", pa.string()),
+        _required("how", pa.string()),  # for people: how the image shows the other, as in "mirrored, shifted"
+        _required("difference", pa.float64()),  # of the labelled object that differs most, see check
     ]
 )
 

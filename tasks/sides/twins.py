@@ -1,12 +1,14 @@
 """Near-duplicates that stand on two sides, and which of them has to go."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
-from tasks.contracts.near_duplicates import Words, near_duplicate_pairs, near_duplicates_within
 from tasks.sides.balance import NO_SIDE, SideNumbers
 
 Rows = NDArray[np.intp]
@@ -14,35 +16,59 @@ Rows = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Looks:
-    """What images look like: rows are images, in the order of everything else about them."""
+    """Which images are the same picture: rows are images, in the order of everything else about them.
 
-    words: Words
-    clusters: NDArray[np.int64]  # chains of near-duplicates never leave their cluster
-    max_bits: int
+    Two of one cluster are near-duplicates, and two of one pair.
+    """
+
+    alike: NDArray[np.int64]  # cluster of each image, as contracts.tables.DUPLICATES
+    pairs_of: Rows  # (pairs, 2)
+
+    @cached_property
+    def clusters(self) -> NDArray[np.int64]:
+        """Numbers of what chains of near-duplicates link."""
+        _, alike = np.unique(self.alike, return_inverse=True)
+        _, firsts = np.unique(alike, return_index=True)
+        ones = np.concatenate([np.arange(len(alike)), self.pairs_of[:, 0]])
+        others = np.concatenate([firsts[alike], self.pairs_of[:, 1]])
+        edges = coo_array((np.ones(len(ones)), (ones, others)), shape=(len(alike), len(alike)))
+        linked: NDArray[np.int64] = connected_components(edges, directed=False)[1].astype(np.int64)
+        return linked
 
     def pairs(self, one: NDArray[np.bool_], other: NDArray[np.bool_]) -> tuple[Rows, Rows]:
-        """All near-duplicates between two sets of images, as rows of the one and of the other."""
-        found: list[tuple[Rows, Rows]] = [(np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp))]
-        others_of = dict(self._by_cluster(other))
-        for cluster, ones in self._by_cluster(one):
-            if cluster in others_of:
-                others = others_of[cluster]
-                left, right = near_duplicate_pairs(self.words[ones], self.words[others], self.max_bits)
-                found.append((ones[left], others[right]))
-        return np.concatenate([rows for rows, _ in found]), np.concatenate([rows for _, rows in found])
+        """Near-duplicates between two sets of images, as rows of the one and of the other.
+
+        Every image that has any is named, of a cluster with one of the other set.
+        """
+        left, right = np.concatenate([self.pairs_of, self.pairs_of[:, ::-1]]).T
+        linked = one[left] & other[right]
+        ones, others = np.flatnonzero(one), np.flatnonzero(other)
+        first_other, first_one = self._partners(ones, others), self._partners(others, ones)
+        return (
+            np.concatenate([left[linked], ones[first_other >= 0], first_one[first_one >= 0]]),
+            np.concatenate([right[linked], first_other[first_other >= 0], others[first_one >= 0]]),
+        )
 
     def last_twins(self, rows: Rows) -> Rows:
         """For each of `rows` the position among them of the last image that looks like it; its own if none does."""
-        last = np.arange(len(rows))
-        for ones, others in near_duplicates_within(self.words[rows], self.max_bits):
-            np.maximum.at(last, ones, others)
+        places = np.full(len(self.alike), -1)
+        places[rows] = np.arange(len(rows))
+        last = (
+            pd.Series(np.arange(len(rows)))
+            .groupby(self.alike[rows])
+            .transform("max")
+            .to_numpy(dtype=np.intp, copy=True)
+        )
+        ones, others = places[self.pairs_of].T
+        inside = (ones >= 0) & (others >= 0)
+        np.maximum.at(last, np.minimum(ones, others)[inside], np.maximum(ones, others)[inside])
         return last
 
-    def _by_cluster(self, chosen: NDArray[np.bool_]) -> Iterator[tuple[int, Rows]]:
-        rows = np.flatnonzero(chosen)
-        rows = rows[np.argsort(self.clusters[rows], kind="stable")]
-        clusters, starts = np.unique(self.clusters[rows], return_index=True)
-        yield from zip(clusters.tolist(), np.split(rows, starts[1:]), strict=len(rows) > 0)
+    def _partners(self, rows: Rows, among: Rows) -> Rows:
+        """For each of `rows` the first of `among` that is in its cluster; -1 if none is."""
+        found = pd.Series(among, index=self.alike[among])
+        found = found[~found.index.duplicated()].reindex(self.alike[rows])
+        return np.asarray(found.fillna(-1), dtype=np.intp)
 
 
 def twins_to_exclude(sides: SideNumbers, settled: NDArray[np.bool_], looks: Looks) -> dict[int, int]:

@@ -1,0 +1,249 @@
+"""Whether two pictures are the same for a detector: the same ground, and the same in each box that a label names.
+
+Both lie one over the other. A pixel differs by what goes beyond all grey values of the other picture one pixel around,
+so that a shift of less than that is none; brightness and contrast are made equal before. A box differs by the mean
+square of that over the contrast in the box: a copy has 0 to 0.2, another object at the same place 0.5 and more.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.checks.alignment import laid_over
+from tasks.checks.descriptors import Grey, Transform
+
+Boxes = NDArray[np.float64]  # (boxes, 4), x_min y_min x_max y_max in pixels of the thumbnail they lie over
+Mask = NDArray[np.bool_]
+
+_SQUARE, _BORDER = np.ones((3, 3), dtype=np.uint8), np.ones((5, 5), dtype=np.uint8)
+_LEAST_COVERED = 0.55  # of both pictures; a crop to 85 % of each side leaves 72 %
+_MOST_GROUND = 0.15  # share of the pixels that may differ: by a logo, or by what is not labelled
+_MOST_UNLABELLED = 0.05  # the same where no box tells what matters
+_NOTABLE, _LEAST_NOTABLE = 0.5, 12  # deviations of the picture, and grey values, that are a difference
+_BLACK, _WHITE = 4, 250  # grey values: what is blown out tells no gain
+_STEP, _KEPT = 2, 0.8  # pixels, and the share of them, that tell the gain
+_INNER = 0.1  # share of pixels that suffices
+_GAINS = 0.4, 2.5  # of a box, beside that of its picture
+_BLOWN = 0.05  # share of a box
+_MARGIN = 0.15  # of a box's side, and a pixel
+_NOISE = 4  # grey values: of boxes with less contrast nothing can be told
+_SMALLEST_PX = 4  # side of a box below which pixels tell nothing
+_VISIBLE, _WHOLLY = 0.5, 0.9  # of a box
+_SAME_PLACE = 0.25  # of a box's size
+_COPIED_PLACE = 0.1  # the same for labels that were copied with their picture
+_LABELLED_PX = 0.5  # by which labels of one object differ anyway
+_MOST_MISSING = 0.1  # of the small boxes that the other's labels lack
+_LOGO_BOXES, _LOGO_SHARE = 0.25, 0.08  # of the boxes that a logo may hide, and of the picture
+_MOSTLY = 0.8  # of what differs
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The boxes of one picture, and a number for each one's class."""
+
+    boxes: Boxes
+    classes: NDArray[np.int64]
+
+    def over(self, lie: Transform) -> "Labels":
+        """The same over a reference, whose pixels lie in this picture so."""
+        if not len(self.boxes):
+            return self
+        ends = self.boxes[:, [[0, 1], [2, 1], [2, 3], [0, 3]]]
+        back = np.linalg.inv(lie)
+        # Boxes are measured from the corner of the first pixel, transforms from its centre.
+        ends = (ends - 0.5) @ back[:2, :2].T + back[:2, 2] + 0.5
+        return Labels(np.concatenate([ends.min(axis=1), ends.max(axis=1)], axis=1), self.classes)
+
+
+@dataclass(frozen=True)
+class Laid:
+    """A picture as it lies over a reference."""
+
+    pixels: Grey
+    covered: Mask  # pixels of the reference that it covers
+    share: float  # of the picture that lies on the reference
+    labels: Labels
+
+
+class Comparison(NamedTuple):
+    """What two pictures have in common."""
+
+    same_ground: bool  # around the boxes
+    difference: float  # of the box that differs most, 0 to the limit; infinity if they are not the same picture
+
+    @property
+    def is_same(self) -> bool:
+        """Whether they are the same picture."""
+        return self.difference < np.inf
+
+
+class _BoxesApart(NamedTuple):
+    visible: NDArray[np.float64]  # share of each box, in both
+    large: Mask  # enough to tell
+    by: NDArray[np.float64]
+
+
+_NOTHING_IN_COMMON = Comparison(same_ground=False, difference=np.inf)
+_OTHER_OBJECTS = Comparison(same_ground=True, difference=np.inf)
+
+
+def lay(image: Grey, labels: Labels, lie: Transform, reference: Grey) -> Laid:
+    """Lay a picture over a reference, whose pixels lie in it so."""
+    height, width = image.shape
+    ends = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]])
+    back = np.linalg.inv(lie)
+    covered = np.zeros(reference.shape, dtype=np.uint8)
+    cv2.fillConvexPoly(covered, (ends @ back[:2, :2].T + back[:2, 2]).round().astype(np.int32), 1)
+    share = float(covered.sum()) * abs(np.linalg.det(lie[:2, :2])) / image.size
+    covered = np.asarray(cv2.erode(covered, _BORDER, borderValue=0), dtype=np.uint8)
+    pixels = np.asarray(cv2.blur(laid_over(image, lie, reference), (3, 3)), dtype=np.uint8)
+    return Laid(pixels, covered.view(np.bool_), min(share, 1.0), labels.over(lie))
+
+
+def compare(one: Laid, other: Laid, limit: float) -> Comparison:
+    """Compare two pictures that lie over one reference; limit: difference of a box from which on it is another."""
+    both = one.covered & other.covered
+    if both.sum() < _LEAST_COVERED * both.size or min(one.share, other.share) < _LEAST_COVERED:
+        return _NOTHING_IN_COMMON
+    ones, others = _equal_contrast(one.pixels, other.pixels, both)
+    apart = _beyond(ones, others)
+    apart[~both] = 0
+    deviation = cv2.meanStdDev(others, mask=both.view(np.uint8))[1][0, 0]
+    notable = apart > max(_LEAST_NOTABLE, _NOTABLE * deviation)
+    boxes = np.concatenate([one.labels.boxes, other.labels.boxes])
+    ground = both & ~_inside(boxes, both)
+    if (notable & ground).sum() > _MOST_GROUND * ground.sum():
+        return _NOTHING_IN_COMMON
+    if not len(boxes):
+        is_same = notable.sum() <= _MOST_UNLABELLED * both.sum()
+        return Comparison(same_ground=True, difference=0 if is_same else np.inf)
+    blown = np.maximum(one.pixels, other.pixels) >= _WHITE
+    visible, large, apart_by = _boxes_apart(boxes, apart, both, (ones, others), blown)
+    if _small_ones_missing(one, other, (visible >= _WHOLLY) & ~large):
+        return _OTHER_OBJECTS
+    seen = (visible >= _VISIBLE) & large
+    worse = seen & (apart_by > limit)
+    if worse.any() and not _is_logo(one, other, seen, worse, notable):
+        return _OTHER_OBJECTS
+    return Comparison(same_ground=True, difference=float(apart_by[seen & ~worse].max(initial=0)))
+
+
+def _inside(boxes: Boxes, both: Mask) -> Mask:
+    inside = np.zeros(both.shape, dtype=np.uint8)
+    for left, top, right, bottom in (
+        np.concatenate([np.floor(boxes[:, :2]), np.ceil(boxes[:, 2:])], axis=1).astype(int).tolist()
+    ):
+        cv2.rectangle(inside, (left, top), (right, bottom), 1, cv2.FILLED)
+    return inside.view(np.bool_)
+
+
+def _equal_contrast(one: Grey, other: Grey, both: Mask) -> tuple[Grey, Grey]:
+    """Both, the flatter one as steep as the other, so that what is blown out in that is so in both."""
+    some = both[::_STEP, ::_STEP]
+    ones, others = (pixels[::_STEP, ::_STEP][some].astype(np.float32) for pixels in (one, other))
+    inner = (np.minimum(ones, others) > _BLACK) & (np.maximum(ones, others) < _WHITE)
+    if inner.sum() > _INNER * len(inner):
+        ones, others = ones[inner], others[inner]
+    gain, offset = _line(ones, others)
+    for _ in range(2):
+        # What differs most is looked away from.
+        left = np.abs(gain * ones + offset - others)
+        kept = left <= np.partition(left, int(_KEPT * (len(left) - 1)))[int(_KEPT * (len(left) - 1))]
+        gain, offset = _line(ones[kept], others[kept])
+    if gain >= 1:
+        return np.asarray(cv2.addWeighted(one, gain, one, 0, offset), dtype=np.uint8), other
+    return one, np.asarray(cv2.addWeighted(other, 1 / gain, other, 0, -offset / gain), dtype=np.uint8)
+
+
+def _line(x: NDArray[np.float32], y: NDArray[np.float32]) -> tuple[float, float]:
+    mean_x, mean_y = float(x.mean()), float(y.mean())
+    x = x - mean_x
+    gain = min(max(float(x @ y) / max(float(x @ x), 1.0), 0.3), 3.0)
+    return gain, mean_y - gain * mean_x
+
+
+def _beyond(one: Grey, other: Grey) -> Grey:
+    """Grey values by which either goes beyond the other's one pixel around."""
+    low, high = cv2.erode(one, _SQUARE), cv2.dilate(one, _SQUARE)
+    other_low, other_high = cv2.erode(other, _SQUARE), cv2.dilate(other, _SQUARE)
+    parts = [
+        cv2.subtract(other, high), cv2.subtract(low, other), cv2.subtract(one, other_high), cv2.subtract(other_low, one)
+    ]  # fmt: skip
+    return np.asarray(np.maximum.reduce(parts), dtype=np.uint8)
+
+
+def _boxes_apart(boxes: Boxes, apart: Grey, both: Mask, equal: tuple[Grey, Grey], blown: Mask) -> _BoxesApart:
+    """Compare inside each box. equal: the pixels of both at equal contrast; blown: where one of them is blown out."""
+    around = (boxes[:, 2:] - boxes[:, :2]) * _MARGIN + 1
+    wide = np.concatenate([np.floor(boxes[:, :2] - around), np.ceil(boxes[:, 2:] + around)], axis=1)
+    whole = np.maximum(np.prod(wide[:, 2:] - wide[:, :2], axis=1), 1)
+    height, width = both.shape
+    wide = np.clip(wide, 0, [width, height, width, height]).astype(np.int64)
+    weight = both.astype(np.float32)
+    x, y = (pixels * weight for pixels in equal)
+    count = _sums(weight, wide)
+    filled = np.maximum(count, 1)
+    mean_x, mean_y, xx, yy = (_sums(values, wide) / filled for values in (x, y, x * x, y * y))
+    variance_x, variance_y = np.maximum(xx - mean_x**2, 0), np.maximum(yy - mean_y**2, 0)
+    contrast = np.sqrt(np.maximum(variance_x, variance_y)) + _NOISE
+    square = _sums(apart.astype(np.float32) ** 2, wide) / filled
+    if blown.any():
+        # Where colours are blown out, one gain for the whole picture does not fit: such boxes have one of their own.
+        shared = _sums(x * y, wide) / filled - mean_x * mean_y
+        gain = np.clip(shared / np.maximum(variance_x, 1), *_GAINS)
+        left = np.maximum(variance_y - 2 * gain * shared + gain**2 * variance_x, 0)
+        is_blown = _sums((blown & both).astype(np.float32), wide) > _BLOWN * filled
+        square = np.where(is_blown, np.minimum(square, left), square)
+    large = (boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=np.inf) >= _SMALLEST_PX
+    return _BoxesApart(count / whole, large, np.sqrt(square) / contrast)
+
+
+def _sums(values: NDArray[np.float32], boxes: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Sum of the values in each box."""
+    total = cv2.integral(values, sdepth=cv2.CV_64F)
+    left, top, right, bottom = boxes.T
+    sums: NDArray[np.float64] = total[bottom, right] - total[top, right] - total[bottom, left] + total[top, left]
+    return sums
+
+
+def _matched(one: Labels, other: Labels, share: float) -> Mask:
+    """Which boxes of both, one after the other, have a box of their class in the other picture at their place.
+
+    share: of their size, by which the middles of both may be apart; and a pixel.
+    """
+    (middle, size), (other_middle, other_size) = (
+        (labels.boxes[:, :2] / 2 + labels.boxes[:, 2:] / 2, labels.boxes[:, 2:] - labels.boxes[:, :2])
+        for labels in (one, other)
+    )
+    allowed = share * (size[:, None] / 2 + other_size / 2) + _LABELLED_PX
+    same = (np.abs(middle[:, None] - other_middle) <= allowed).all(axis=2)
+    same &= one.classes[:, None] == other.classes
+    return np.concatenate([same.any(axis=1), same.any(axis=0)])
+
+
+def _small_ones_missing(one: Laid, other: Laid, small: Mask) -> bool:
+    """Whether labels say that small objects are elsewhere; a picture without any labels says nothing."""
+    if not len(one.labels.boxes) or not len(other.labels.boxes):
+        return False
+    matched = _matched(one.labels, other.labels, _SAME_PLACE)
+    return bool((small & ~matched).sum() > _MOST_MISSING * max(small.sum(), 1))
+
+
+def _is_logo(one: Laid, other: Laid, seen: Mask, worse: Mask, notable: Mask) -> bool:
+    """Whether all that differs lies close together over few of the boxes, and labels do not tell otherwise.
+
+    In a corner, where logos are set, or over boxes that the labels of both have at the same place.
+    """
+    if worse.sum() > _LOGO_BOXES * seen.sum():
+        return False
+    _, _, parts, _ = cv2.connectedComponentsWithStats(cv2.dilate(notable.view(np.uint8), _BORDER))
+    left, top, wide, tall, area = parts[1:][parts[1:, cv2.CC_STAT_AREA].argmax()] if len(parts) > 1 else [0] * 5
+    if area < _MOSTLY * parts[1:, cv2.CC_STAT_AREA].sum() or tall * wide > _LOGO_SHARE * notable.size:
+        return False
+    if len(one.labels.boxes) and len(other.labels.boxes):
+        return bool(_matched(one.labels, other.labels, _COPIED_PLACE)[worse].all())
+    height, width = notable.shape
+    return bool(min(top, height - top - tall) < height / 10 and min(left, width - left - wide) < width / 10)
