@@ -171,18 +171,22 @@ def _by_spread(value: float, resamples: Floats, behind: Evidence, tail: float, g
     bias = max(0.0, float(measured.mean()) - value) / _SHOWN / growth if behind.kind == "ap" else 0.0
     # Where nothing varies at all, AP counts what was found as a rate does.
     unseen = _UNSEEN[behind.kind if spread else "rate"] / (units + 1)
-    low = _beyond(value - bias, spread, -sure, unseen)
-    return low, 1 - _beyond(1 - value, spread, -sure, unseen)
+    low = _beyond(value - bias, spread, sure, unseen)
+    return low, 1 - _beyond(1 - value, spread, sure, unseen)
 
 
 def _beyond(share: float, spread: float, sure: float, unseen: float) -> float:
-    """A share's bound on the logit scale (delta method), as if one more scene had been seen that fell short."""
+    """A share's lower bound on the logit scale (delta method), as if one more scene had been seen that fell short.
+
+    Nearest to 1 the scale stretches without end: no further away than twice the normal bound.
+    """
     shift = unseen * share
     share, spread = share - shift, float(np.hypot(spread, shift))
     if share <= _NEAREST:
         return 0.0
     share = min(share, 1 - _NEAREST)
-    return float(expit(logit(share) + sure * spread / (share * (1 - share))))
+    stretched = float(expit(logit(share) - sure * spread / (share * (1 - share))))
+    return max(stretched, share - 2 * sure * spread)
 
 
 def _exact(value: float, resamples: Floats, behind: Evidence, tail: float, growth: float) -> tuple[float, float]:
