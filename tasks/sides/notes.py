@@ -84,7 +84,7 @@ def class_notes(filled: Filled) -> list[str]:
                 )
             else:
                 continue
-            divisible = divisible or np.count_nonzero(objects) >= len(SIDES)
+            divisible = divisible or int(np.count_nonzero(objects)) >= len(SIDES)
         which = "that show it" if len(none) + len(few) == 1 else "that show them"
         mend = _more_scenes(filled, which, divisible=divisible)
         notes += [f"{side} has no {', '.join(none)}. {mend}"] * bool(none)
