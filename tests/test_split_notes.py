@@ -30,7 +30,7 @@ def test_a_class_of_which_val_gets_far_too_few_is_said_with_the_scenes_that_show
     held = leakage.sides[short].objects_per_class["kiwi"]  # type: ignore[index]
     assert held <= 3
     note = the_note(divided(rows, objects), f"{short} has too few objects of kiwi")
-    assert f"({held} of 193, where 29 would be its share; 3 scenes)" in note
+    assert f"({held} of 193, where 29 would be its share; in 3 scenes)" in note
     assert "Label more scenes that show it, or set split.divide_scenes to true" in note
     assert "disc" not in "".join(leakage.notes)
 
@@ -38,7 +38,13 @@ def test_a_class_of_which_val_gets_far_too_few_is_said_with_the_scenes_that_show
 def test_a_class_that_a_side_lacks_altogether_is_said() -> None:
     rows = [row for number in range(12) for row in frames(f"s{number:02}-", 5)]
     notes = divided(rows, labelled(rows, '5" pipe', "s04-")).leakage.notes
-    assert sum(r'too few objects of "5\" pipe" (0 of 5' in note for note in notes) == 2
+    assert len(notes) == 2
+    for note in notes:
+        assert r'has no "5\" pipe" (5 in all, in 1 scene). Label more scenes that show it, or set split.divide' in note
+    one = divided(rows, labelled(rows, "nut", "s04-")[:1]).leakage.notes
+    assert {note.partition("has no ")[2] for note in one} == {
+        "nut (1 in all, in 1 scene). Label more scenes that show it"
+    }
 
 
 def test_classes_in_their_share_are_not_mentioned() -> None:

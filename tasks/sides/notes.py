@@ -72,17 +72,23 @@ def class_notes(filled: Filled) -> list[str]:
     for number, (side, count) in enumerate(filled.counts.items()):
         # A side that is small as a whole is one thing to say, not one for each class.
         share = min(count.share, float(filled.fractions[number]))
-        short = []
+        none, few, divisible = [], [], False
         for label, objects in zip(filled.classes, filled.features.T[2:], strict=True):
-            held, due = count.objects_per_class[label], share * float(objects.sum())
-            if not held or (held < _FEW * due and due - held >= _FEW_OBJECTS):
-                goal = f", where {due:.0f} would be its share" if due >= 1 else ""
-                short.append(
-                    f"{written(label)} ({held:,} of {objects.sum():,.0f}{goal}; {_scenes(filled, objects > 0)})"
+            held, total, where = count.objects_per_class[label], float(objects.sum()), _scenes(filled, objects > 0)
+            due = share * total
+            if not held:
+                none.append(f"{written(label)} ({total:,.0f} in all, in {where})")
+            elif held < _FEW * due and due - held >= _FEW_OBJECTS:
+                few.append(
+                    f"{written(label)} ({held:,} of {total:,.0f}, where {due:.0f} would be its share; in {where})"
                 )
-        if short:
-            mend = _more_scenes(filled, "that show it" if len(short) == 1 else "that show them")
-            notes.append(f"{side} has too few objects of {', '.join(short)}: scenes stay whole. {mend}")
+            else:
+                continue
+            divisible = divisible or int(np.count_nonzero(objects)) >= len(SIDES)
+        which = "that show it" if len(none) + len(few) == 1 else "that show them"
+        mend = _more_scenes(filled, which, divisible=divisible)
+        notes += [f"{side} has no {', '.join(none)}. {mend}"] * bool(none)
+        notes += [f"{side} has too few objects of {', '.join(few)}. {mend}"] * bool(few)
     return notes
 
 
@@ -108,14 +114,14 @@ def _reason(filled: Filled, side: int) -> tuple[str, str]:
     )
 
 
-def _more_scenes(filled: Filled, which: str) -> str:
+def _more_scenes(filled: Filled, which: str, *, divisible: bool = True) -> str:
     more = f"Label more scenes {which}".rstrip()
-    if filled.divided:
+    if filled.divided or not divisible:
         return more
     anew = ", and delete the split file to place all images again" if filled.placed_before.any() else ""
     return (
-        f"{more}, or set split.divide_scenes to true{anew}: scenes are then cut in time, so that val and test show "
-        "the same ones as train"
+        f"{more}, or set split.divide_scenes to true{anew}: scenes stay whole now, and are then cut in time, so "
+        "that val and test show the same ones as train"
     )
 
 
