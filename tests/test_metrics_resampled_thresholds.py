@@ -38,11 +38,11 @@ def test_threshold_of_a_resample_is_the_one_chosen_on_a_val_of_so_many_copies(po
             for copy in range(int(times[group]))
         ]
         ids = pd.DataFrame(copies, columns=["copy", "image_id"])
-        of_copies = [
+        truth_of, predictions_of = [
             ids.merge(table, on="image_id").drop(columns="image_id").rename(columns={"copy": "image_id"})
             for table in (truth, predictions)
         ]
-        matches = match(scene(*of_copies, ids["copy"].to_list(), LABELS))
+        matches = match(scene(truth_of, predictions_of, ids["copy"].to_list(), LABELS))
         assert chosen[:, number] == pytest.approx([one.score for one in choose_thresholds(matches, points)])
 
 
