@@ -20,7 +20,7 @@ RUNS = 80
 
 @pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)
 def test_lower_bound_lies_above_the_truth_in_few_runs(world: World) -> None:
-    """2.5 % are asked for and 4 % the goal; percentiles of resampled images gave 11 to 25 %."""
+    """2.5 % are asked for and 4 % the goal; percentiles of resampled images gave up to 11 %."""
     above = simulate(world, RUNS, 200, rules=False)["above"]
     assert above.max() <= 100 * 5 / RUNS, above.to_dict()
 
