@@ -227,10 +227,8 @@ def report(archive: Path) -> None:
         nothing = data.objects.iloc[:0]
         called_same = [sorted(pair) for pair in related(found)]
         other = sum(have_other_objects(*(labels.get(image_id, nothing) for image_id in pair)) for pair in called_same)
-        print(
-            f"{archive.stem}: {count:,} images, {len(called_same):,} pairs are the same picture, {other:,} of them with"
-        )
-        print(f"  other objects, {other / (count * (count - 1) / 2):.4%} of all pairs")  # noqa: T201
+        print(f"{archive.stem}: {count:,} images, {len(called_same):,} pairs are the same picture, of")  # noqa: T201
+        print(f"  which {other:,} have other objects, {other / (count * (count - 1) / 2):.4%} of all pairs")  # noqa: T201
         print(f"  search {seconds / count * 1e3:.2f} ms per image, bare decode {decode / count * 1e3:.2f} ms")  # noqa: T201
         grown, origin = with_copies(data, Path(name), seed=0)
         found, seconds = search(grown)
