@@ -18,7 +18,7 @@ Grey = NDArray[np.uint8]
 Box = tuple[float, float, float, float]
 
 SIZE_WH = (640, 480)
-LIMIT = 0.25  # the default of check.near_duplicate_difference
+LIMIT = 0.15  # the default of check.near_duplicate_difference
 
 
 def photograph(seed: int) -> Grey:

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.leakage import SIDES
-from tests.split_fixture import NOTHING, divided, frames, sides_of
-from tests.tables_fixture import Row
+from tasks.split import split
+from tests.split_fixture import NOTHING, PARAMS, chained, divided, frames, looks, sides_of
+from tests.tables_fixture import Row, toy_images, toy_objects
 
 
 def test_a_scene_is_never_divided_if_there_are_enough() -> None:
@@ -47,6 +48,19 @@ def test_a_class_of_three_scenes_is_on_every_side() -> None:
     objects = [{"image_id": f"s{number:02}-002", "label": "rare"} for number in (3, 14, 25)]
     sides = divided(rows, objects).leakage.sides
     assert [sides[side].objects_per_class["rare"] for side in SIDES] == [1, 1, 1]
+
+
+def test_new_scenes_that_pairs_link_stay_together_and_nothing_is_left_out() -> None:
+    rows = [row for number in range(20) for row in frames(f"s{number:02}-", 4)]
+    images = toy_images(rows)
+    pairs = chained("s03-001", "s11-002", "s19-000")
+    result = split(images, toy_objects([]), looks(images), NOTHING, pairs=pairs, seed=7, params=PARAMS)
+    sides = sides_of(result)
+    assert sides["s03-000"] == sides["s11-000"] == sides["s19-003"]
+    assert result.leakage.excluded == {}
+    assert result.leakage.after.near_duplicate == 0
+    alone = split(images, toy_objects([]), looks(images), NOTHING, pairs=pairs.iloc[:0], seed=7, params=PARAMS)
+    assert sides_of(alone) != sides
 
 
 def test_scenes_with_near_duplicates_of_each_other_stay_together() -> None:

@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from tasks.checks.alignment import align, corners
 from tasks.checks.descriptors import Descriptors, Grey, Transform, describe, likeness, over
-from tasks.checks.same_picture import Labels, Laid, compare, lay
+from tasks.checks.same_picture import Labels, Laid, compare, fitted_line, lay
 
 Floats = NDArray[np.float32]
 
 _LEAST_LIKENESS = 0.6  # of copies cropped to 85 %, 90 in 100 have 0.77; most other images have 0.5 to their nearest
 _AS_GUESSED = 0.9  # without corners to follow, the first guess has to be as good as this
 _SCENERIES = 3  # that are tried for an image
-_COMPARED = 3  # pictures of a scenery
+_COMPARED = 5  # pictures of a scenery
 _SHRUNK_SIDE = 48  # pixels, for the choice of those
 _IN_ONE_GO = 64
 _KEPT = 1024  # pictures laid over others
@@ -70,10 +70,11 @@ class _Scenery:
     def __init__(self, number: int, reference: Grey) -> None:
         self.number, self.reference = number, reference
         self.images: list[int] = []
+        self._base: Floats | None = None  # the reference, shrunk
         self._sums: Floats = np.zeros((3, 0, 0), dtype=np.float32)  # of coverage, values and their squares
 
     def add(self, image: int, laid: Laid) -> None:
-        small, covered = _shrunk(laid)
+        small, covered = self._shrunk(laid)
         count = len(self.images)
         if count == self._sums.shape[1]:
             grown = np.zeros((3, max(2, 2 * count), len(small)), dtype=np.float32)
@@ -87,25 +88,26 @@ class _Scenery:
         count = len(self.images)
         if count <= _COMPARED:
             return self.images
-        small, covered = _shrunk(laid)
+        small, covered = self._shrunk(laid)
         covers, values, squares = self._sums[:, :count]
         # The sum of the squared differences of the pixels that both cover, multiplied out.
         left = covers @ (small * small * covered) - 2 * (values @ (small * covered)) + squares @ covered
         left /= np.maximum(covers @ covered, 1)
         return [self.images[place] for place in np.argsort(left, kind="stable")[:_COMPARED]]
 
-
-def _shrunk(laid: Laid) -> tuple[Floats, Floats]:
-    """The pixels of a picture, as deviations, and which of them it covers."""
-    height, width = laid.pixels.shape
-    factor = _SHRUNK_SIDE / max(height, width)
-    size_wh = (max(1, round(width * factor)), max(1, round(height * factor)))
-    covered = cv2.resize(laid.covered.view(np.uint8), size_wh, interpolation=cv2.INTER_NEAREST).ravel()
-    small = cv2.resize(laid.pixels, size_wh, interpolation=cv2.INTER_AREA).ravel().astype(np.float32)
-    inside = small[covered > 0]
-    if len(inside):
-        small = (small - inside.mean()) / max(float(inside.std()), 1.0)
-    return small, covered.astype(np.float32)
+    def _shrunk(self, laid: Laid) -> tuple[Floats, Floats]:
+        """The pixels of a picture, as bright and steep as the reference, and which of them it covers."""
+        height, width = laid.pixels.shape
+        factor = _SHRUNK_SIDE / max(height, width)
+        size_wh = (max(1, round(width * factor)), max(1, round(height * factor)))
+        covered = cv2.resize(laid.covered.view(np.uint8), size_wh, interpolation=cv2.INTER_NEAREST).ravel() > 0
+        small = cv2.resize(laid.pixels, size_wh, interpolation=cv2.INTER_AREA).ravel().astype(np.float32)
+        if self._base is None:
+            self._base = small
+        elif covered.any():
+            gain, offset = fitted_line(small[covered], self._base[covered])
+            small = small * np.float32(gain) + np.float32(offset)
+        return small, covered.astype(np.float32)
 
 
 class _Search:
