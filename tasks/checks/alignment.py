@@ -17,6 +17,7 @@ _STOP = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 8, 0.05)
 _COARSE_PX, _FINE_PX = 2.0, 1.0  # from where a corner should be
 _SETTLED_PX = 0.5
 _ENOUGH_FOR_AFFINE = 20
+_EDGE, _AS_GOOD = 40, 1.05  # grey values; times as much as is left by another transform
 
 
 def corners(grey: Grey) -> Points:
@@ -49,7 +50,15 @@ def align(image: Grey, reference: Grey, points: Points, first: Transform) -> Tra
         if _apart(movement, np.eye(3), reference) < _SETTLED_PX:
             break
     # Most copies lie exactly as guessed, and so do the pictures of a fixed camera: no errors may add up there.
-    return first if _apart(lie, first, reference) < _SETTLED_PX else lie
+    if _apart(lie, first, reference) < _SETTLED_PX:
+        return first
+    return first if _left(image, first, reference) <= _AS_GOOD * _left(image, lie, reference) else lie
+
+
+def _left(image: Grey, lie: Transform, reference: Grey) -> float:
+    """Mean difference of grey values, in which what moved counts no more than an edge does."""
+    apart = cv2.absdiff(_same_contrast(laid_over(image, lie, reference), reference), reference)
+    return float(np.minimum(apart, _EDGE).mean())
 
 
 def _apart(one: Transform, other: Transform, reference: Grey) -> float:

@@ -181,8 +181,8 @@ def _carried(objects: pd.DataFrame, copy: Copy) -> pd.DataFrame:
     height, width = copy.pixels.shape[:2]
     carried = np.clip(np.concatenate([ends.min(axis=1), ends.max(axis=1)], axis=1), 0, [width, height, width, height])
     visible = (carried[:, 2:] - carried[:, :2]).min(axis=1, initial=np.inf) > 1
-    table: pd.DataFrame = objects.assign(**dict(zip(BOX, carried.T, strict=True)))[visible]
-    return table
+    placed: pd.DataFrame = objects.assign(**dict(zip(BOX, carried.T, strict=True))).loc[visible]
+    return placed
 
 
 def search(data: Set) -> tuple[DuplicateTables, float]:
