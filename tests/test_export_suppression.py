@@ -64,4 +64,6 @@ def test_agnostic_suppression_of_a_network_without_nms_is_said_to_change_nothing
     caplog.set_level(logging.WARNING)
     export(make_project(tmp_path, head), "pytorch", tmp_path / "exported", agnostic=True, nms_free=True)
     assert f"export.nms_agnostic changes nothing: tiny-{head} goes without NMS" in caplog.text
-    assert "pytorch has other NMS or another head than in training: evaluate does not compare val" in caplog.text
+    # What changes nothing does not keep a bundle from being held to its training; another head than trained does.
+    is_said = "has other NMS or another head than in training: evaluate does not compare val" in caplog.text
+    assert is_said == (head == "end2end")
