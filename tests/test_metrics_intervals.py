@@ -66,6 +66,17 @@ def test_interval_of_scenes_of_unequal_weight_is_that_of_fewer() -> None:
     assert lows[1] < lows[0] - 0.05
 
 
+def test_one_scene_that_holds_most_objects_does_not_make_everything_possible() -> None:
+    # 94 of 100 found, 70 of them in one of six scenes, and no scene much worse than another.
+    counts = Counts(100, 6, 94, 0, 100, effective_units=1.97)
+    low, high = bounds(0.94, spread(0.94, 0.02), evidence("recall", [counts]), TAIL)
+    assert 0.5 < low < 0.83
+    assert 0.97 < high <= 1
+    # Nor do three scenes allow less than three tries would, by Clopper and Pearson.
+    low, high = bounds(0.5, spread(0.5, 0.15), Evidence("rate", 3, 5000, 10_000, 10_000), TAIL)
+    assert (low, high) == pytest.approx((0.0387, 0.9613), abs=1e-3)
+
+
 def test_few_groups_widen_the_interval() -> None:
     widths = [
         np.diff(bounds(0.8, spread(0.8, 0.02), Evidence("ap", units, 9e3, 1e4), TAIL)).item() for units in (5, 10, 50)

@@ -34,6 +34,7 @@ CELLS = {
     "12 scenes": World(12),
     "9 scenes": World(9),
     "4 scenes": World(4),
+    "12 scenes, a few hold most": World(12, even=0.4),
     "20 scenes, AP near 1": World(20, **_SURE),  # type: ignore[arg-type]
 }
 MEASURED = [*OVERALL, metric_name("ap50", RARE)]

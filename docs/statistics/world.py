@@ -29,6 +29,7 @@ class World:
     fit: tuple[float, float, float] = (1.2, 0.8, 0.6)
     alarms: float = 0.5  # false ones per object
     unlike: float = 0.7  # scale of what scenes differ by
+    even: float = 4.0  # shape of the gamma law of how full scenes are; below 1 a few scenes hold most objects
 
     @property
     def rates(self) -> Floats:
@@ -63,7 +64,7 @@ def draw_truth(world: World, rng: np.random.Generator) -> Truth:
     """Draw scenes with their objects; a rare class of which there would be none gets one."""
     ease, snugness = world.unlike * rng.standard_t(3, (2, world.scenes))
     clutter = np.exp(np.clip(0.5 * rng.standard_t(3, world.scenes), -2, 2))
-    crowd = rng.gamma(4, 1 / 4, world.scenes)  # some scenes are fuller than others
+    crowd = rng.gamma(world.even, 1 / world.even, world.scenes)  # some scenes are fuller than others
     images = world.scenes * world.images
     per_image = np.repeat(crowd, world.images)[:, None] * world.rates
     counts = rng.poisson(per_image)
