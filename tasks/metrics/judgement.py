@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -62,7 +63,7 @@ def judge(rule: Rule, target: Target, references: dict[str, Target]) -> list[Rul
         return [_noted(_judge_difference(rule, *pair), pair[0].note) for pair in pairs]
     if CHAMPION not in references:
         why = "there is no champion yet to compare with"
-        return [_unmatched(rule, figure, why) for figure in _figures(rule, labels, target)]
+        return [_uncompared(rule, figure, why) for figure in _figures(rule, labels, target)]
     return [_judge_against(rule, label, target, references[CHAMPION]) for label in labels]
 
 
@@ -76,7 +77,7 @@ def _judge_against(rule: MetricRule, label: str | None, target: Target, champion
     figure = _figure(rule, label, target)
     if label in compared.new and figure.value is not None:
         is_new = f"the champion does not know {quoted(label)}, so it is no bar for it{compared.hint}"
-        return _unmatched(rule, figure, f"{figure.name} is {figure.value:.3f}, and {is_new}")
+        return _uncompared(rule, figure, f"{figure.name} is {figure.value:.3f}, and {is_new}")
     result = _judge_difference(rule, figure, _figure(rule, label, champion))
     return _noted(result, figure.note + (compared.note if label is None else ""))
 
@@ -171,7 +172,7 @@ def _judge_difference(rule: MetricRule, figure: _Figure, reference: _Figure) -> 
     if figure.value is None:
         return _unmeasured(rule, figure)
     if reference.value is None:
-        return _unmatched(
+        return _uncompared(
             rule, figure, f"{figure.name} is {figure.value:.3f}, and {than} has none: it finds nothing at all"
         )
     behind = difference(*(evidence(rule.name, of.counts) for of in (figure, reference)))
@@ -214,12 +215,14 @@ def _unmeasured(rule: MetricRule, figure: _Figure) -> RuleResult:
     return result(outcome="undecided", more_objects=fewest, reason=reason)
 
 
-def _unmatched(rule: MetricRule, figure: _Figure, reason: str) -> RuleResult:
-    """Accepted for want of anything to compare with."""
+def _uncompared(
+    rule: MetricRule, figure: _Figure, reason: str, outcome: Literal["accepted", "undecided"] = "accepted"
+) -> RuleResult:
+    """There is nothing to compare with: accepted, unless that is no reason to go without."""
     return RuleResult(
         rule=rule.text,
         metric=figure.name,
-        outcome="accepted",
+        outcome=outcome,
         value=None,
         low=None,
         high=None,
@@ -232,25 +235,13 @@ def _unmatched(rule: MetricRule, figure: _Figure, reason: str) -> RuleResult:
 
 
 def _incomparable(rule: MetricRule, figure: _Figure, compared: Compared) -> RuleResult:
-    """Undecided: a champion of other classes is no bar, and no reason to go without one."""
+    """A champion of other classes is no bar, and no reason to go without one."""
     reason = (
         f"{figure.name} cannot be compared with the champion, which knows no class that is labelled: "
         f"{compared.left_out}{compared.hint}. Where it is about other things, give what is new a tracking.experiment "
         "of its own"
     )
-    return RuleResult(
-        rule=rule.text,
-        metric=figure.name,
-        outcome="undecided",
-        value=None,
-        low=None,
-        high=None,
-        bound=-rule.bound,
-        unit="",
-        shortfall=None,
-        more_objects=None,
-        reason=reason,
-    )
+    return _uncompared(rule, figure, reason, "undecided")
 
 
 def _sure(rule: MetricRule) -> str:
