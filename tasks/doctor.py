@@ -22,19 +22,15 @@ Example:
 
 import json
 import logging
-import pkgutil
 import time
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from functools import partial
-from importlib import import_module
 from pathlib import Path
-from typing import Annotated, TypeVar, get_args
+from typing import Annotated, get_args
 
 import typer
 from pydantic import ConfigDict, Field
 
-import tasks
 from tasks.clients.answers import (
     Question,
     bucket_answers,
@@ -54,9 +50,9 @@ from tasks.contracts.params import (
     read_sections,
     read_seed,
     read_targets,
-    section_faults,
 )
 from tasks.contracts.record import Record, write_record
+from tasks.contracts.sections import Asked
 from tasks.contracts.stage import run, whole_output
 from tasks.detectors.presence import device_faults, recipe_faults
 from tasks.detectors.recipe import Recipe
@@ -76,9 +72,6 @@ from tasks.runtimes.machine import Device
 
 log = logging.getLogger(__name__)
 
-S = TypeVar("S", bound=Params)
-
-SHARED: dict[str, type[Params]] = {"use_case": UseCase, "tracking": Tracking}
 LOOKED_AT = ["params", "rules", "search space", "stores", "weights", "devices", "disk"]
 
 
@@ -137,38 +130,6 @@ class _Publish(_Some):
     log: Path
     copy_to: str | None
     endpoint_url: str | None
-
-
-class Asked:
-    """All sections: what is wrong with them, and the values of those with which nothing is."""
-
-    def __init__(self, sections: Mapping[str, object]) -> None:
-        # Params classes live in their stages, which never import each other: by name, each as its own stage has it.
-        models = SHARED | {stage: params_class(stage) for stage in stages()}
-        self.faults = [
-            f"{name} is unknown{_nearest(str(name), models)}" for name in sections if name not in {*models, "seed"}
-        ]
-        self._values: dict[str, Params] = {}
-        for name, model in models.items():
-            found = section_faults(sections.get(name), name, model)
-            self.faults += found if name in sections or not found else [f"section {name} is missing"]
-            if not found:
-                self._values[name] = model.model_validate(sections.get(name) or {})
-
-    def read(self, name: str, model: type[S]) -> S | None:
-        """A section, or the part of it that `model` has; None if something is wrong with it."""
-        return model.model_validate(self._values[name].model_dump()) if name in self._values else None
-
-
-def stages() -> list[str]:
-    """Every module directly in `tasks` is one."""
-    return [module.name for module in pkgutil.iter_modules(tasks.__path__) if not module.ispkg]
-
-
-def params_class(stage: str) -> type[Params]:
-    """The class of a stage's section."""
-    found: type[Params] = getattr(import_module(f"tasks.{stage}"), f"{stage.capitalize()}Params")
-    return found
 
 
 def doctor(asked: Asked, params: DoctorParams) -> list[str]:
@@ -261,11 +222,6 @@ def _machine(asked: Asked) -> Iterator[str]:
     for target in targets:
         if lacking := lacking_libraries(target):
             yield f"export.targets: {target} needs {', '.join(lacking)}, not installed here"
-
-
-def _nearest(name: str, known: Mapping[str, object]) -> str:
-    near = get_close_matches(name, known, n=1)
-    return f"; the nearest section is {near[0]}" if near else f" (known: seed, {', '.join(known)})"
 
 
 def main(

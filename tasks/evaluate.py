@@ -43,18 +43,18 @@ from pydantic import Field, field_validator
 
 from tasks.contracts.bundle import NoChampion, bundle_sha256
 from tasks.contracts.digests import canonical_sha256
-from tasks.contracts.errors import PipelineError
 from tasks.contracts.evaluation import Evaluation, figures_sha256
 from tasks.contracts.images import image_path
 from tasks.contracts.params import UseCase, measuring_sha256, read_params, read_seed
 from tasks.contracts.record import read_record, write_record
 from tasks.contracts.stage import run, whole_output
-from tasks.contracts.tables import BOX, IMAGES, OBJECTS, PREDICTIONS, SPLIT, counted, read_table, write_table
+from tasks.contracts.tables import BOX, PREDICTIONS, counted, write_table
 from tasks.contracts.work import content_sha256
 from tasks.metrics.bootstrap import count, draw, resampled_figures
 from tasks.metrics.curves import CURVE_COLUMNS, calibration_error, curves, score_bins
 from tasks.metrics.figures import OVERALL, class_figures, headline_figures, overall_figures
 from tasks.metrics.hints import suppression_hint
+from tasks.metrics.labelled import Labelled, labelled, val_and_test
 from tasks.metrics.matching import match, scene
 from tasks.metrics.mistakes import confusion, duplicates_across_classes, error_kinds
 from tasks.metrics.operating_points import choose_thresholds, operating_points
@@ -106,14 +106,6 @@ class EvaluateParams(Running):
         if not 0 < edges[0] < edges[1]:
             raise ValueError(f"{list(edges)} do not ascend from above 0; write the lower one first, as in [32, 96]")
         return edges
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """One side of the split: its images (image_id, source, and what scenes.units takes) and its objects."""
-
-    images: pd.DataFrame
-    truth: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -221,7 +213,7 @@ def main(
         return
     exported = read_bundle(bundle)
     tables = [annotations / "images.parquet", annotations / "objects.parquet", split]
-    images, objects = _val_and_test(annotations, split)
+    images, objects = val_and_test(annotations, split)
     held = images.loc[images["readable"], ["image_id", "file"]]
     paths = {image_id: image_path(file, raw, annotations) for image_id, file in held.itertuples(index=False)}
     log.info("evaluating %s on %s images of val and test", bundle, f"{len(images):,}")
@@ -229,7 +221,7 @@ def main(
     timed = images.loc[images["split"] == "test", "image_id"].to_list()
     outcome = run_bundle(bundle, paths, timed, settings, None if target == CHAMPION else target)
     seen = images[images["image_id"].isin(paths.keys() - set(outcome.unreadable))]
-    val, test = (_labelled(seen[seen["split"] == side], objects) for side in ("val", "test"))
+    val, test = (labelled(seen[seen["split"] == side], objects) for side in ("val", "test"))
     in_truth = {label for side in (val, test) for label in counted(side.truth)["label"]}
     labels = [*exported.classes, *sorted(in_truth - {*exported.classes})]
     # Of a class that nobody is to find not even what is ignored matters.
@@ -259,23 +251,6 @@ def main(
     whole = replace(measured, evaluation=measured.evaluation.model_copy(update=of_bundle))
     _write(whole, outcome.predictions, evaluation)
     log.info("%s in %.1f s", _summary(whole.evaluation), time.perf_counter() - start)
-
-
-def _val_and_test(annotations: Path, split: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Images with their split and its group, sorted by image_id; and the objects of all images."""
-    images = read_table(annotations / "images.parquet", IMAGES).rename(columns={"group": "scene"})
-    images = images.merge(read_table(split, SPLIT), on="image_id").sort_values("image_id", ignore_index=True)
-    sides = images.loc[images["split"].isin(["train", "val", "test"])].groupby("scene")["split"].nunique()
-    images["divided"] = images["scene"].map(sides > 1).eq(True)
-    images = images[images["split"].isin(["val", "test"])].assign(readable=images["readable"] & images["file"].notna())
-    if not (images["split"] == "test").any():
-        raise PipelineError("no image is in test", str(split), "Label more groups of images, or change params: split")
-    return images, read_table(annotations / "objects.parquet", OBJECTS)
-
-
-def _labelled(images: pd.DataFrame, objects: pd.DataFrame) -> Labelled:
-    columns = ["image_id", "source", "name", "frame", "group", "divided"]
-    return Labelled(images[columns], objects[objects["image_id"].isin(images["image_id"])])
 
 
 def _points_of(labels: list[str], use_case: UseCase) -> UseCase:

@@ -24,11 +24,10 @@ Example: python -m tasks.publish --verdict reports/verdict.json --evaluations re
          python -m tasks.publish --rollback 3 --why "misses cracks under the new lamp"
 """
 
-import json
 import logging
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -44,10 +43,10 @@ from tasks.clients.shipped import PREFIX, Shipped
 from tasks.clients.tracking import open_run, training_run
 from tasks.contracts.bundle import DESCRIPTION, PICKLED, Bundle, bundle_sha256
 from tasks.contracts.card import Card
-from tasks.contracts.code import commit
 from tasks.contracts.digests import canonical_sha256
 from tasks.contracts.errors import PipelineError, first_of
 from tasks.contracts.evaluation import Evaluation
+from tasks.contracts.lineage import lineage_of
 from tasks.contracts.params import Params, Releases, Tracking, UseCase, measuring_sha256, read_params, read_targets
 from tasks.contracts.record import read_record, write_record
 from tasks.contracts.release import Release
@@ -184,30 +183,7 @@ def read_candidate(verdict: Verdict, asked: Asked, files: Files) -> Candidate:
         target: read_record(files.evaluations / target / "evaluation.json", Evaluation)
         for target in verdict.evaluations_sha256
     }
-    return Candidate(verdict, card, bundles, evaluations, _lineage(card, verdict, bundles, files.lock))
-
-
-def _lineage(card: Card, verdict: Verdict, bundles: Mapping[str, Bundle], lock: Path) -> dict[str, str]:
-    made_of = card.lineage
-    versions = dict(made_of.versions)
-    for bundle in bundles.values():
-        versions |= bundle.versions
-    # DVC has found all that comes before to be what this code makes.
-    at, dirty = commit()
-    return {
-        "commit": at or "none",
-        "dirty": str(dirty).lower(),
-        "code_sha256": made_of.code_sha256 or "none",
-        **{f"data.{name}": sha256 for name, sha256 in sorted(made_of.data_sha256.items())},
-        "params_sha256": canonical_sha256(made_of.params),
-        "dvc_lock_sha256": content_sha256(lock) if lock.is_file() else "none",
-        "versions": json.dumps(versions, sort_keys=True),
-        "model": f"{card.family} {card.architecture}",
-        "weights_sha256": card.weights_sha256,
-        "code_licence": card.code_licence,
-        "weights_licence": card.weights_licence,
-        "verdict": verdict.reason,
-    }
+    return Candidate(verdict, card, bundles, evaluations, lineage_of(card, verdict, bundles, files.lock))
 
 
 def upload(candidate: Candidate, files: Files, tracking: Tracking) -> str:

@@ -9,9 +9,10 @@ from tasks.contracts.evaluation import Evaluation, Latency
 from tasks.contracts.params import UseCase, read_params
 from tasks.contracts.tables import BOX
 from tasks.contracts.verdict import RuleResult, Verdict
-from tasks.evaluate import EvaluateParams, Labelled, evaluate
+from tasks.evaluate import EvaluateParams, evaluate
 from tasks.gate import GateParams, gate
 from tasks.metrics.judgement import Target
+from tasks.metrics.labelled import Labelled
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 LABELS = ["bolt", "crack"]

@@ -20,9 +20,10 @@ import yaml
 from tasks.clients.answers import bucket_answers, database_answers, source_answers, tracking_answers
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.params import Target
+from tasks.contracts.sections import Asked
 from tasks.contracts.work import content_sha256
 from tasks.detectors.trust import remember_fetched
-from tasks.doctor import Asked, DoctorParams, doctor, doubts, main
+from tasks.doctor import DoctorParams, doctor, doubts, main
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 Sections = dict[str, Any]

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from tasks.contracts.evaluation import ClassEvaluation, Evaluation, Interval
 from tasks.contracts.tables import BOX
 from tasks.contracts.verdict import Outcome
-from tasks.evaluate import Labelled, evaluate
+from tasks.evaluate import evaluate
 from tasks.metrics.bootstrap import draw
 from tasks.metrics.judgement import Target
+from tasks.metrics.labelled import Labelled
 from tests.gate_fixture import LABELS, PARAMS, USE_CASE, detected, judged, labelled, only_result, placed, target
 
 
