@@ -3,19 +3,22 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import pandas as pd
+import yaml
 
 from tasks.contracts.card import Card, Lineage
 from tasks.contracts.record import write_record
 from tasks.contracts.tables import IMAGES, OBJECTS, SPLIT, write_table
+from tasks.export import main as export
 
 if TYPE_CHECKING:
     import torch
 
+PARAMS = Path(__file__).resolve().parents[1] / "params.yaml"
 CLASSES = ["bolt", "nut", "crack"]
 IMAGE_SIZE = 96
 BACKBONE = """
@@ -49,6 +52,24 @@ def make_project(folder: Path, head: str = "yolo") -> Project:
     _write_images(project)
     write_checkpoint(project.trained, head)
     return project
+
+
+def export_bundle(project: Project, target: str, folder: Path, **changes: Any) -> Path:
+    """Run the stage export with four golden images; `changes`: of its section of params.yaml. Gives the bundle."""
+    params = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
+    params["export"] |= {"golden_images": 4} | changes
+    folder.mkdir(exist_ok=True)
+    (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    export(
+        target=target,
+        raw=project.raw,
+        annotations=project.annotations,
+        split=project.split,
+        trained=project.trained,
+        bundle=folder / "bundle",
+        params=folder / "params.yaml",
+    )
+    return folder / "bundle"
 
 
 def write_checkpoint(trained: Path, head: str) -> None:

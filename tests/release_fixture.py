@@ -10,7 +10,7 @@ import yaml
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from tasks.contracts.bundle import Bundle, Output, Preprocessing, bundle_sha256
+from tasks.contracts.bundle import Bundle, bundle_sha256
 from tasks.contracts.card import Card, Lineage
 from tasks.contracts.evaluation import Evaluation, Interval, Latency, figures_sha256
 from tasks.contracts.params import Tracking, measuring_sha256
@@ -20,6 +20,7 @@ from tasks.contracts.verdict import Outcome, Verdict
 from tasks.contracts.work import content_sha256
 from tasks.gate import main as judge
 from tasks.publish import Candidate, Files, asked_by, main, read_candidate
+from tests.bundle_fixture import describe_files
 
 TARGETS = ("onnx", "openvino-int8")
 INPUTS = dict.fromkeys(("images.parquet", "objects.parquet", "split.parquet", "pixels"), "1" * 64)
@@ -67,23 +68,15 @@ class Workspace:
         folder.mkdir(parents=True, exist_ok=True)
         artefact = folder / "model.bin"
         artefact.write_text(f"{model} as {target}")
-        bundle = Bundle(
-            target=target,
-            artefact="model.bin",
-            family="ultralytics",
-            architecture="yolo-micro",
-            code_licence="AGPL-3.0",
-            weights_licence="none",
-            classes=["crack"],
-            precision="fp32",
-            preprocessing=Preprocessing(input_wh=(160, 160)),
-            output=Output(layout="yolo"),
-            versions={"onnx": "1.23.2"},
-            files_sha256={"model.bin": content_sha256(artefact)},
-            size_bytes=artefact.stat().st_size,
-            trained_sha256=hashlib.sha256(f"weights of {model}".encode()).hexdigest(),
-        )
-        write_record(bundle.model_copy(update=changes), folder / "bundle.json")
+        fields: dict[str, object] = {
+            "target": target,
+            "artefact": "model.bin",
+            "architecture": "yolo-micro",
+            "classes": ["crack"],
+            "versions": {"onnx": "1.23.2"},
+            "trained_sha256": hashlib.sha256(f"weights of {model}".encode()).hexdigest(),
+        }
+        describe_files(folder, **fields | changes)
 
     def bundle(self, target: str) -> Bundle:
         return read_record(self.root / "exported" / target / "bundle.json", Bundle)

@@ -10,16 +10,16 @@ import pytest
 import yaml
 from onnx import TensorProto, helper
 
-from tasks.contracts.bundle import Bundle, Output, Preprocessing
-from tasks.contracts.record import read_record, write_record
+from tasks.contracts.bundle import Output, Preprocessing
+from tasks.contracts.record import read_record
 from tasks.contracts.tables import BOX, IMAGES, OBJECTS, SPLIT, write_table
 from tasks.contracts.verdict import Verdict
-from tasks.contracts.work import content_sha256
 from tasks.evaluate import evaluate
 from tasks.evaluate import main as evaluate_main
 from tasks.gate import main as gate_main
 from tasks.metrics.compared_classes import compare_classes, over
 from tasks.metrics.judgement import Target
+from tests.bundle_fixture import describe_files
 from tests.gate_fixture import PARAMS, REPOSITORY, USE_CASE, detected, judged, labelled, only_result
 
 SIDE, IMAGES_OF_TEST = 64, 40
@@ -81,24 +81,13 @@ def write_bundle(folder: Path, classes: list[str], blind_at: int = 0, registry_v
     graph = helper.make_graph(nodes, "two", [pixels], [detections])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     onnx.save(model, str(folder / "detector.onnx"))
-    bundle = Bundle(
-        target="onnx",
-        artefact="detector.onnx",
-        family="ultralytics",
-        architecture="two",
-        code_licence="Apache-2.0",
-        weights_licence="none",
+    describe_files(
+        folder,
         classes=classes,
-        precision="fp32",
         preprocessing=Preprocessing(input_wh=(SIDE, SIDE)),
         output=Output(layout="end2end"),
-        versions={},
-        files_sha256={"detector.onnx": content_sha256(folder / "detector.onnx")},
-        size_bytes=(folder / "detector.onnx").stat().st_size,
-        trained_sha256="0" * 64,
         registry_version=registry_version,
     )
-    write_record(bundle, folder / "bundle.json")
 
 
 def verdict_of(workspace: Path, to: Path, rules: list[str]) -> Verdict:

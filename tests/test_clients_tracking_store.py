@@ -21,11 +21,10 @@ from mlflow import MlflowClient
 from tasks.clients.registry import BUNDLES, open_registry
 from tasks.clients.shipped import Shipped
 from tasks.clients.tracking import connected, open_run
-from tasks.contracts.bundle import Bundle, Output, Preprocessing, bundle_sha256
+from tasks.contracts.bundle import bundle_sha256
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.params import Tracking
-from tasks.contracts.record import read_record, write_record
-from tasks.contracts.work import content_sha256
+from tests.bundle_fixture import describe_files
 
 pytest_plugins = ["mlflow_fixture"]
 T = TypeVar("T")
@@ -158,30 +157,11 @@ def publish(tracking: Tracking, content: str) -> str:
     bundle = Path(f"bundle-{content}")
     bundle.mkdir()
     (bundle / "model.onnx").write_text(content)
-    write_record(
-        Bundle(
-            target="onnx",
-            artefact="model.onnx",
-            family="ultralytics",
-            architecture="tiny",
-            code_licence="AGPL-3.0",
-            weights_licence="none",
-            classes=["disc"],
-            precision="fp32",
-            preprocessing=Preprocessing(input_wh=(64, 64)),
-            output=Output(layout="yolo"),
-            versions={},
-            files_sha256={"model.onnx": content_sha256(bundle / "model.onnx")},
-            size_bytes=len(content),
-            trained_sha256="0",
-        ),
-        bundle / "bundle.json",
-    )
+    described = describe_files(bundle, artefact="model.onnx", classes=["disc"])
     run_log = open_run(tracking, "publish", content)
     run_log.log_artifact(bundle, f"{BUNDLES}/onnx")
     run_log.end()
     with open_registry(tracking) as registry:
-        described = read_record(bundle / "bundle.json", Bundle)
         shipped = Shipped("onnx", {"onnx": bundle_sha256(described)}, described.trained_sha256)
         return registry.register(shipped, run_log.run_id, {}, "good")
 

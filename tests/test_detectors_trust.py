@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from tasks.contracts.bundle import Bundle, Output, Preprocessing
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.work import content_sha256
 from tasks.detectors.trust import FETCHED, remember_fetched
 from tasks.detectors.ultralytics_export import open_network
 from tasks.detectors.ultralytics_models import find_start
+from tests.bundle_fixture import make_bundle
 from tests.checkpoint_fixture import write_checkpoint
 from tests.training_fixture import TINY, draw_data, tiny_recipe, train_tiny
 
@@ -54,22 +54,7 @@ def test_code_in_a_checkpoint_does_not_run_even_if_it_is_trusted(where: str, gen
     harmful = write_harmful(where, genuine, trace, tmp_path / "harmful.pt")
     with pytest.raises(PipelineError, match="weights cannot be read"):
         find_start(tiny_recipe(tmp_path, model=str(harmful), trust=content_sha256(harmful)))
-    bundle = Bundle(
-        target="pytorch",
-        artefact=harmful.name,
-        family="ultralytics",
-        architecture="tiny",
-        code_licence="AGPL-3.0",
-        weights_licence="none",
-        classes=["bolt"],
-        precision="fp32",
-        preprocessing=Preprocessing(input_wh=(96, 96)),
-        output=Output(layout="yolo"),
-        versions={},
-        files_sha256={},
-        size_bytes=0,
-        trained_sha256="",
-    )
+    bundle = make_bundle(target="pytorch", artefact=harmful.name)
     with pytest.raises(PipelineError, match="checkpoint cannot be read"):
         open_network(bundle, harmful, None, "cpu")
     assert not trace.exists()

@@ -1,137 +1,25 @@
 """Evaluate runs a real ONNX bundle over real files and writes figures that can be counted by hand."""
 
-import hashlib
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import cv2
-import numpy as np
-import onnx
 import pandas as pd
 import pytest
 import yaml
 from onnx import TensorProto, helper
 
-from tasks.contracts.bundle import Bundle, NoChampion, Output, Preprocessing, TrainedVal, bundle_sha256
+from tasks.contracts.bundle import Bundle, NoChampion, bundle_sha256
 from tasks.contracts.errors import PipelineError
-from tasks.contracts.evaluation import Evaluation, evaluation_faults
+from tasks.contracts.evaluation import evaluation_faults
 from tasks.contracts.record import read_record, write_record
-from tasks.contracts.tables import BOX, CROWD, DIFFICULT, IMAGES, OBJECTS, PREDICTIONS, SPLIT, read_table, write_table
-from tasks.contracts.work import content_sha256
-from tasks.evaluate import main
+from tasks.contracts.tables import CROWD, DIFFICULT, IMAGES, OBJECTS, PREDICTIONS, SPLIT, read_table, write_table
 from tasks.metrics.figures import flat_figures
 from tasks.runtimes.protocol import read_bundle
+from tests.evaluate_fixture import REPOSITORY, SIDE, run_main, write_bundle
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-SIDE = 64
-BOLT, CRACK = [8.0, 8.0, 32.0, 32.0], [40.0, 40.0, 60.0, 60.0]
-
-
-@pytest.fixture
-def workspace(tmp_path: Path) -> Path:
-    """Twenty-four images whose brightness is the score of both detections; val and test, two images a group."""
-    names = [f"{side}-{number:02}" for side in ("val", "test") for number in range(12)]
-    raw = tmp_path / "raw" / "line"
-    raw.mkdir(parents=True)
-    for number, name in enumerate(names):
-        brightness = 100 + 10 * (number % 12)
-        cv2.imwrite(str(raw / f"{name}.png"), np.full((SIDE, SIDE, 3), brightness, dtype=np.uint8))
-    images = pd.DataFrame({"image_id": names, "name": names, "file": [f"raw/line/{name}.png" for name in names]})
-    images = images.assign(sha256=None, width=SIDE, height=SIDE, source="line", subset=None, task_id=None, frame=None)
-    write_table(images.assign(group="line", readable=True), tmp_path / "annotations" / "images.parquet", IMAGES)
-    # Every image has a bolt; a crack is only in every third one.
-    rows = [[name, "bolt", *BOLT] for name in names] + [[name, "crack", *CRACK] for name in names[::3]]
-    objects = pd.DataFrame(rows, columns=["image_id", "label", *BOX])
-    objects = objects.assign(
-        object_id=[str(row) for row in objects.index], shape="box", rotation=0.0, occluded=False, ignored=None
-    )
-    objects = objects.assign(truncated=False, z_order=0, track_id=None, source="manual", attributes="{}", points=None)
-    write_table(objects, tmp_path / "annotations" / "objects.parquet", OBJECTS)
-    split = pd.DataFrame({"image_id": names, "split": ["val"] * 12 + ["test"] * 12})
-    write_table(split.assign(group=[f"g{n // 2}" for n in range(24)]), tmp_path / "split.parquet", SPLIT)
-    params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
-    params["use_case"]["operating_point"] = "best f1"
-    params["evaluate"] |= {"resamples": 100, "fewest_groups": 6, "latency_images": 20, "threads": 1, "device": "cpu"}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
-    write_bundle(tmp_path / "bundle")
-    return tmp_path
-
-
-def bright(divided_by: float = 1.0) -> onnx.GraphProto:
-    """A detector that sees a bolt and a crack in every image, and is as sure of them as the image is bright.
-
-    divided_by: with 0 its scores are infinite.
-    """
-    constants = [
-        helper.make_node("Constant", [], [name], value=helper.make_tensor(name, TensorProto.FLOAT, shape, values))
-        for name, shape, values in (
-            ("boxes", (1, 2, 4), BOLT + CRACK),
-            ("labels", (1, 2, 1), [0.0, 1.0]),
-            ("ones", (1, 2, 1), [1.0, 1.0]),
-            ("divisor", (1,), [divided_by]),
-        )
-    ]
-    nodes = [
-        *constants,
-        helper.make_node("ReduceMean", ["pixels"], ["mean"], axes=[1, 2, 3], keepdims=0),
-        helper.make_node("Mul", ["mean", "ones"], ["bright"]),
-        helper.make_node("Div", ["bright", "divisor"], ["scores"]),
-        helper.make_node("Concat", ["boxes", "scores", "labels"], ["detections"], axis=2),
-    ]
-    return helper.make_graph(
-        nodes,
-        "bright",
-        [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, [1, 3, SIDE, SIDE])],
-        [helper.make_tensor_value_info("detections", TensorProto.FLOAT, [1, 2, 6])],
-    )
-
-
-def write_bundle(
-    folder: Path,
-    registry_version: str | None = None,
-    graph: onnx.GraphProto | None = None,
-    layout: str = "end2end",
-    *,
-    trained: TrainedVal | None = None,
-) -> None:
-    folder.mkdir(exist_ok=True)
-    model = helper.make_model(graph or bright(), opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-    onnx.save(model, str(folder / "detector.onnx"))
-    content = (folder / "detector.onnx").read_bytes()
-    bundle = Bundle(
-        target="onnx",
-        artefact="detector.onnx",
-        family="ultralytics",
-        architecture="bright",
-        code_licence="Apache-2.0",
-        weights_licence="none",
-        classes=["bolt", "crack"],
-        precision="fp32",
-        preprocessing=Preprocessing(input_wh=(SIDE, SIDE)),
-        output=Output.model_validate({"layout": layout}),
-        versions={},
-        files_sha256={"detector.onnx": hashlib.sha256(content).hexdigest()},
-        size_bytes=len(content),
-        trained_sha256="0" * 64,
-        registry_version=registry_version,
-        trained_val=trained,
-    )
-    write_record(bundle, folder / "bundle.json")
-
-
-def run_main(workspace: Path, target: str | None = None) -> Evaluation:
-    main(
-        target=target,
-        raw=workspace / "raw",
-        annotations=workspace / "annotations",
-        split=workspace / "split.parquet",
-        bundle=workspace / "bundle",
-        evaluation=workspace / "evaluation",
-        params=workspace / "params.yaml",
-    )
-    return read_record(workspace / "evaluation" / "evaluation.json", Evaluation)
+pytest_plugins = ["evaluate_fixture"]
 
 
 def test_figures_are_those_that_one_counts_by_hand(workspace: Path) -> None:
@@ -369,74 +257,6 @@ def test_no_image_of_test_that_decodes_is_refused(workspace: Path) -> None:
     for path in (workspace / "raw" / "line").glob("test-*"):
         path.write_bytes(b"")
     with pytest.raises(PipelineError, match="no image of test can be decoded"):
-        run_main(workspace)
-
-
-def tables_of(workspace: Path) -> dict[str, str]:
-    tables = [*(workspace / "annotations").glob("*.parquet"), workspace / "split.parquet"]
-    return {table.name: content_sha256(table) for table in tables}
-
-
-def test_val_is_what_training_measured_on_the_same_images(workspace: Path) -> None:
-    val = run_main(workspace).val
-    figures = {name: val[name] for name in ("map50", "map50_95")}
-    write_bundle(workspace / "bundle", trained=TrainedVal(figures=figures, data_sha256=tables_of(workspace)))
-    assert run_main(workspace).val == val
-
-
-@pytest.mark.parametrize("off", [-0.03, 0.03], ids=["worse than in training", "better than in training"])
-def test_val_that_is_not_what_training_measured_is_refused_with_both_figures(off: float, workspace: Path) -> None:
-    val = run_main(workspace).val
-    shutil.rmtree(workspace / "evaluation")
-    assert val["map50_95"] is not None
-    figures = {"map50": val["map50"], "map50_95": val["map50_95"] - off}
-    write_bundle(workspace / "bundle", trained=TrainedVal(figures=figures, data_sha256=tables_of(workspace)))
-    said = rf"map50_95 {val['map50_95']:.3f} here, {val['map50_95'] - off:.3f} in training.*0.030 apart, .* allows 0.02"
-    with pytest.raises(PipelineError, match=said):
-        run_main(workspace)
-    assert not (workspace / "evaluation").exists()
-
-
-def test_other_images_than_those_of_training_and_a_champion_are_not_compared_with_it(
-    workspace: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    trained = TrainedVal(figures={"map50": 0.1, "map50_95": None}, data_sha256=tables_of(workspace))
-    write_bundle(workspace / "bundle", registry_version="3", trained=trained)
-    run_main(workspace)
-    write_bundle(workspace / "bundle", trained=trained)
-    objects = read_table(workspace / "annotations" / "objects.parquet", OBJECTS)
-    write_table(objects[1:], workspace / "annotations" / "objects.parquet", OBJECTS)
-    run_main(workspace)
-    assert "val is not compared with training: the tables have changed since" in caplog.text
-
-
-def test_bundle_with_other_suppression_than_in_training_is_said_not_to_be_compared_with_it(
-    workspace: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    run_main(workspace)
-    assert "val is not compared with training: NMS or head of onnx are others than in training" in caplog.text
-
-
-def test_artefact_whose_numbers_are_not_finite_has_no_figures(workspace: Path) -> None:
-    write_bundle(workspace / "bundle", graph=bright(divided_by=0.0))
-    with pytest.raises(PipelineError, match=r"onnx gives numbers that are not finite.* on 24 of 24 images"):
-        run_main(workspace)
-    assert not (workspace / "evaluation").exists()
-
-
-def test_images_whose_numbers_are_not_finite_are_counted(workspace: Path) -> None:
-    # Division of zero by zero: three black images.
-    write_bundle(workspace / "bundle", graph=bright(divided_by=0.0))
-    model = onnx.load(workspace / "bundle" / "detector.onnx")
-    next(node for node in model.graph.node if node.op_type == "Div").input[1] = "bright"
-    onnx.save(model, str(workspace / "bundle" / "detector.onnx"))
-    bundle = read_record(workspace / "bundle" / "bundle.json", Bundle)
-    artefact = workspace / "bundle" / "detector.onnx"
-    other = {"files_sha256": {artefact.name: content_sha256(artefact)}, "size_bytes": artefact.stat().st_size}
-    write_record(bundle.model_copy(update=other), workspace / "bundle" / "bundle.json")
-    for name in ("val-03", "test-05", "test-06"):
-        cv2.imwrite(str(workspace / "raw" / "line" / f"{name}.png"), np.zeros((SIDE, SIDE, 3), dtype=np.uint8))
-    with pytest.raises(PipelineError, match=r"on 3 of 24 images, the first test-05"):
         run_main(workspace)
 
 

@@ -21,9 +21,8 @@ from tasks.contracts.record import read_record, write_record
 from tasks.contracts.tables import BOX
 from tasks.contracts.work import content_sha256
 from tasks.detectors.protocol import METRIC, Figures
-from tasks.export import main
 from tasks.runtimes.protocol import open_runtime
-from tests.checkpoint_fixture import CLASSES, HEADS, IMAGE_SIZE, Project, make_project
+from tests.checkpoint_fixture import CLASSES, HEADS, IMAGE_SIZE, Project, export_bundle, make_project
 from tests.training_fixture import tiny_recipe, train_tiny
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -43,25 +42,13 @@ def projects(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Project]:
 @pytest.fixture(scope="session")
 def export(projects: dict[str, Project], tmp_path_factory: pytest.TempPathFactory) -> Export:
     """Run the stage; keywords change its section of params.yaml."""
+    declared = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))["export"]
 
     def run(target: str, head: str = "yolo", **changes: Any) -> Path:
-        folder = tmp_path_factory.mktemp("exported")
-        params = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
-        tolerance = params["export"]["tolerance"] | changes.pop("tolerance", {})
-        settings = {"golden_images": 4, "nms_free": head == "end2end", "tolerance": tolerance}
-        params["export"].update(settings | changes)
-        (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
-        project = projects[head]
-        main(
-            target=target,
-            raw=project.raw,
-            annotations=project.annotations,
-            split=project.split,
-            trained=project.trained,
-            bundle=folder / "bundle",
-            params=folder / "params.yaml",
-        )
-        return folder / "bundle"
+        settings = {"nms_free": head == "end2end"} | changes
+        if "tolerance" in changes:
+            settings["tolerance"] = declared["tolerance"] | changes["tolerance"]
+        return export_bundle(projects[head], target, tmp_path_factory.mktemp("exported"), **settings)
 
     return run
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-import yaml
 from onnx import numpy_helper
 
 from tasks.contracts.bundle import Bundle
@@ -17,12 +16,11 @@ from tasks.contracts.images import read_image
 from tasks.contracts.record import read_record
 from tasks.detectors import ultralytics_export
 from tasks.detectors.ultralytics_reference import seen_by_library
-from tasks.export import main
 from tasks.runtimes import parity, processing, protocol
 from tasks.runtimes.parity import compare_with_library, grey_levels_off, summarise
 from tasks.runtimes.processing import Placement
 from tasks.runtimes.protocol import Runtime
-from tests.checkpoint_fixture import HEADS, IMAGE_SIZE, Project, make_project
+from tests.checkpoint_fixture import HEADS, IMAGE_SIZE, Project, export_bundle, make_project
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 Floats = processing.Floats
@@ -34,27 +32,11 @@ def projects(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Project]:
     return {head: make_project(tmp_path_factory.mktemp(head), head) for head in HEADS}
 
 
-def export(project: Project, folder: Path, target: str = "pytorch", nms_free: bool = False) -> Path:
-    params = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
-    params["export"] |= {"golden_images": 4, "nms_free": nms_free}
-    (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
-    main(
-        target=target,
-        raw=project.raw,
-        annotations=project.annotations,
-        split=project.split,
-        trained=project.trained,
-        bundle=folder / "bundle",
-        params=folder / "params.yaml",
-    )
-    return folder / "bundle"
-
-
 @pytest.mark.parametrize(("head", "nms_free"), [*((head, head == "end2end") for head in HEADS), ("end2end", False)])
 def test_pixels_and_boxes_are_those_of_the_library_on_images_of_any_shape(
     head: str, nms_free: bool, projects: dict[str, Project], tmp_path: Path
 ) -> None:
-    bundle = read_record(export(projects[head], tmp_path, nms_free=nms_free) / "bundle.json", Bundle)
+    bundle = read_record(export_bundle(projects[head], "pytorch", tmp_path, nms_free=nms_free) / "bundle.json", Bundle)
     weights = projects[head].trained / "weights.pt"
     images = [read_image(path) for path in sorted(projects[head].raw.iterdir())]
     images += [np.ascontiguousarray(image[: 30 + 3 * number, : 41 - 2 * number]) for number, image in enumerate(images)]
@@ -152,7 +134,7 @@ def test_no_bundle_is_made_where_our_processing_is_not_that_of_the_library(
 ) -> None:
     plant(monkeypatch)
     with pytest.raises(PipelineError, match=said) as refused:
-        export(projects["yolo"], tmp_path)
+        export_bundle(projects["yolo"], "pytorch", tmp_path)
     assert "allowed" in f"{refused.value.what} {refused.value.where}" or "wanted" in refused.value.what
     assert "worst on " in refused.value.where
     assert "tasks/runtimes/processing.py" in refused.value.mend
@@ -164,7 +146,7 @@ def test_rtdetr_that_keeps_the_aspect_ratio_is_refused(
 ) -> None:
     preprocessing(resize="letterbox")(monkeypatch)
     with pytest.raises(PipelineError, match=r"not what|are not those"):
-        export(projects["detr"], tmp_path)
+        export_bundle(projects["detr"], "pytorch", tmp_path)
 
 
 @dataclass
@@ -191,7 +173,7 @@ def test_artefact_whose_numbers_are_not_finite_is_refused_and_images_are_counted
 ) -> None:
     monkeypatch.setattr(ultralytics_export, "_write_onnx", Planted(ultralytics_export._write_onnx, number))
     with pytest.raises(PipelineError, match=rf"{target} gives numbers that are not finite.* on 4 of 4 images"):
-        export(projects["yolo"], tmp_path, target)
+        export_bundle(projects["yolo"], target, tmp_path)
     assert not (tmp_path / "bundle").exists()
 
 
@@ -207,4 +189,4 @@ def test_checkpoint_whose_numbers_are_not_finite_is_refused_as_such(
 
     monkeypatch.setattr(ultralytics_export, "open_network", with_nan)
     with pytest.raises(PipelineError, match=r"pytorch gives numbers that are not finite.* on 4 of 4 images"):
-        export(projects["yolo"], tmp_path, "onnx")
+        export_bundle(projects["yolo"], "onnx", tmp_path)

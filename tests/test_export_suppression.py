@@ -5,32 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 from tasks.contracts.images import read_image
-from tasks.export import main
 from tasks.runtimes.processing import Detections
 from tasks.runtimes.protocol import open_runtime
-from tests.checkpoint_fixture import Project, make_project
+from tests.checkpoint_fixture import export_bundle, make_project
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-
-
-def export(project: Project, target: str, folder: Path, *, agnostic: bool, nms_free: bool = False) -> Path:
-    params = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
-    params["export"] |= {"golden_images": 2, "nms_agnostic": agnostic, "nms_free": nms_free}
-    folder.mkdir()
-    (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
-    main(
-        target=target,
-        raw=project.raw,
-        annotations=project.annotations,
-        split=project.split,
-        trained=project.trained,
-        bundle=folder / "bundle",
-        params=folder / "params.yaml",
-    )
-    return folder / "bundle"
 
 
 def boxes_of_several_classes(found: Detections) -> int:
@@ -42,7 +23,10 @@ def test_every_runtime_leaves_one_class_per_object_where_params_say_so(tmp_path:
     image = read_image(project.raw / "9.png")
     found = {
         (target, agnostic): open_runtime(
-            export(project, target, tmp_path / f"{target} {agnostic}", agnostic=agnostic), 1, "cpu", target=target
+            export_bundle(project, target, tmp_path / f"{target} {agnostic}", nms_agnostic=agnostic),
+            1,
+            "cpu",
+            target=target,
         ).predict(image, 0.1)
         for target in ("pytorch", "torchscript", "onnx", "openvino-fp32")
         for agnostic in (False, True)
@@ -62,7 +46,7 @@ def test_agnostic_suppression_of_a_network_without_nms_is_said_to_change_nothing
     head: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
-    export(make_project(tmp_path, head), "pytorch", tmp_path / "exported", agnostic=True, nms_free=True)
+    export_bundle(make_project(tmp_path, head), "pytorch", tmp_path / "exported", nms_agnostic=True, nms_free=True)
     assert f"export.nms_agnostic changes nothing: tiny-{head} goes without NMS" in caplog.text
     # What changes nothing does not keep a bundle from being held to its training; another head than trained does.
     is_said = "has other NMS or another head than in training: evaluate does not compare val" in caplog.text

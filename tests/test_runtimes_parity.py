@@ -9,13 +9,14 @@ import pytest
 import yaml
 from numpy.typing import NDArray
 
-from tasks.contracts.bundle import Bundle, Output, Preprocessing
+from tasks.contracts.bundle import Output, Preprocessing
 from tasks.contracts.errors import PipelineError
 from tasks.runtimes.acceptance import refuse_beyond_tolerance
 from tasks.runtimes.parity import compare, side_by_side, summarise
 from tasks.runtimes.protocol import Runtime
 from tasks.runtimes.sampling import Sample
 from tasks.runtimes.tolerance import Tolerance
+from tests.bundle_fixture import make_bundle
 
 Layout = Literal["yolo", "end2end", "detr"]
 Columns = NDArray[np.float64]
@@ -38,21 +39,8 @@ class FixedNetwork:
 
 
 def runtime(rows: list[list[float]], layout: Layout = "yolo") -> Runtime:
-    bundle = Bundle(
-        target="onnx",
-        artefact="",
-        family="ultralytics",
-        architecture="",
-        code_licence="",
-        weights_licence="",
-        classes=["bolt", "nut"],
-        precision="fp32",
-        preprocessing=Preprocessing(input_wh=(160, 160)),
-        output=Output(layout=layout),
-        versions={},
-        files_sha256={},
-        size_bytes=0,
-        trained_sha256="",
+    bundle = make_bundle(
+        classes=["bolt", "nut"], preprocessing=Preprocessing(input_wh=(160, 160)), output=Output(layout=layout)
     )
     return Runtime(bundle, FixedNetwork(rows, layout))
 

@@ -8,12 +8,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tasks.contracts.bundle import Bundle, Output, Preprocessing, bundle_sha256
+from tasks.contracts.bundle import Bundle, bundle_sha256
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.record import read_record, write_record
-from tasks.contracts.work import content_sha256
 from tasks.runtimes.kinds import KINDS, library_version
 from tasks.runtimes.protocol import open_runtime, read_bundle
+from tests.bundle_fixture import describe_files
 
 
 def write_bundle(folder: Path, content: str = "no network", /, **changes: object) -> Path:
@@ -23,23 +23,7 @@ def write_bundle(folder: Path, content: str = "no network", /, **changes: object
     folder.mkdir()
     for name in (artefact, "detector.bin"):
         (folder / name).write_text(content, encoding="utf-8")
-    bundle = Bundle(
-        target=target,
-        artefact=artefact,
-        family="ultralytics",
-        architecture="tiny",
-        code_licence="AGPL-3.0",
-        weights_licence="none",
-        classes=["bolt"],
-        precision="fp32",
-        preprocessing=Preprocessing(input_wh=(96, 96)),
-        output=Output(layout="yolo"),
-        versions={},
-        files_sha256={file.name: content_sha256(file) for file in folder.iterdir()},
-        size_bytes=2 * len(content),
-        trained_sha256="",
-    )
-    write_record(bundle.model_copy(update=changes), folder / "bundle.json")
+    describe_files(folder, **{"target": target, "artefact": artefact} | changes)
     return folder
 
 
