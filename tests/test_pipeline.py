@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from tests.conftest import REPOSITORY
+from tests.machine_fixture import Refused, refused
 
 pytestmark = pytest.mark.slow
 
@@ -100,6 +101,45 @@ def test_labels_become_a_registered_champion(checkout: Path) -> None:
     assert (release["version"], release["alias"]) == ("1", "champion")
     assert release["targets"] == ["onnx", "pytorch"]
     assert (checkout / "reports" / "report.html").stat().st_size > 50_000
+
+
+def refusal(done: Refused) -> str:
+    """The one message of a stage that the machine refused something, which has left nothing half done."""
+    (message,) = [line for line in done.said.splitlines() if line.startswith("error: ")]
+    assert "Traceback" not in done.said
+    assert "partial" not in done.said
+    assert done.code == 2
+    return message.removeprefix("error: ")
+
+
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "doctor"])
+def test_a_full_disk_is_one_message_of_every_stage_which_goes_on_when_there_is_room(
+    checkout: Path, tmp_path: Path, stage: str
+) -> None:
+    done = refused(checkout, tmp_path / "disk", stage, "full", again=stage in {"tune", "train", "publish"})
+    assert re.match(
+        r"the disk is full: [\w./:]+, 0\.0 MB free( \(MLflow cannot be used\))?\. Make room there, .* and run again",
+        refusal(done),
+    )
+
+
+@pytest.mark.parametrize("stage", ["parse", "publish"])
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("no-right", "no permission: .*Give this user"),
+        ("read-only", "the disk can only be read: .*Mount it for writing"),
+    ],
+)
+def test_a_disk_that_may_not_be_written_is_one_message(
+    checkout: Path, tmp_path: Path, stage: str, fault: str, words: str
+) -> None:
+    assert re.match(words, refusal(refused(checkout, tmp_path / "disk", stage, fault)))
+
+
+def test_a_disk_that_runs_full_amid_a_training_loses_none_of_it(checkout: Path, tmp_path: Path) -> None:
+    done = refused(checkout, tmp_path / "disk", "train", "full", room=1_800_000, again=True)
+    assert refusal(done).startswith("the disk is full: ")
 
 
 def repro_killed_at_work(folder: Path, stage: str) -> subprocess.CompletedProcess[str]:

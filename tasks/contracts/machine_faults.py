@@ -119,8 +119,10 @@ def _written(chain: list[BaseException]) -> str | None:
 
 def _where(error: BaseException, code: int, written: str | None) -> str:
     name = getattr(error, "filename2", None) or getattr(error, "filename", None)
-    # The output is what a person knows, not the name that it has until it is whole.
-    place = _PARTIAL.sub(r"\1", os.fsdecode(name)) if isinstance(name, str | bytes | os.PathLike) else written
+    place = os.fsdecode(name) if isinstance(name, str | bytes | os.PathLike) else written
+    if place is not None:
+        # The output is what a person knows, not the name that it has until it is whole.
+        place = _PARTIAL.sub(r"\1", place)
     where = place or " ".join(str(error).split())[:500] or "this machine"
     if code in _FULL and code != errno.EROFS:
         where += f", {_free(Path(place or '.'))} free"
