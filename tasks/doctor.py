@@ -2,7 +2,8 @@
 
 All of params.yaml is read as its stages will read it, and what can be known now is looked at: names that nobody knows,
 rules, their targets, slices and classes (where parse.classes lists them; split looks again once labels are read),
-whether there are resamples enough, the search space, whether stores answer, weights, devices and space on the disk.
+whether there are resamples enough, the search space, whether stores answer, whether the registry knows what the release
+log names as live, weights, devices and space on the disk.
 All faults are told at once, and what works but is hardly meant (recall asked for without precision) is warned of.
 Nothing is changed. DVC runs it again when params.yaml or the code has changed.
 
@@ -44,6 +45,7 @@ from tasks.clients.answers import (
 from tasks.contracts.errors import PipelineError, first_of
 from tasks.contracts.params import (
     Params,
+    Releases,
     Target,
     Tracking,
     UseCase,
@@ -126,6 +128,10 @@ class _Gate(_Some):
     rules: list[str]
 
 
+class _Releases(Releases):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
 class _Publish(_Some):
     log: Path
     copy_to: str | None
@@ -138,7 +144,7 @@ def doctor(asked: Asked, params: DoctorParams) -> list[str]:
         *asked.faults,
         *_rules(asked),
         *_search(asked),
-        *faults(_stores(asked, params.timeout_seconds), params.timeout_seconds),
+        *_outside(asked, params.timeout_seconds),
         *_machine(asked),
         *disk_faults(Path(), params.min_free_gigabytes),
     ]
@@ -185,6 +191,18 @@ def _search(asked: Asked) -> Iterator[str]:
         check_space(tune.space, recipe)
     except PipelineError as error:
         yield from (f"tune.space: {fault}" for fault in error.faults)
+
+
+def _outside(asked: Asked, seconds: float) -> list[str]:
+    """Stores; and once all answer, the registry, where the log tells of a release that it has to know."""
+    found = [*faults(_stores(asked, seconds), seconds)]
+    tracking, releases = asked.read("tracking", Tracking), asked.read("publish", _Releases)
+    if found or tracking is None or releases is None or not releases.log.is_file():
+        return found
+    from tasks.clients.known_releases import release_fault  # noqa: PLC0415  # takes seconds
+
+    fault = release_fault(tracking, releases)
+    return [f"publish.log: {fault}"] if fault else []
 
 
 def _stores(asked: Asked, seconds: float) -> Mapping[str, Question]:

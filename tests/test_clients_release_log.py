@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from mlflow import MlflowClient
 
+from tasks.clients.known_releases import release_fault
 from tasks.clients.registry import CHANGE, pull_champion
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.params import Releases, Tracking
@@ -67,10 +68,15 @@ def of_an_older_state(workspace: Workspace, tracking: Tracking) -> Tracking:
     return tracking
 
 
+def another_store(workspace: Workspace, tracking: Tracking) -> Tracking:
+    return tracking.model_copy(update={"uri": f"sqlite:///{workspace.root}/another.db"})
+
+
 @pytest.mark.parametrize(
     ("lose", "said"),
     [
         (another_registry, "has no champion"),
+        (another_store, "has no champion"),
         (without_its_alias, "has no champion"),
         (of_an_older_state, "does not know that release"),
     ],
@@ -81,6 +87,9 @@ def test_registry_without_the_logs_last_release_is_refused_with_the_way_out(
     assert callable(lose)
     workspace.write("first").publish(tracking)
     tracking = lose(workspace, tracking)
+    # The doctor asks without making anything.
+    assert said in release_fault(tracking, Releases(log=workspace.root / "releases.jsonl"))
+    assert not (workspace.root / "another.db").exists()
     registered = versions(tracking)
     for use in (lambda: pull(workspace, tracking), lambda: workspace.write("second").publish(tracking)):
         with pytest.raises(PipelineError, match="release log names a champion that the registry does not have") as lost:
@@ -89,6 +98,17 @@ def test_registry_without_the_logs_last_release_is_refused_with_the_way_out(
         assert "Restore the registry's store, point tracking.uri" in lost.value.mend
         assert "publish.new_registry: true until its first release" in lost.value.mend
     assert versions(tracking) == registered
+
+
+def test_nothing_is_wrong_before_the_first_release_after_it_and_where_a_registry_begins_anew(
+    workspace: Workspace, tracking: Tracking
+) -> None:
+    releases = Releases(log=workspace.root / "releases.jsonl")
+    assert release_fault(tracking, releases) == ""
+    workspace.write("first").publish(tracking)
+    assert release_fault(tracking, releases) == ""
+    anew = releases.model_copy(update={"new_registry": True})
+    assert release_fault(another_registry(workspace, tracking), anew) == ""
 
 
 def test_registry_that_begins_anew_on_purpose_gets_its_first_release(workspace: Workspace, tracking: Tracking) -> None:

@@ -13,6 +13,7 @@ import yaml
 
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.params import Target
+from tasks.contracts.release import Change
 from tasks.contracts.sections import Asked
 from tasks.contracts.work import content_sha256
 from tasks.detectors.trust import remember_fetched
@@ -180,6 +181,15 @@ def test_nothing_is_written_behind_a_fault(sections: Sections, tmp_path: Path) -
     with pytest.raises(PipelineError):
         main(report=tmp_path / "doctor.json", params=tmp_path / "params.yaml")
     assert not (tmp_path / "doctor.json").exists()
+
+
+def test_a_release_log_whose_registry_is_lost_is_told_with_the_way_out(sections: Sections, tmp_path: Path) -> None:
+    line = Change(time="2026-01-01T00:00:00.000Z", who="me", action="release", version="1", before=None, why="")
+    change("publish.log", "releases.jsonl")(sections)
+    (tmp_path / "releases.jsonl").write_text(f"{line.model_dump_json()}\n")
+    (fault,) = told(sections)
+    assert fault.startswith("publish.log: the release log names a champion that the registry does not have")
+    assert "set publish.new_registry: true" in fault
 
 
 def test_a_gpu_of_intels_is_not_looked_for_among_those_of_nvidia(sections: Sections) -> None:
