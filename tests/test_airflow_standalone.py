@@ -3,7 +3,7 @@
 import os
 import signal
 import subprocess
-from pathlib import Path
+from collections.abc import Iterator
 
 import psutil
 import pytest
@@ -31,34 +31,37 @@ def living(sessions: set[int]) -> list[int]:
     return found
 
 
-def test_killed_server_is_cleared_away_by_the_next_one(tmp_path: Path) -> None:
-    repository = make_repository(tmp_path / "repository")
-    with airflow_server(repository, {}) as first:
-        left = sessions_of(first)
-        assert len(left) == 3
-        script = repository / "docker" / "airflow" / "standalone.py"
-        refused = subprocess.run([AIRFLOW / "python", script], capture_output=True, text=True, check=False)
-        assert "is running already" in refused.stderr
-        # What the first one listened on must be free again for the second.
-        os.kill(first.process.pid, signal.SIGKILL)
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Airflow on stages that stand in; the last test kills it."""
+    with airflow_server(make_repository(tmp_path_factory.mktemp("standalone") / "repository"), {}) as server:
+        yield server
+
+
+def test_only_loopback_is_listened_on_and_secrets_are_their_users_alone(first: Server) -> None:
+    pids = set(living(sessions_of(first)))
+    listening = {
+        connection.laddr[0]
+        for connection in psutil.net_connections("tcp")
+        if connection.laddr and connection.status == psutil.CONN_LISTEN and connection.pid in pids
+    }
+    assert listening == {"127.0.0.1"}
+    for name in ("airflow.db", "logins.json", "passwords.json"):
+        assert (first.home / name).stat().st_mode & 0o077 == 0, name
+
+
+def test_killed_server_is_cleared_away_by_the_next_one(first: Server) -> None:
+    repository = first.home.parent
+    left = sessions_of(first)
+    assert len(left) == 3
+    script = repository / "docker" / "airflow" / "standalone.py"
+    refused = subprocess.run([AIRFLOW / "python", script], capture_output=True, text=True, check=False)
+    assert "is running already" in refused.stderr
+    # What the first one listened on must be free again for the second.
+    os.kill(first.process.pid, signal.SIGKILL)
     assert living(left)
     with airflow_server(repository, {}) as second:
         assert not living(left)
         assert second.password == first.password
         own = sessions_of(second)
     wait_for(lambda: not living(own), 10)
-
-
-def test_only_loopback_is_listened_on_and_secrets_are_their_users_alone(tmp_path: Path) -> None:
-    repository = make_repository(tmp_path / "repository")
-    with airflow_server(repository, {}) as server:
-        own = sessions_of(server)
-        pids = set(living(own))
-        listening = {
-            connection.laddr[0]
-            for connection in psutil.net_connections("tcp")
-            if connection.laddr and connection.status == psutil.CONN_LISTEN and connection.pid in pids
-        }
-        assert listening == {"127.0.0.1"}
-        for name in ("airflow.db", "logins.json", "passwords.json"):
-            assert (server.home / name).stat().st_mode & 0o077 == 0, name
