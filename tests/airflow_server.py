@@ -77,7 +77,8 @@ class Server:
 
     def wait(self, run_id: str, seconds: float = 900, dag_id: str = "training") -> str:
         """The state that the run ends in."""
-        return wait_for(lambda: (state := str(self.run(run_id, dag_id)["state"])) in OVER and state, seconds)
+        # Asked more often, the api-server takes from the run what it needs to come to its end.
+        return wait_for(lambda: (state := str(self.run(run_id, dag_id)["state"])) in OVER and state, seconds, every=1)
 
     def wait_until(self, run_id: str, found: Callable[[], T | bool | None], dag_id: str = "training") -> T:
         """What `found` gives as soon as it gives something while the run goes on."""
@@ -100,15 +101,18 @@ class Server:
         return json.dumps(self.call("GET", f"{path}?full_content=true"))
 
 
-def wait_for(found: Callable[[], T | bool | None], seconds: float) -> T:
-    """What `found` gives as soon as it gives something; TimeoutError if that takes too long."""
+def wait_for(found: Callable[[], T | bool | None], seconds: float, every: float = 0.3) -> T:
+    """What `found` gives as soon as it gives something, asked every so many seconds.
+
+    Raises TimeoutError if that takes too long.
+    """
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         with suppress(urllib.error.URLError, ConnectionError, TimeoutError):
             value = found()
             if value:
                 return cast("T", value)
-        time.sleep(0.3)
+        time.sleep(every)
     raise TimeoutError(f"not within {seconds} s")
 
 

@@ -99,7 +99,8 @@ def write_whole(file: Path, content: object) -> None:
 def prepare(home: Path, variables: dict[str, str]) -> None:
     """Make or migrate the database, and the pool without which GPU stages would wait for ever."""
     database = home / "airflow.db"
-    if database.is_file() and database.stat().st_size:
+    is_new = not database.is_file() or not database.stat().st_size
+    if not is_new:
         run(home, variables, "db", "migrate", mend=MIGRATION_FAILED.format(database=database))
     else:
         # A new one is made aside: one half made by a kill could not be migrated.
@@ -112,8 +113,8 @@ def prepare(home: Path, variables: dict[str, str]) -> None:
         aside = {CONNECTION: f"sqlite:///{partial}"}
         run(home, variables | aside, "db", "migrate")
         partial.replace(database)
-    # Slots that somebody has changed stay.
-    if run(home, variables, "pools", "get", "gpu", check=False) != 0:
+    # Slots that somebody has changed stay; each command takes seconds.
+    if is_new or run(home, variables, "pools", "get", "gpu", check=False) != 0:
         run(home, variables, "pools", "set", "gpu", "1", "stages that train: one at a time per GPU")
 
 
