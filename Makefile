@@ -49,7 +49,7 @@ tracking: .venv/stages ## the MLflow page on http://127.0.0.1:5000
 	@# A new store is made aside: one half made by a kill could neither be used nor upgraded.
 	flock mlflow.db.lock sh -c 'if test -s mlflow.db; then mlflow db upgrade sqlite:///mlflow.db; \
 	  else rm -f .mlflow.db.new*; mlflow db upgrade sqlite:///.mlflow.db.new && mv .mlflow.db.new mlflow.db; fi'
-	mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000
 
 lock: .venv/tests ## resolve pyproject.toml anew into the pinned requirements
 	uv pip compile pyproject.toml --quiet --upgrade --all-extras --override docker/stages/overrides.txt \

@@ -137,8 +137,14 @@ def test_a_disk_that_may_not_be_written_is_one_message(
     assert re.match(words, refusal(refused(checkout, tmp_path / "disk", stage, fault)))
 
 
-def test_a_disk_that_runs_full_amid_a_training_loses_none_of_it(checkout: Path, tmp_path: Path) -> None:
-    done = refused(checkout, tmp_path / "disk", "train", "full", room=1_800_000, again=True)
+@pytest.mark.parametrize(
+    ("stage", "room"),  # bytes: less than its outputs take, and more than its first one
+    [("check", 40_000), ("train", 1_800_000), ("export", 300_000), ("evaluate", 20_000), ("report", 100_000)],
+)
+def test_a_disk_that_runs_full_midway_is_one_message_and_loses_nothing(
+    checkout: Path, tmp_path: Path, stage: str, room: int
+) -> None:
+    done = refused(checkout, tmp_path / "disk", stage, "full", room=room, again=True)
     assert refusal(done).startswith("the disk is full: ")
 
 

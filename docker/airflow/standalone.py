@@ -146,7 +146,10 @@ class Components:
 
     def start(self, name: str) -> None:
         """Start one component; its output goes to a log of its own."""
-        variables = self.variables if name != "mlflow" else {**os.environ, MARK: str(self.home)}
+        variables = self.variables
+        if name == "mlflow":
+            # The jobs of its server are for language models, and take a dozen processes.
+            variables = {**os.environ, MARK: str(self.home), "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
         with (self.home / "logs" / f"{name}.log").open("ab") as log:
             self.running[name] = subprocess.Popen(  # noqa: S603
                 self.commands[name], env=variables, stdout=log, stderr=log, start_new_session=True, cwd=CHECKOUT
