@@ -1,0 +1,131 @@
+"""Pictures of one ground, as those of a fixed camera are, and which of them may be the same as another.
+
+What never changes tells nothing: pictures are held against each other by where their labels lie, and by what differs
+from the mean of all.
+"""
+
+from itertools import zip_longest
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.checks.descriptors import Grey
+from tasks.checks.same_picture import Labels, Laid, fitted_line
+
+Floats = NDArray[np.float32]
+
+_BY_LABELS, _BY_PIXELS = 3, 3  # pictures that are chosen
+_CELL_PX, _NEAR_CELLS = 4, 1.0  # of the grid of labels, and the sigma of how near their middles are
+_LOOKED_AT, _CLOSE_PX, _CLOSE = 48, 1.0, 0.1  # pictures; pixels, and share of a box's size, that tell one from another
+_SIDE, _BLOCK = 48, 8  # pixels of the shrunk picture, and of the blocks in it
+_MOST_MOVED, _STILL = 40, 4  # grey values from the mean, that count at most, and that are noise
+_BLACK, _WHITE = 4, 250  # grey values: what is blown out tells nothing
+
+
+class Scenery:
+    """Images of one ground, laid over the first of them."""
+
+    def __init__(self, number: int, reference: Grey) -> None:
+        self.number, self.reference = number, reference
+        self.images: list[int] = []
+        self._base: Floats | None = None  # the reference, shrunk
+        self._mean: Floats = np.zeros(_SIDE * _SIDE, dtype=np.float32)
+        self._values = self._covers = self._moving = np.zeros((0, _SIDE * _SIDE), dtype=np.float32)  # of each image
+        self._labels: list[Labels] = []
+        self._cells_wh = [-(-side // _CELL_PX) + 1 for side in reference.shape[::-1]]
+        self._middles: Floats = np.zeros((self._cells_wh[0] * self._cells_wh[1], 0), dtype=np.float32)
+        self._counts: Floats = np.zeros(0, dtype=np.float32)  # of labels
+
+    def add(self, image: int, laid: Laid) -> None:
+        """Keep an image that lies over the reference."""
+        count = len(self.images)
+        self.images.append(image)
+        small, covered = self._shrunk(laid)
+        if count == len(self._values):
+            self._grow(small, covered)
+        self._values[count], self._covers[count] = small, covered
+        self._moving[count] = self._what_moves(small, covered)
+        self._labels.append(laid.labels)
+        self._middles[:, count], self._counts[count] = self._spread(laid.labels), len(laid.labels.boxes)
+
+    def nearest(self, laid: Laid) -> list[int]:
+        """Those that are most alike, by labels and by pixels, the likeliest first."""
+        count = len(self.images)
+        by_pixels = self._moving[:count] @ self._what_moves(*self._shrunk(laid))
+        places = np.argsort(-by_pixels, kind="stable")[:_BY_PIXELS].tolist()
+        if len(laid.labels.boxes):
+            likely = np.argsort(-self._by_labels(laid.labels), kind="stable")[:_LOOKED_AT]
+            by_labels = self._closest(likely, laid.labels)[:_BY_LABELS].tolist()
+            places = [place for both in zip_longest(by_labels, places) for place in both if place is not None]
+        return [self.images[place] for place in dict.fromkeys(places)]
+
+    def _grow(self, small: Floats, covered: Floats) -> None:
+        """Make room, and tell anew what the ground of all is."""
+        count = len(self.images)
+        more = max(4, count)
+        self._values, self._covers, self._moving = (
+            np.concatenate([each, np.zeros((more, each.shape[1]), dtype=np.float32)])
+            for each in (self._values, self._covers, self._moving)
+        )
+        self._values[count - 1], self._covers[count - 1] = small, covered
+        values, covers = self._values[:count], self._covers[:count]
+        self._mean = (values * covers).sum(axis=0) / np.maximum(covers.sum(axis=0), 1)
+        self._moving[:count] = self._what_moves(values, covers)
+        self._middles = np.concatenate([self._middles, np.zeros((len(self._middles), more), dtype=np.float32)], axis=1)
+        self._counts = np.concatenate([self._counts, np.zeros(more, dtype=np.float32)])
+
+    def _what_moves(self, values: Floats, covers: Floats) -> Floats:
+        """What differs from the ground; each block has the length 1, so that a logo spoils no other."""
+        moving = np.clip(values - self._mean, -_MOST_MOVED, _MOST_MOVED) * covers
+        blocks = moving.reshape(-1, _SIDE // _BLOCK, _BLOCK, _SIDE // _BLOCK, _BLOCK)
+        length = np.sqrt((blocks * blocks).sum(axis=(2, 4), keepdims=True))
+        return np.asarray((blocks / (length + _STILL * _BLOCK)).reshape(values.shape), dtype=np.float32)
+
+    def _shrunk(self, laid: Laid) -> tuple[Floats, Floats]:
+        """The pixels of a picture, as bright and steep as the reference, and which of them it covers."""
+        small = cv2.resize(laid.pixels, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA).ravel().astype(np.float32)
+        covered = cv2.resize(laid.covered, (_SIDE, _SIDE), interpolation=cv2.INTER_NEAREST).ravel() > 0
+        covered &= (small > _BLACK) & (small < _WHITE)
+        if self._base is None:
+            self._base = small
+        elif covered.any():
+            gain, offset = fitted_line(small[covered], self._base[covered])
+            small = small * np.float32(gain) + np.float32(offset)
+        return small, covered.astype(np.float32)
+
+    def _cells(self, labels: Labels) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        middles = (labels.boxes[:, :2] + labels.boxes[:, 2:]) / 2 / _CELL_PX
+        cells = middles.round().astype(np.int64)
+        return cells, np.asarray(((cells >= 0) & (cells < self._cells_wh)).all(axis=1), dtype=np.bool_)
+
+    def _spread(self, labels: Labels) -> Floats:
+        """Where labels lie, spread to the cells around."""
+        wide, tall = self._cells_wh
+        grid = np.zeros((tall, wide), dtype=np.float32)
+        cells, inside = self._cells(labels)
+        np.add.at(grid, (cells[inside, 1], cells[inside, 0]), 1)
+        spread = cv2.GaussianBlur(grid, (0, 0), _NEAR_CELLS, borderType=cv2.BORDER_CONSTANT)
+        return np.asarray(spread.ravel() * 2 * np.pi * _NEAR_CELLS**2, dtype=np.float32)
+
+    def _by_labels(self, labels: Labels) -> Floats:
+        """How many labels of each image lie near some of these, of all that both have."""
+        count = len(self.images)
+        cells, inside = self._cells(labels)
+        places = cells[inside, 1] * self._cells_wh[0] + cells[inside, 0]
+        near = self._middles[places, :count].sum(axis=0)
+        return np.asarray(near / (self._counts[:count] + len(labels.boxes)), dtype=np.float32)
+
+    def _closest(self, places: NDArray[np.int64], labels: Labels) -> NDArray[np.int64]:
+        """Some images in the order of how well their labels agree with these."""
+        held = [self._labels[place] for place in places if len(self._labels[place].boxes)]
+        places = np.array([place for place in places if len(self._labels[place].boxes)], dtype=np.int64)
+        if not held:
+            return places
+        boxes, classes = (np.concatenate([getattr(each, name) for each in held]) for name in ("boxes", "classes"))
+        counts = np.array([len(each.boxes) for each in held])
+        size = (labels.boxes[:, 2:] - labels.boxes[:, :2]).mean(axis=1)[:, None, None]
+        apart = np.abs(labels.boxes[:, None] - boxes) / (_CLOSE_PX + _CLOSE * size)
+        near = np.exp(-np.square(apart).mean(axis=2)) * (labels.classes[:, None] == classes)
+        best = np.maximum.reduceat(near, np.cumsum(counts) - counts, axis=1).sum(axis=0)
+        return places[np.argsort(-best / (counts + len(labels.boxes)), kind="stable")]
