@@ -7,13 +7,15 @@ same as one before them need not be found again, so that the work grows with wha
 """
 
 from functools import lru_cache
+from itertools import chain
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks.checks.alignment import align, corners
-from tasks.checks.descriptors import Descriptors, Grey, Transform, describe, likeness, over
+from tasks.checks.descriptors import Descriptors, Grey, Transform, describe, inverse, likeness, over
 from tasks.checks.same_picture import Comparison, Labels, Laid, compare, lay
 from tasks.checks.scenery import Scenery
 
@@ -57,8 +59,13 @@ def near_duplicates(pictures: list[Picture], limit: float) -> NearDuplicates:
     Of many images that are the same picture, each has a pair with the first.
     """
     search = _Search(pictures, limit)
-    for start in range(0, len(pictures), _IN_ONE_GO):
-        search.add(range(start, min(start + _IN_ONE_GO, len(pictures))))
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # on pictures as small as these they cost more than they give
+    try:
+        for start in range(0, len(pictures), _IN_ONE_GO):
+            search.add(range(start, min(start + _IN_ONE_GO, len(pictures))))
+    finally:
+        cv2.setNumThreads(threads)
     return NearDuplicates(search.pairs, np.array(search.clusters, dtype=np.int64))
 
 
@@ -80,7 +87,7 @@ class _Search:
         parts = [likeness(described, described)] if self._known is None else [
             likeness(described, self._known), likeness(described, described)
         ]  # fmt: skip
-        values, views, inverse = (np.concatenate(columns, axis=1) for columns in zip(*parts, strict=True))
+        values, views, of_other = (np.concatenate(columns, axis=1) for columns in zip(*parts, strict=True))
         before = list(self._standing)
         columns = np.array([*before, *images])
         stands = np.zeros(len(columns), dtype=bool)
@@ -92,7 +99,8 @@ class _Search:
             sceneries = [self._scenery[columns[at]].number for at in choice]
             choice = choice[np.sort(np.unique(sceneries, return_index=True)[1])[:_SCENERIES]]
             guesses = [
-                (int(columns[at]), int(views[row, at]), bool(inverse[row, at]), float(values[row, at])) for at in choice
+                (int(columns[at]), int(views[row, at]), bool(of_other[row, at]), float(values[row, at]))
+                for at in choice
             ]
             stands[len(before) + row] = self._place(image, guesses)
         new = np.flatnonzero(stands[len(before) :])
@@ -105,9 +113,9 @@ class _Search:
     def _place(self, image: int, guesses: list[tuple[int, int, bool, float]]) -> bool:
         """Whether the image stands for something of its own, after its pairs were found."""
         joined: Scenery | None = None
-        for known, view, inverse, value in guesses:
+        for known, view, of_other, value in guesses:
             scenery = self._scenery[known]
-            lie = self._align(image, known, view, inverse=inverse, is_good=value >= _AS_GUESSED)
+            lie = self._align(image, known, view, of_other=of_other, is_good=value >= _AS_GUESSED)
             if lie is None:
                 continue
             self._lie[image] = lie @ self._lie[known]
@@ -118,13 +126,13 @@ class _Search:
             if is_there and joined is None:
                 joined, joined_lie = scenery, self._lie[image]
         if joined is None:
-            joined, joined_lie = Scenery(image, self.pictures[image].thumbnail), np.eye(3)
+            joined, joined_lie = Scenery(image, self.pictures[image].thumbnail, self._laid), np.eye(3)
         self._scenery[image], self._lie[image] = joined, joined_lie
         return self._join(image, joined, [])
 
-    def _align(self, image: int, known: int, view: int, *, inverse: bool, is_good: bool) -> Transform | None:
+    def _align(self, image: int, known: int, view: int, *, of_other: bool, is_good: bool) -> Transform | None:
         thumbnail, reference = self.pictures[image].thumbnail, self.pictures[known].thumbnail
-        first = over(thumbnail, reference, view, inverse=inverse)
+        first = over(thumbnail, reference, view, of_other=of_other)
         lie = align(thumbnail, reference, self._corners(known), first)
         return first if lie is None and is_good else lie
 
@@ -132,12 +140,14 @@ class _Search:
         """Whether it has the ground of its scenery, and its pairs there."""
         scenery, laid = self._scenery[image], self._lay(image)
         nearest = scenery.nearest(laid)
-        first = compare(laid, self._laid(nearest[0]), self.limit)
-        if not first.is_same and self._lie_better(image, nearest[0]):
+        near = next(nearest)
+        if not compare(laid, self._laid(near), self.limit).is_same and self._lie_better(image, near):
             laid = self._lay(image)
             nearest = scenery.nearest(laid)
+        else:
+            nearest = chain([near], nearest)
         found: dict[int, Comparison] = {}
-        for near in [*nearest, known]:
+        for near in chain(nearest, [known]):
             for other in (near, self.clusters[near]):
                 if other not in found:
                     found[other] = compare(laid, self._laid(other), self.limit)
@@ -150,18 +160,18 @@ class _Search:
         """Lay it over an image of its scenery that may be the same, where less has moved; whether that moves it."""
         lie = self._lie[image]
         thumbnail, reference = self.pictures[image].thumbnail, self.pictures[near].thumbnail
-        better = align(thumbnail, reference, self._corners(near), lie @ np.linalg.inv(self._lie[near]))
+        better = align(thumbnail, reference, self._corners(near), lie @ inverse(self._lie[near]))
         if better is None:
             return False
         self._lie[image] = better @ self._lie[near]
         return bool((self._lie[image] != lie).any())
 
     def _pair(self, image: int, other: int, value: float) -> Pair:
-        return Pair(image, other, self._lie[image] @ np.linalg.inv(self._lie[other]), value)
+        return Pair(image, other, self._lie[image] @ inverse(self._lie[other]), value)
 
     def _join(self, image: int, scenery: Scenery, pairs: list[Pair]) -> bool:
         self.pairs += pairs
-        scenery.add(image, self._laid(image))
+        scenery.images.append(image)
         standing = [pair for pair in pairs if self.clusters[pair.other] == pair.other]
         first = min(standing, key=lambda pair: pair.difference, default=None)
         stands = first is None or first.difference > _STANDS_FOR * self.limit

@@ -14,7 +14,7 @@ from cv2.typing import MatLike
 from numpy.typing import NDArray
 
 from tasks.checks.alignment import laid_over
-from tasks.checks.descriptors import Grey, Transform
+from tasks.checks.descriptors import Grey, Transform, inverse
 
 Boxes = NDArray[np.float64]  # (boxes, 4), x_min y_min x_max y_max in pixels of the thumbnail they lie over
 Mask = NDArray[np.bool_]
@@ -25,7 +25,7 @@ _MOST_GROUND = 0.15  # share of the pixels that may differ: by a logo, or by wha
 _MOST_UNLABELLED = 0.05  # the same where no box tells what matters
 _NOTABLE, _LEAST_NOTABLE = 0.5, 12  # deviations of the picture, and grey values, that are a difference
 _BLACK, _WHITE = 4, 250  # grey values: what is blown out tells no gain
-_STEP, _KEPT = 3, 0.8  # pixels, and the share of them, that tell the gain
+_STEP, _KEPT = 4, 0.8  # pixels, and the share of them, that tell the gain
 _INNER = 0.1  # share of pixels that suffices
 _GAINS = 0.4, 2.5  # of a box, beside that of its picture
 _BLOWN = 0.05  # share of a box
@@ -53,7 +53,7 @@ class Labels:
         if not len(self.boxes):
             return self
         ends = self.boxes[:, [[0, 1], [2, 1], [2, 3], [0, 3]]]
-        back = np.linalg.inv(lie)
+        back = inverse(lie)
         # Boxes are measured from the corner of the first pixel, transforms from its centre.
         ends = (ends - 0.5) @ back[:2, :2].T + back[:2, 2] + 0.5
         return Labels(np.concatenate([ends.min(axis=1), ends.max(axis=1)], axis=1), self.classes)
@@ -96,7 +96,7 @@ def lay(image: Grey, labels: Labels, lie: Transform, reference: Grey) -> Laid:
     """Lay a picture over a reference, whose pixels lie in it so."""
     height, width = image.shape
     ends = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]])
-    back = np.linalg.inv(lie)
+    back = inverse(lie)
     covered = np.zeros(reference.shape, dtype=np.uint8)
     cv2.fillConvexPoly(covered, (ends @ back[:2, :2].T + back[:2, 2]).round().astype(np.int32), 255)
     share = cv2.countNonZero(covered) * abs(np.linalg.det(lie[:2, :2])) / image.size
@@ -166,7 +166,7 @@ def fitted_line(x: NDArray[np.float32], y: NDArray[np.float32]) -> tuple[float, 
 
 
 def _line(x: NDArray[np.float32], y: NDArray[np.float32]) -> tuple[float, float]:
-    mean_x, mean_y = float(x.mean()), float(y.mean())
+    mean_x, mean_y = float(x.sum()) / len(x), float(y.sum()) / len(y)
     x = x - mean_x
     gain = min(max(float(x @ y) / max(float(x @ x), 1.0), 0.3), 3.0)
     return gain, mean_y - gain * mean_x

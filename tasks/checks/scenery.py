@@ -4,7 +4,7 @@ What never changes tells nothing: pictures are held against each other by where 
 from the mean of all.
 """
 
-from itertools import zip_longest
+from collections.abc import Callable, Iterator
 
 import cv2
 import numpy as np
@@ -16,6 +16,7 @@ from tasks.checks.same_picture import Labels, Laid, fitted_line
 Floats = NDArray[np.float32]
 
 _BY_LABELS, _BY_PIXELS = 3, 3  # pictures that are chosen
+_FEW = 3  # pictures that are all chosen
 _CELL_PX, _NEAR_CELLS = 4, 1.0  # of the grid of labels, and the sigma of how near their middles are
 _LOOKED_AT, _CLOSE_PX, _CLOSE = 48, 1.0, 0.1  # pictures; pixels, and share of a box's size, that tell one from another
 _SIDE, _BLOCK = 48, 8  # pixels of the shrunk picture, and of the blocks in it
@@ -26,9 +27,11 @@ _BLACK, _WHITE = 4, 250  # grey values: what is blown out tells nothing
 class Scenery:
     """Images of one ground, laid over the first of them."""
 
-    def __init__(self, number: int, reference: Grey) -> None:
-        self.number, self.reference = number, reference
+    def __init__(self, number: int, reference: Grey, laid: Callable[[int], Laid]) -> None:
+        self.number = number
+        self.reference = reference
         self.images: list[int] = []
+        self._laid = laid
         self._base: Floats | None = None  # the reference, shrunk
         self._mean: Floats = np.zeros(_SIDE * _SIDE, dtype=np.float32)
         self._values = self._covers = self._moving = np.zeros((0, _SIDE * _SIDE), dtype=np.float32)  # of each image
@@ -37,10 +40,25 @@ class Scenery:
         self._middles: Floats = np.zeros((self._cells_wh[0] * self._cells_wh[1], 0), dtype=np.float32)
         self._counts: Floats = np.zeros(0, dtype=np.float32)  # of labels
 
-    def add(self, image: int, laid: Laid) -> None:
-        """Keep an image that lies over the reference."""
-        count = len(self.images)
-        self.images.append(image)
+    def nearest(self, laid: Laid) -> Iterator[int]:
+        """Those that may be the same, the likeliest first: by labels, then by pixels."""
+        if len(self.images) <= _FEW:
+            yield from reversed(self.images)
+            return
+        for image in self.images[len(self._labels) :]:
+            self._describe(self._laid(image))
+        by_labels: list[int] = []
+        if len(laid.labels.boxes):
+            likely = np.argsort(-self._by_labels(laid.labels), kind="stable")[:_LOOKED_AT]
+            by_labels = self._closest(likely, laid.labels)[:_BY_LABELS].tolist()
+            yield from (self.images[place] for place in by_labels)
+        by_pixels = self._moving[: len(self.images)] @ self._what_moves(*self._shrunk(laid))
+        for place in np.argsort(-by_pixels, kind="stable")[:_BY_PIXELS].tolist():
+            if place not in by_labels:
+                yield self.images[place]
+
+    def _describe(self, laid: Laid) -> None:
+        count = len(self._labels)
         small, covered = self._shrunk(laid)
         if count == len(self._values):
             self._grow(small, covered)
@@ -49,29 +67,18 @@ class Scenery:
         self._labels.append(laid.labels)
         self._middles[:, count], self._counts[count] = self._spread(laid.labels), len(laid.labels.boxes)
 
-    def nearest(self, laid: Laid) -> list[int]:
-        """Those that are most alike, by labels and by pixels, the likeliest first."""
-        count = len(self.images)
-        by_pixels = self._moving[:count] @ self._what_moves(*self._shrunk(laid))
-        places = np.argsort(-by_pixels, kind="stable")[:_BY_PIXELS].tolist()
-        if len(laid.labels.boxes):
-            likely = np.argsort(-self._by_labels(laid.labels), kind="stable")[:_LOOKED_AT]
-            by_labels = self._closest(likely, laid.labels)[:_BY_LABELS].tolist()
-            places = [place for both in zip_longest(by_labels, places) for place in both if place is not None]
-        return [self.images[place] for place in dict.fromkeys(places)]
-
     def _grow(self, small: Floats, covered: Floats) -> None:
         """Make room, and tell anew what the ground of all is."""
-        count = len(self.images)
+        count = len(self._labels)
         more = max(4, count)
         self._values, self._covers, self._moving = (
             np.concatenate([each, np.zeros((more, each.shape[1]), dtype=np.float32)])
             for each in (self._values, self._covers, self._moving)
         )
-        self._values[count - 1], self._covers[count - 1] = small, covered
-        values, covers = self._values[:count], self._covers[:count]
+        self._values[count], self._covers[count] = small, covered
+        values, covers = self._values[: count + 1], self._covers[: count + 1]
         self._mean = (values * covers).sum(axis=0) / np.maximum(covers.sum(axis=0), 1)
-        self._moving[:count] = self._what_moves(values, covers)
+        self._moving[: count + 1] = self._what_moves(values, covers)
         self._middles = np.concatenate([self._middles, np.zeros((len(self._middles), more), dtype=np.float32)], axis=1)
         self._counts = np.concatenate([self._counts, np.zeros(more, dtype=np.float32)])
 
