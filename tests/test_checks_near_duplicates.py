@@ -117,6 +117,26 @@ def test_copies_among_the_pictures_of_a_fixed_camera_find_their_own_original() -
     assert sorted((pair.other, pair.image) for pair in found.pairs) == [(number, number + 12) for number in range(12)]
 
 
+def board(seed: int) -> Grey:
+    """Black lines on white, and hardly anything between."""
+    rng = np.random.default_rng(seed)
+    pixels = np.full(SIZE_WH[::-1], 255, dtype=np.uint8)
+    for _ in range(4):
+        ends = rng.integers(0, SIZE_WH[0], 4).tolist()
+        cv2.line(pixels, ends[:2], ends[2:], 0, 20)
+    return pixels
+
+
+@pytest.mark.parametrize("change", [noisy, *(CHANGES[name] for name in ("re-encoded", "darker", "half size"))])
+def test_a_picture_of_two_grey_values_has_copies_too(change: Callable[[Grey], object]) -> None:
+    boards = [cv2.rectangle(board(seed), (300, 220), (312, 232), 0, -1) for seed in range(8)]
+    boxes = [(290, 210, 322, 242)]
+    copies = [picture(np.asarray(change(np.asarray(each, dtype=np.uint8)), dtype=np.uint8)) for each in boards]
+    copies = [Picture(copy.thumbnail, picture(boards[0], boxes).labels) for copy in copies]
+    found = near_duplicates([*(picture(np.asarray(each, dtype=np.uint8), boxes) for each in boards), *copies], LIMIT)
+    assert sorted((pair.other, pair.image) for pair in found.pairs) == [(number, number + 8) for number in range(8)]
+
+
 def test_an_object_that_only_labels_tell_makes_another_picture() -> None:
     speck: Box = (100, 100, 108, 108)
     elsewhere: Box = (400, 300, 408, 308)

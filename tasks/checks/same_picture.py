@@ -25,7 +25,8 @@ _MOST_GROUND = 0.15  # share of the pixels that may differ: by a logo, or by wha
 _MOST_UNLABELLED = 0.05  # the same where no box tells what matters
 _NOTABLE, _LEAST_NOTABLE = 0.5, 12  # deviations of the picture, and grey values, that are a difference
 _BLACK, _WHITE = 4, 250  # grey values: what is blown out tells no gain
-_STEP, _KEPT = 4, 0.8  # pixels, and the share of them, that tell the gain
+_STEP = 4  # pixels; of each such one tells the gain
+_ROUNDS, _FAR_OFF, _LEAST_VARIANCE = 3, 10, 1.0  # grey values from the line that count half, and their variance
 _INNER = 0.1  # share of pixels that suffices
 _GAINS = 0.4, 2.5  # of a box, beside that of its picture
 _BLOWN = 0.05  # share of a box
@@ -156,19 +157,23 @@ def _equal_contrast(one: Grey, other: Grey, both: Grey) -> tuple[Grey, Grey]:
 
 
 def fitted_line(x: NDArray[np.float32], y: NDArray[np.float32]) -> tuple[float, float]:
-    """Gain and offset from grey values of one picture to those of another, whatever a fifth of them are."""
-    gain, offset = _line(x, y)
-    for _ in range(2):
-        left = np.abs(gain * x + offset - y)
-        kept = left <= np.partition(left, int(_KEPT * (len(left) - 1)))[int(_KEPT * (len(left) - 1))]
-        gain, offset = _line(x[kept], y[kept])
+    """Gain and offset from grey values of one picture to those of another, whatever a part of them are.
+
+    By least squares, in which what lies far off the line counts less (weights of Cauchy). None are left out: a picture
+    of two grey values, as a board is, tells no gain without the fewer ones.
+    """
+    gain, offset = _line(x, y, np.ones_like(x))
+    for _ in range(_ROUNDS):
+        left = (np.float32(gain) * x + (np.float32(offset) - y)) * np.float32(1 / _FAR_OFF)
+        gain, offset = _line(x, y, 1 / (1 + left * left))
     return gain, offset
 
 
-def _line(x: NDArray[np.float32], y: NDArray[np.float32]) -> tuple[float, float]:
-    mean_x, mean_y = float(x.sum()) / len(x), float(y.sum()) / len(y)
-    x = x - mean_x
-    gain = min(max(float(x @ y) / max(float(x @ x), 1.0), 0.3), 3.0)
+def _line(x: NDArray[np.float32], y: NDArray[np.float32], weight: NDArray[np.float32]) -> tuple[float, float]:
+    total, weighted = float(weight.sum()), weight * x
+    mean_x, mean_y = float(weighted.sum()) / total, float(weight @ y) / total
+    variance, shared = float(weighted @ x) / total - mean_x**2, float(weighted @ y) / total - mean_x * mean_y
+    gain = min(max(shared / variance, 0.3), 3.0) if variance > _LEAST_VARIANCE else 1.0
     return gain, mean_y - gain * mean_x
 
 
