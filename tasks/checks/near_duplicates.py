@@ -141,13 +141,11 @@ class _Search:
         scenery, laid = self._scenery[image], self._lay(image)
         nearest = scenery.nearest(laid)
         near = next(nearest)
-        if not compare(laid, self._laid(near), self.limit).is_same and self._lie_better(image, near):
-            laid = self._lay(image)
+        found = {near: compare(laid, self._laid(near), self.limit)}
+        if not found[near].is_same and self._lie_better(image, near):
+            laid, found = self._lay(image), {}
             nearest = scenery.nearest(laid)
-        else:
-            nearest = chain([near], nearest)
-        found: dict[int, Comparison] = {}
-        for near in chain(nearest, [known]):
+        for near in chain(list(found), nearest, [known]):
             for other in (near, self.clusters[near]):
                 if other not in found:
                     found[other] = compare(laid, self._laid(other), self.limit)

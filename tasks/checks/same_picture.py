@@ -165,7 +165,7 @@ def fitted_line(x: NDArray[np.float32], y: NDArray[np.float32]) -> tuple[float, 
     gain, offset = _line(x, y, np.ones_like(x))
     for _ in range(_ROUNDS):
         left = (np.float32(gain) * x + (np.float32(offset) - y)) * np.float32(1 / _FAR_OFF)
-        gain, offset = _line(x, y, 1 / (1 + left * left))
+        gain, offset = _line(x, y, np.asarray(1 / (1 + left * left), dtype=np.float32))
     return gain, offset
 
 

@@ -18,7 +18,8 @@ Floats = NDArray[np.float32]
 _BY_LABELS, _BY_PIXELS = 3, 3  # pictures that are chosen
 _FEW = 3  # pictures that are all chosen
 _CELL_PX, _NEAR_CELLS = 4, 1.0  # of the grid of labels, and the sigma of how near their middles are
-_LOOKED_AT, _CLOSE_PX, _CLOSE = 48, 1.0, 0.2  # pictures; pixels, and share of a box's size, that tell one from another
+_LOOKED_AT, _CLOSE_PX, _CLOSE = 48, 0.5, 0.2  # pictures; pixels, and share of a box's size, that tell one from another
+_MISPLACED_PX = 3.0
 _SIDE, _BLOCK = 48, 8  # pixels of the shrunk picture, and of the blocks in it
 _MOST_MOVED, _STILL = 40, 4  # grey values from the mean, that count at most, and that are noise
 _BLACK, _WHITE = 4, 250  # grey values: what is blown out tells nothing
@@ -131,14 +132,21 @@ class Scenery:
             return places
         boxes, classes = (np.concatenate([getattr(each, name) for each in held]) for name in ("boxes", "classes"))
         counts = np.array([len(each.boxes) for each in held])
+        starts = np.cumsum(counts) - counts
         (middles, sizes), (ones, own) = _middles_sizes(boxes), _middles_sizes(labels.boxes)
-        apart = np.square((ones[:, None] - middles) / _CLOSE_PX).sum(axis=2)
-        apart += np.square((own[:, None] - sizes) / (_CLOSE_PX + _CLOSE * own[:, None])).sum(axis=2)
-        near = np.exp(-apart / 2) * (labels.classes[:, None] == classes)
-        best = np.maximum.reduceat(near, np.cumsum(counts) - counts, axis=1).sum(axis=0)
+        away = ones[:, None] - middles
+        unlike = np.square((own[:, None] - sizes) / (_CLOSE_PX + _CLOSE * own[:, None])).sum(axis=2)
+        unlike[labels.classes[:, None] != classes] = np.inf
+        # Both may be misplaced as a whole, by what most of their labels are.
+        near = np.exp(-(np.square(away).sum(axis=2) / _MISPLACED_PX**2 + unlike) / 2)
+        total = np.add.reduceat(near.sum(axis=0), starts)
+        offset = np.add.reduceat((near[..., None] * away).sum(axis=0), starts) / (total[:, None] + 1e-3)
+        away -= np.repeat(offset, counts, axis=0)
+        near = np.exp(-(np.square(away).sum(axis=2) / _CLOSE_PX**2 + unlike) / 2)
+        best = np.maximum.reduceat(near, starts, axis=1).sum(axis=0)
         return places[np.argsort(-best / (counts + len(labels.boxes)), kind="stable")]
 
 
 def _middles_sizes(boxes: Boxes) -> tuple[Floats, Floats]:
-    boxes = boxes.astype(np.float32)
-    return (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
+    edges: Floats = boxes.astype(np.float32)
+    return np.asarray(edges[:, :2] / 2 + edges[:, 2:] / 2, dtype=np.float32), edges[:, 2:] - edges[:, :2]
