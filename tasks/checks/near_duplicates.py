@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tasks.checks.alignment import align, corners
 from tasks.checks.descriptors import Descriptors, Grey, Transform, describe, inverse, likeness, over
-from tasks.checks.same_picture import Comparison, Labels, Laid, compare, lay
+from tasks.checks.same_picture import Labels, Laid, compare, lay
 from tasks.checks.scenery import Scenery
 
 Floats = NDArray[np.float32]
@@ -78,7 +78,8 @@ class _Search:
         self._known: Descriptors | None = None  # of the standing images
         self._scenery: dict[int, Scenery] = {}
         self._lie: dict[int, Transform] = {}  # of each image over the reference of its scenery
-        self._laid = lru_cache(maxsize=_KEPT)(self._lay)
+        self._times_laid: dict[int, int] = {}
+        self._laid_once = lru_cache(maxsize=_KEPT)(self._lay)
         self._corners = lru_cache(maxsize=_KEPT)(lambda image: corners(pictures[image].thumbnail))
 
     def add(self, images: range) -> None:
@@ -118,8 +119,7 @@ class _Search:
             lie = self._align(image, known, view, of_other=of_other, is_good=value >= _AS_GUESSED)
             if lie is None:
                 continue
-            self._lie[image] = lie @ self._lie[known]
-            self._scenery[image] = scenery
+            self._move(image, scenery, lie @ self._lie[known])
             is_there, pairs = self._pairs(image, known)
             if pairs:
                 return self._join(image, scenery, pairs)
@@ -127,7 +127,7 @@ class _Search:
                 joined, joined_lie = scenery, self._lie[image]
         if joined is None:
             joined, joined_lie = Scenery(image, self.pictures[image].thumbnail, self._laid), np.eye(3)
-        self._scenery[image], self._lie[image] = joined, joined_lie
+        self._move(image, joined, joined_lie)
         return self._join(image, joined, [])
 
     def _align(self, image: int, known: int, view: int, *, of_other: bool, is_good: bool) -> Transform | None:
@@ -138,31 +138,36 @@ class _Search:
 
     def _pairs(self, image: int, known: int) -> tuple[bool, list[Pair]]:
         """Whether it has the ground of its scenery, and its pairs there."""
-        scenery, laid = self._scenery[image], self._lay(image)
+        scenery, laid = self._scenery[image], self._laid(image)
         nearest = scenery.nearest(laid)
         near = next(nearest)
         found = {near: compare(laid, self._laid(near), self.limit)}
         if not found[near].is_same and self._lie_better(image, near):
-            laid, found = self._lay(image), {}
+            laid, found = self._laid(image), {}
             nearest = scenery.nearest(laid)
-        for near in chain(list(found), nearest, [known]):
-            for other in (near, self.clusters[near]):
-                if other not in found:
-                    found[other] = compare(laid, self._laid(other), self.limit)
-            if found[near].is_same and found[self.clusters[near]].difference <= _STANDS_FOR * self.limit:
-                break  # it is known by the cluster
+        for near in chain(list(found), nearest):
+            if near not in found:
+                found[near] = compare(laid, self._laid(near), self.limit)
+            if found[near].is_same:
+                first = self.clusters[near]
+                if first not in found:
+                    found[first] = compare(laid, self._laid(first), self.limit)
+                if found[first].difference <= _STANDS_FOR * self.limit:
+                    break  # it is known by the cluster
+        if not any(each.same_ground for each in found.values()):
+            found[known] = compare(laid, self._laid(known), self.limit)
         pairs = [self._pair(image, other, each.difference) for other, each in found.items() if each.is_same]
         return any(each.same_ground for each in found.values()), pairs
 
     def _lie_better(self, image: int, near: int) -> bool:
         """Lay it over an image of its scenery that may be the same, where less has moved; whether that moves it."""
-        lie = self._lie[image]
         thumbnail, reference = self.pictures[image].thumbnail, self.pictures[near].thumbnail
-        better = align(thumbnail, reference, self._corners(near), lie @ inverse(self._lie[near]))
-        if better is None:
+        first = self._lie[image] @ inverse(self._lie[near])
+        better = align(thumbnail, reference, self._corners(near), first)
+        if better is None or better is first:
             return False
-        self._lie[image] = better @ self._lie[near]
-        return bool((self._lie[image] != lie).any())
+        self._move(image, self._scenery[image], better @ self._lie[near])
+        return True
 
     def _pair(self, image: int, other: int, value: float) -> Pair:
         return Pair(image, other, self._lie[image] @ inverse(self._lie[other]), value)
@@ -176,6 +181,13 @@ class _Search:
         self.clusters.append(image if first is None or stands else first.other)
         return stands
 
-    def _lay(self, image: int) -> Laid:
+    def _laid(self, image: int) -> Laid:
+        return self._laid_once(image, self._times_laid[image])
+
+    def _move(self, image: int, scenery: Scenery, lie: Transform) -> None:
+        self._scenery[image], self._lie[image] = scenery, lie
+        self._times_laid[image] = self._times_laid.get(image, 0) + 1
+
+    def _lay(self, image: int, _times: int) -> Laid:
         picture = self.pictures[image]
         return lay(picture.thumbnail, picture.labels, self._lie[image], self._scenery[image].reference)

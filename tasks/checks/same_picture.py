@@ -33,6 +33,7 @@ _BLOWN = 0.05  # share of a box
 _MARGIN = 0.15  # of a box's side, and a pixel
 _NOISE = 4  # grey values: of boxes with less contrast nothing can be told
 _SMALLEST_PX = 4  # side of a box below which pixels tell nothing
+_LEAST_PX = 0.5  # side of a box below which its label tells nothing either: 2 pixels of 640
 _VISIBLE, _WHOLLY = 0.5, 0.9  # of a box
 _SAME_PLACE = 0.25  # of a box's size
 _COPIED_PLACE = 0.1  # the same for labels that were copied with their picture
@@ -247,6 +248,8 @@ def _small_ones_missing(one: Laid, other: Laid, small: Mask) -> bool:
     """Whether labels say that small objects are elsewhere; a picture without any labels says nothing."""
     if not small.any() or not len(one.labels.boxes) or not len(other.labels.boxes):
         return False
+    boxes = np.concatenate([one.labels.boxes, other.labels.boxes])
+    small = small & ((boxes[:, 2:] - boxes[:, :2]).min(axis=1) >= _LEAST_PX)
     matched = _matched(one.labels, other.labels, _SAME_PLACE)
     return bool((small & ~matched).sum() > _MOST_MISSING * max(small.sum(), 1))
 

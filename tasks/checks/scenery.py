@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.checks.descriptors import Grey
-from tasks.checks.same_picture import Boxes, Labels, Laid, fitted_line
+from tasks.checks.same_picture import Labels, Laid, fitted_line
 
 Floats = NDArray[np.float32]
 
@@ -19,7 +19,7 @@ _BY_LABELS, _BY_PIXELS = 3, 3  # pictures that are chosen
 _FEW = 3  # pictures that are all chosen
 _CELL_PX, _NEAR_CELLS = 4, 1.0  # of the grid of labels, and the sigma of how near their middles are
 _LOOKED_AT, _CLOSE_PX, _CLOSE = 48, 0.5, 0.2  # pictures; pixels, and share of a box's size, that tell one from another
-_MISPLACED_PX = 3.0
+_MISPLACED_PX, _OF_OTHER_CLASS, _HARDLY_ANY = 3.0, 1e3, 1e-3
 _SIDE, _BLOCK = 48, 8  # pixels of the shrunk picture, and of the blocks in it
 _MOST_MOVED, _STILL = 40, 4  # grey values from the mean, that count at most, and that are noise
 _BLACK, _WHITE = 4, 250  # grey values: what is blown out tells nothing
@@ -36,7 +36,7 @@ class Scenery:
         self._base: Floats | None = None  # the reference, shrunk
         self._mean: Floats = np.zeros(_SIDE * _SIDE, dtype=np.float32)
         self._values = self._covers = self._moving = np.zeros((0, _SIDE * _SIDE), dtype=np.float32)  # of each image
-        self._labels: list[Labels] = []
+        self._labels: list[Floats] = []
         self._cells_wh = [-(-side // _CELL_PX) + 1 for side in reference.shape[::-1]]
         self._middles: Floats = np.zeros((self._cells_wh[0] * self._cells_wh[1], 0), dtype=np.float32)
         self._counts: Floats = np.zeros(0, dtype=np.float32)  # of labels
@@ -65,7 +65,7 @@ class Scenery:
             self._grow(small, covered)
         self._values[count], self._covers[count] = small, covered
         self._moving[count] = self._what_moves(small, covered)
-        self._labels.append(laid.labels)
+        self._labels.append(_measured(laid.labels))
         self._middles[:, count], self._counts[count] = self._spread(laid.labels), len(laid.labels.boxes)
 
     def _grow(self, small: Floats, covered: Floats) -> None:
@@ -126,27 +126,35 @@ class Scenery:
 
     def _closest(self, places: NDArray[np.int64], labels: Labels) -> NDArray[np.int64]:
         """Some images in the order of how well their labels agree with these."""
-        held = [self._labels[place] for place in places if len(self._labels[place].boxes)]
-        places = np.array([place for place in places if len(self._labels[place].boxes)], dtype=np.int64)
-        if not held:
+        places = places[self._counts[places] > 0]
+        if not len(places):
             return places
-        boxes, classes = (np.concatenate([getattr(each, name) for each in held]) for name in ("boxes", "classes"))
-        counts = np.array([len(each.boxes) for each in held])
+        counts = self._counts[places].astype(np.int64)
         starts = np.cumsum(counts) - counts
-        (middles, sizes), (ones, own) = _middles_sizes(boxes), _middles_sizes(labels.boxes)
-        away = ones[:, None] - middles
-        unlike = np.square((own[:, None] - sizes) / (_CLOSE_PX + _CLOSE * own[:, None])).sum(axis=2)
-        unlike[labels.classes[:, None] != classes] = np.inf
+        x, y, wide, tall, number = np.ascontiguousarray(np.concatenate([self._labels[place] for place in places]).T)
+        own_x, own_y, own_wide, own_tall, own_number = _measured(labels).T[:, :, None]
+        away_x, away_y = own_x - x, own_y - y
+        unlike = _squares(
+            (own_wide - wide) / (_CLOSE_PX + _CLOSE * own_wide), (own_tall - tall) / (_CLOSE_PX + _CLOSE * own_tall)
+        )
+        unlike += _OF_OTHER_CLASS * (own_number != number)
         # Both may be misplaced as a whole, by what most of their labels are.
-        near = np.exp(-(np.square(away).sum(axis=2) / _MISPLACED_PX**2 + unlike) / 2)
-        total = np.add.reduceat(near.sum(axis=0), starts)
-        offset = np.add.reduceat((near[..., None] * away).sum(axis=0), starts) / (total[:, None] + 1e-3)
-        away -= np.repeat(offset, counts, axis=0)
-        near = np.exp(-(np.square(away).sum(axis=2) / _CLOSE_PX**2 + unlike) / 2)
+        near = np.exp(-(_squares(away_x, away_y) / _MISPLACED_PX**2 + unlike) / 2)
+        total = np.add.reduceat(near.sum(axis=0), starts) + np.float32(_HARDLY_ANY)
+        away_x, away_y = (
+            away - np.repeat(np.add.reduceat((near * away).sum(axis=0), starts) / total, counts)
+            for away in (away_x, away_y)
+        )
+        near = np.exp(-(_squares(away_x, away_y) / _CLOSE_PX**2 + unlike) / 2)
         best = np.maximum.reduceat(near, starts, axis=1).sum(axis=0)
         return places[np.argsort(-best / (counts + len(labels.boxes)), kind="stable")]
 
 
-def _middles_sizes(boxes: Boxes) -> tuple[Floats, Floats]:
-    edges: Floats = boxes.astype(np.float32)
-    return np.asarray(edges[:, :2] / 2 + edges[:, 2:] / 2, dtype=np.float32), edges[:, 2:] - edges[:, :2]
+def _measured(labels: Labels) -> Floats:
+    """Middle, size and class of each label (labels, 5)."""
+    low, high = labels.boxes[:, :2], labels.boxes[:, 2:]
+    return np.concatenate([(low + high) / 2, high - low, labels.classes[:, None]], axis=1).astype(np.float32)
+
+
+def _squares(x: Floats, y: Floats) -> Floats:
+    return x * x + y * y
