@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.checks.alignment import align, corners
+from tasks.checks.alignment import Points, align, corners
 from tasks.checks.descriptors import Descriptors, Grey, Transform, describe, inverse, likeness, over
-from tasks.checks.same_picture import Labels, Laid, compare, lay
+from tasks.checks.same_picture import Labels, Laid, compare, inside_boxes, lay
 from tasks.checks.scenery import Scenery
 
 Floats = NDArray[np.float32]
@@ -80,7 +80,7 @@ class _Search:
         self._lie: dict[int, Transform] = {}  # of each image over the reference of its scenery
         self._times_laid: dict[int, int] = {}
         self._laid_once = lru_cache(maxsize=_KEPT)(self._lay)
-        self._corners = lru_cache(maxsize=_KEPT)(lambda image: corners(pictures[image].thumbnail))
+        self._corners = lru_cache(maxsize=_KEPT)(self._find_corners)
 
     def add(self, images: range) -> None:
         """Find the pairs of some images with those before them."""
@@ -180,6 +180,10 @@ class _Search:
         stands = first is None or first.difference > _STANDS_FOR * self.limit
         self.clusters.append(image if first is None or stands else first.other)
         return stands
+
+    def _find_corners(self, image: int) -> Points:
+        grey, labels = self.pictures[image]
+        return corners(grey, inside_boxes(labels.boxes, grey.shape))
 
     def _laid(self, image: int) -> Laid:
         return self._laid_once(image, self._times_laid[image])

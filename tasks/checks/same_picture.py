@@ -105,7 +105,7 @@ def lay(image: Grey, labels: Labels, lie: Transform, reference: Grey) -> Laid:
     covered = np.asarray(cv2.erode(covered, _BORDER, borderValue=0), dtype=np.uint8)
     pixels = np.asarray(cv2.blur(laid_over(image, lie, reference), (3, 3)), dtype=np.uint8)
     labels = labels.over(lie)
-    return Laid(pixels, covered, _inside(labels.boxes, covered.shape), min(share, 1.0), labels)
+    return Laid(pixels, covered, inside_boxes(labels.boxes, covered.shape), min(share, 1.0), labels)
 
 
 def compare(one: Laid, other: Laid, limit: float) -> Comparison:
@@ -135,7 +135,8 @@ def compare(one: Laid, other: Laid, limit: float) -> Comparison:
     return Comparison(same_ground=True, difference=float(apart_by[seen & ~worse].max(initial=0)))
 
 
-def _inside(boxes: Boxes, shape: tuple[int, ...]) -> Grey:
+def inside_boxes(boxes: Boxes, shape: tuple[int, ...]) -> Grey:
+    """255 for the pixels that lie in a box."""
     inside = np.zeros(shape, dtype=np.uint8)
     for left, top, right, bottom in (
         np.concatenate([np.floor(boxes[:, :2]), np.ceil(boxes[:, 2:])], axis=1).astype(int).tolist()
