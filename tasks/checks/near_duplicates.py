@@ -142,7 +142,7 @@ class _Search:
         nearest = scenery.nearest(laid)
         near = next(nearest)
         found = {near: compare(laid, self._laid(near), self.limit)}
-        if not found[near].is_same and self._lie_better(image, near):
+        if near != known and not found[near].is_same and self._lie_better(image, near):
             laid, found = self._laid(image), {}
             nearest = scenery.nearest(laid)
         for near in chain(list(found), nearest):
