@@ -117,6 +117,61 @@ def test_copies_among_the_pictures_of_a_fixed_camera_find_their_own_original() -
     assert sorted((pair.other, pair.image) for pair in found.pairs) == [(number, number + 12) for number in range(12)]
 
 
+def crossing(number: int, ground: Grey) -> tuple[Grey, list[Box]]:
+    """Frame of a fixed camera: small things that go their ways before the same ground, one of them every few frames."""
+    pixels, boxes = ground.copy(), []
+    for which, (left, top, step) in enumerate([(20, 90, 9), (600, 180, -11), (40, 300, 7), (560, 400, -8)]):
+        x = left + step * (number + (0 if which else number // 3))
+        patch = cv2.resize(photograph(40 + which)[:200, :200], (36, 28))
+        pixels[top : top + 28, x : x + 36] = patch
+        boxes.append((float(x), float(top), float(x + 36), float(top + 28)))
+    return pixels, boxes
+
+
+@pytest.mark.parametrize("name", ["with a logo", "blown out", "noisy", "darker", "blurred", "re-encoded"])
+def test_a_copy_of_one_of_many_frames_finds_that_frame(name: str) -> None:
+    ground = photograph(77)
+    frames = [crossing(number, ground) for number in range(40)]
+    copied = [frames[number] for number in range(3, 40, 6)]
+    copies = [picture(np.asarray(CHANGES[name](pixels), dtype=np.uint8), boxes) for pixels, boxes in copied]
+    pictures = [*copies, *(picture(pixels, boxes) for pixels, boxes in frames)]
+    found = {(pair.other, pair.image) for pair in near_duplicates(pictures, LIMIT).pairs}
+    assert {(place, len(copies) + number) for place, number in enumerate(range(3, 40, 6))} <= found
+    assert len(found) <= 2 * len(copies)
+
+
+def test_what_moves_before_a_fixed_camera_does_not_carry_the_alignment_along() -> None:
+    ground = cv2.addWeighted(photograph(11), 0.4, np.full(SIZE_WH[::-1], 90, np.uint8), 0.6, 0)
+    tram = photograph(12)[:220, :400]
+    frames = []
+    for number in range(24):
+        pixels = np.asarray(ground, dtype=np.uint8).copy()
+        pixels[200:420, 8 * number : 8 * number + 400] = tram
+        frames.append(picture(pixels, [(8 * number, 200, 8 * number + 400, 420)]))
+    for pair in near_duplicates(frames, 1.0).pairs:
+        assert np.abs(pair.lie - np.eye(3)).max() < 0.25, pair
+
+
+def board(seed: int) -> Grey:
+    """Black lines on white, and hardly anything between."""
+    rng = np.random.default_rng(seed)
+    pixels = np.full(SIZE_WH[::-1], 255, dtype=np.uint8)
+    for _ in range(4):
+        ends = rng.integers(0, SIZE_WH[0], 4).tolist()
+        cv2.line(pixels, ends[:2], ends[2:], 0, 20)
+    return pixels
+
+
+@pytest.mark.parametrize("change", [noisy, *(CHANGES[name] for name in ("re-encoded", "darker", "half size"))])
+def test_a_picture_of_two_grey_values_has_copies_too(change: Callable[[Grey], object]) -> None:
+    boards = [cv2.rectangle(board(seed), (300, 220), (312, 232), 0, -1) for seed in range(8)]
+    boxes = [(290, 210, 322, 242)]
+    copies = [picture(np.asarray(change(np.asarray(each, dtype=np.uint8)), dtype=np.uint8)) for each in boards]
+    copies = [Picture(copy.thumbnail, picture(boards[0], boxes).labels) for copy in copies]
+    found = near_duplicates([*(picture(np.asarray(each, dtype=np.uint8), boxes) for each in boards), *copies], LIMIT)
+    assert sorted((pair.other, pair.image) for pair in found.pairs) == [(number, number + 8) for number in range(8)]
+
+
 def test_an_object_that_only_labels_tell_makes_another_picture() -> None:
     speck: Box = (100, 100, 108, 108)
     elsewhere: Box = (400, 300, 408, 308)

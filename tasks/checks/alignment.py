@@ -9,6 +9,7 @@ from tasks.checks.descriptors import Grey, Transform
 Points = NDArray[np.float32]  # (points, 1, 2), x and y
 
 _POINTS, _APART = 40, 5  # corners to follow, and pixels between them
+_ENOUGH_OF_GROUND = 20
 _FEWEST = 8  # corners that have to agree
 _LEAST_SHARE = 0.3  # of the corners; the others lie on what moved
 _ROUNDS = 3
@@ -20,8 +21,11 @@ _ENOUGH_FOR_AFFINE = 20
 _EDGE, _AS_GOOD = 40, 1.05  # grey values; times as much as is left by another transform
 
 
-def corners(grey: Grey) -> Points:
-    """The clearest corners of a thumbnail."""
+def corners(grey: Grey, inside: Grey) -> Points:
+    """The clearest corners of a thumbnail: of the ground, as objects move, unless it has few. inside: 255 in boxes."""
+    ground = cv2.goodFeaturesToTrack(grey, _POINTS, 0.01, _APART, mask=cv2.bitwise_not(inside), blockSize=5)
+    if ground is not None and len(ground) >= _ENOUGH_OF_GROUND:
+        return np.asarray(ground, dtype=np.float32)
     found = cv2.goodFeaturesToTrack(grey, _POINTS, 0.01, _APART, blockSize=5)
     return np.zeros((0, 1, 2), dtype=np.float32) if found is None else np.asarray(found, dtype=np.float32)
 

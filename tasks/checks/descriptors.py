@@ -11,7 +11,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, vstack
 
 Grey = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -42,6 +42,11 @@ class Descriptors(NamedTuple):
     views: Floats  # (pictures, views, dimensions), in the order of `views`
 
 
+def inverse(lie: Transform) -> Transform:
+    """The way back."""
+    return np.vstack([cv2.invertAffineTransform(lie[:2]), [[0.0, 0.0, 1.0]]])
+
+
 def thumbnail(grey: Grey) -> Grey:
     """The picture with a longer side of THUMBNAIL_SIDE."""
     factor = THUMBNAIL_SIDE / max(grey.shape)
@@ -67,8 +72,9 @@ def views() -> list[View]:
 
 def describe(thumbnails: list[Grey]) -> Descriptors:
     """The descriptors of some pictures."""
-    looks = np.stack([_evened(each).ravel() for each in thumbnails]) @ _operator()
-    looks = looks.reshape(len(thumbnails), len(views()), -1)
+    looks = (_operator() @ np.stack([_evened(each).ravel() for each in thumbnails], axis=1)).T
+    looks = np.ascontiguousarray(looks, dtype=np.float32).reshape(len(thumbnails), len(views()), -1)
+    looks -= looks.mean(axis=2, keepdims=True)
     looks /= np.linalg.norm(looks, axis=2, keepdims=True) + 1e-6
     return Descriptors(looks[:, 0], looks[:, 1 : 1 + len(_crops())], looks)
 
@@ -78,7 +84,7 @@ class Likeness(NamedTuple):
 
     values: Floats
     view: NDArray[np.int64]  # index in `views`
-    inverse: NDArray[np.bool_]  # it is the other that is seen so
+    of_other: NDArray[np.bool_]  # it is the other that is seen so
 
 
 def likeness(ones: Descriptors, others: Descriptors) -> Likeness:
@@ -102,13 +108,13 @@ def many_upright() -> int:
     return 1 + len(_crops()) + 2
 
 
-def over(image: Grey, reference: Grey, view: int, *, inverse: bool) -> Transform:
+def over(image: Grey, reference: Grey, view: int, *, of_other: bool) -> Transform:
     """Where each pixel of the reference lies in the image if they look alike in this way."""
-    if inverse:
-        return np.asarray(np.linalg.inv(over(reference, image, view, inverse=False)))
+    if of_other:
+        return inverse(over(reference, image, view, of_other=False))
     height, width = reference.shape
     turned = _turn(views()[view].degrees, (width / 2 - 0.5, height / 2 - 0.5))
-    return np.asarray(_pixels(image) @ views()[view].unit @ np.linalg.inv(_pixels(reference)) @ turned)
+    return np.asarray(_pixels(image) @ views()[view].unit @ inverse(_pixels(reference)) @ turned)
 
 
 @cache
@@ -139,18 +145,17 @@ def _evened(grey: Grey) -> Floats:
 
 
 @cache
-def _operator() -> Floats:
-    """(pixels, views * dimensions): all descriptors are linear in the pixels, so that one product gives them all."""
+def _operator() -> csr_array:
+    """(views * dimensions, pixels): all descriptors are linear in the pixels, so that one product gives them all."""
     square = np.zeros((_SIDE, _SIDE), dtype=np.uint8)
     # The mean of each of the places is that of its pixels along both sides.
     along = cv2.resize(np.eye(_SIDE, dtype=np.float32), (_SIDE, _DESCRIBED_SIDE), interpolation=cv2.INTER_AREA)
-    shrink = np.kron(along, along)
-    columns = []
+    shrink = csr_array(np.kron(along, along))
+    looks = []
     for view in views():
-        lie = _pixels(square) @ view.unit @ _turn(view.degrees, (0.5, 0.5)) @ np.linalg.inv(_pixels(square))
-        seen = (shrink @ _bilinear(lie)).T
-        columns.append(seen - seen.mean(axis=1, keepdims=True))
-    return np.ascontiguousarray(np.concatenate(columns, axis=1), dtype=np.float32)
+        lie = _pixels(square) @ view.unit @ _turn(view.degrees, (0.5, 0.5)) @ inverse(_pixels(square))
+        looks.append(shrink @ _bilinear(lie))
+    return csr_array(vstack(looks), dtype=np.float32)
 
 
 def _bilinear(lie: Transform) -> csr_array:

@@ -2,11 +2,12 @@
 
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tasks.checks.descriptors import Grey, Transform
+from tasks.checks.descriptors import Grey, Transform, inverse
 from tasks.checks.findings import rows
 from tasks.checks.near_duplicates import NearDuplicates, Pair, Picture, near_duplicates
 from tasks.checks.same_picture import Labels
@@ -97,7 +98,7 @@ def _how(pair: Pair, image: Grey, other: Grey) -> str:
     degrees = float(np.degrees(np.arctan2(lie[1, 0] - lie[0, 1], lie[0, 0] + lie[1, 1])))
     if abs(degrees) > _TURNED_DEGREES:
         parts.append(f"turned by {abs(degrees):.0f}°")
-    if min(_covered(pair.lie, image, other), _covered(np.asarray(np.linalg.inv(pair.lie)), other, image)) < _PART:
+    if min(_covered(pair.lie, image, other), _covered(inverse(pair.lie), other, image)) < _PART:
         parts.append("in part")
     middle = np.array([other.shape[1] / 2 - 0.5, other.shape[0] / 2 - 0.5, 1])
     away = (pair.lie @ middle)[:2] / np.array(image.shape[::-1]) - (0.5 - 0.5 / np.array(image.shape[::-1]))
@@ -108,8 +109,12 @@ def _how(pair: Pair, image: Grey, other: Grey) -> str:
 
 def _covered(lie: Transform, image: Grey, reference: Grey) -> float:
     """The share of the reference that lies in the image."""
-    height, width = reference.shape
-    x, y = (grid.ravel() for grid in np.meshgrid(np.linspace(0, width - 1, 20), np.linspace(0, height - 1, 20)))
-    there = lie[:2] @ np.stack([x, y, np.ones(len(x))])
-    inside = (there >= -1).all(axis=0) & (there <= np.array(image.shape[::-1])[:, None]).all(axis=0)
-    return float(inside.mean())
+    own, whole = _outline(image) @ inverse(lie)[:2].T, _outline(reference)[:, :2]
+    return cv2.intersectConvexConvex(own.astype(np.float32), whole.astype(np.float32))[0] / reference.size
+
+
+def _outline(grey: Grey) -> NDArray[np.float64]:
+    """Its corners, as pixels are counted: the middle of the first is 0."""
+    height, width = grey.shape
+    right, bottom = width - 0.5, height - 0.5
+    return np.array([[-0.5, -0.5, 1], [right, -0.5, 1], [right, bottom, 1], [-0.5, bottom, 1]])
