@@ -133,7 +133,7 @@ def test_whatever_is_added_or_removed_nothing_moves_and_nothing_leaks(
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=60)
 @given(VERSIONS, st.booleans())
 def test_nothing_moves_and_nothing_leaks_at_length(
     versions: list[tuple[dict[str, int], list[tuple[str, int, str]]]], divide: bool
