@@ -51,6 +51,7 @@ from tasks.contracts.tables import FINDINGS, IMAGES, OBJECTS, PREDICTIONS, SPLIT
 from tasks.contracts.tuned import Tuned
 from tasks.contracts.verdict import Verdict
 from tasks.metrics.compared_classes import compare_classes, over
+from tasks.metrics.judgement import Target, interval_between
 from tasks.metrics.marking import marked_boxes
 from tasks.pages.curves import curve_charts
 from tasks.pages.labels import balance, balance_drawn, rules
@@ -131,6 +132,11 @@ def over_compared_classes(material: Material) -> tuple[Material, str]:
         pair[name] = replace(of, evaluation=evaluation, resamples=resamples)
     note = classes.note.removeprefix("; ")
     return replace(material, targets=material.targets | pair), note[0].upper() + note[1:]
+
+
+def between(metric: str, one: Measured, other: Measured) -> tuple[float, float]:
+    """The two-sided 95 % interval of how far one target is above another, by the bounds of the gate's rules."""
+    return interval_between(metric, Target(one.evaluation, one.resamples), Target(other.evaluation, other.resamples))
 
 
 def _tested(data: Data) -> list[str]:
@@ -247,6 +253,7 @@ def main(
         predictions=_read_predictions(evaluations / judged.target / "predictions.parquet"),
         data=data,
         training=read_training(tuned, trained),
+        between=between,
     )
     logger.info("report on %d targets, verdict of %s: %s", len(material.targets), judged.target, judged.outcome)
     page = report(material, image_loader(data.images, raw, annotations), options)

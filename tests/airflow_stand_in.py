@@ -41,7 +41,7 @@ for path in map(pathlib.Path, out):
 BODIES = {
     "doctor": """
 write(out[0], "{}")
-for target in ("pytorch", "onnx", "torchscript", "champion"):
+for target in ("pytorch", "torchscript", "onnx", "openvino-fp32", "openvino-fp16", "openvino-int8", "champion"):
     listed = params["export"]["targets"] if target == "champion" else []
     write(pathlib.Path(out[1]) / f"{target}.json", json.dumps(listed))
 """,

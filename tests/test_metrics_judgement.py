@@ -12,7 +12,7 @@ from tasks.contracts.tables import BOX
 from tasks.contracts.verdict import Outcome
 from tasks.evaluate import evaluate
 from tasks.metrics.bootstrap import draw
-from tasks.metrics.judgement import Target
+from tasks.metrics.judgement import Target, interval_between
 from tasks.metrics.labelled import Labelled
 from tests.gate_fixture import LABELS, PARAMS, USE_CASE, detected, judged, labelled, only_result, placed, target
 
@@ -38,6 +38,22 @@ def test_drop_is_measured_in_pairs_against_the_checkpoint(
     verdict = judged([rule], target("pytorch", checkpoint), target("onnx", artefact))
     assert verdict.outcome == outcome
     assert verdict.targets["pytorch"].outcome == "accepted"  # the checkpoint is equal to itself
+
+
+@pytest.mark.parametrize("of", ["pytorch", "champion"])
+@pytest.mark.parametrize("share", [0.8, 0.95])
+def test_interval_of_a_difference_is_what_a_rule_of_its_confidence_goes_by(of: str, share: float) -> None:
+    other, artefact = target(of, 0.95, of_version="4" if of == "champion" else None), target("onnx", share)
+    if of == "champion":
+        verdict = judged(["map50 not worse than champion at 97.5 % confidence"], artefact, champion=other)
+    else:
+        verdict = judged(["drop of map50 <= 0.1 at 97.5 % confidence"], other, artefact)
+    (result,) = verdict.targets["onnx"].rules
+    assert result.low is not None
+    assert result.high is not None
+    # A drop is counted downwards.
+    expected = (-result.high, -result.low) if of == "pytorch" else (result.low, result.high)
+    assert interval_between("map50", artefact, other) == pytest.approx(expected)
 
 
 def test_paired_bound_is_narrower_than_two_bounds_apart() -> None:

@@ -15,11 +15,15 @@ def measured(value: float | None, resamples: list[float], test_sha256: str = "sa
     return Measured(evaluation, None, None, pd.DataFrame({"map50": resamples}), pd.DataFrame())
 
 
-def test_difference_is_paired_over_the_resamples() -> None:
-    delta = difference(measured(0.8, [0.7, 0.8, 0.9, 0.8]), measured(0.7, [0.6, 0.7, 0.9, 0.9]), "map50")
+def between(_metric: str, _one: Measured, _other: Measured) -> tuple[float, float]:
+    return -0.2, 0.3
+
+
+def test_difference_has_the_interval_that_it_is_given_and_who_is_ahead_in_the_resamples() -> None:
+    delta = difference(measured(0.8, [0.7, 0.8, 0.9, 0.8]), measured(0.7, [0.6, 0.7, 0.9, 0.9]), "map50", between)
     assert delta is not None
     assert delta.value == pytest.approx(0.1)
-    assert delta.low == pytest.approx(-0.0925)
+    assert (delta.low, delta.high) == (-0.2, 0.3)
     assert delta.better == pytest.approx(2.5 / 4)  # ahead, ahead, equal, behind
 
 
@@ -31,7 +35,7 @@ def test_difference_is_paired_over_the_resamples() -> None:
     ],
 )
 def test_difference_without_pairs_has_no_interval(first: Measured, second: Measured) -> None:
-    delta = difference(first, second, "map50")
+    delta = difference(first, second, "map50", between)
     assert delta is not None
     assert delta.low is None
     assert delta.better is None
@@ -39,8 +43,8 @@ def test_difference_without_pairs_has_no_interval(first: Measured, second: Measu
 
 @pytest.mark.parametrize("metric", ["map50", "recall", 'recall of "crack"', "latency p95"])
 def test_what_was_not_measured_has_no_difference(metric: str) -> None:
-    assert difference(measured(None, []), measured(0.7, []), metric) is None
-    assert difference(measured(0.7, []), None, metric) is None
+    assert difference(measured(None, []), measured(0.7, []), metric, between) is None
+    assert difference(measured(0.7, []), None, metric, between) is None
 
 
 def rule(value: float | None, low: float | None, high: float | None, bound: float, unit: str = "") -> RuleResult:

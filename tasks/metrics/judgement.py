@@ -21,9 +21,9 @@ from tasks.contracts.quoting import quoted
 from tasks.contracts.verdict import RuleResult
 from tasks.metrics.budgets import judge_budget
 from tasks.metrics.compared_classes import Compared, compare_classes, over
-from tasks.metrics.intervals import Counts, bounds, difference, evidence, objects_to_decide
+from tasks.metrics.intervals import TAIL_OF_95, Counts, bounds, difference, evidence, objects_to_decide
 from tasks.metrics.matching import Floats
-from tasks.metrics.rules import BudgetRule, MetricRule, Rule
+from tasks.metrics.rules import BudgetRule, MetricRule, Rule, parse_rules
 from tasks.metrics.use_case import metric_name
 
 CHECKPOINT, CHAMPION = "pytorch", "champion"
@@ -65,6 +65,23 @@ def judge(rule: Rule, target: Target, references: dict[str, Target]) -> list[Rul
         why = "there is no champion yet to compare with"
         return [_uncompared(rule, figure, why) for figure in _figures(rule, labels, target)]
     return [_judge_against(rule, label, target, references[CHAMPION]) for label in labels]
+
+
+def interval_between(metric: str, one: Target, other: Target) -> tuple[float, float]:
+    """The two-sided 95 % interval of how far `one` is above `other`, by the bounds that rules go by.
+
+    metric: as params name it, recall of "crack"; measured on both, on the same test split.
+    """
+    (rule,) = parse_rules([f"{metric} not worse than champion"], 1 - TAIL_OF_95)
+    assert isinstance(rule, MetricRule)
+    figure, reference = (_figure(rule, rule.label, of) for of in (one, other))
+    assert figure.value is not None
+    assert reference.value is not None
+    behind = difference(*(evidence(rule.name, of.counts) for of in (figure, reference)))
+    gains = figure.resamples - reference.resamples
+    if other.evaluation.target != CHAMPION and figure.value == reference.value and not np.nan_to_num(gains).any():
+        return 0.0, 0.0  # an artefact that predicts what its checkpoint predicts does so on other images, too
+    return bounds(figure.value - reference.value, gains, behind, TAIL_OF_95)
 
 
 def _judge_against(rule: MetricRule, label: str | None, target: Target, champion: Target) -> RuleResult:

@@ -32,6 +32,10 @@ class Measured:
     curves: pd.DataFrame
 
 
+# The two-sided 95 % interval of how far the first is above the second in a metric that was measured on both.
+Between = Callable[[str, Measured, Measured], tuple[float, float]]
+
+
 @dataclass(frozen=True)
 class Data:
     """What was labelled, what is wrong with it and how it was divided."""
@@ -65,6 +69,7 @@ class Material:
     predictions: pd.DataFrame  # of the live target
     data: Data
     training: Training
+    between: Between
 
     @property
     def live(self) -> Measured | None:

@@ -12,7 +12,7 @@ from tasks.contracts.quoting import unquoted
 from tasks.contracts.verdict import RuleResult
 from tasks.pages.accuracy_charts import interval_chart, tradeoff_chart
 from tasks.pages.formatting import HEADLINES, title
-from tasks.pages.material import CHAMPION, CHECKPOINT, Material, Measured
+from tasks.pages.material import CHAMPION, CHECKPOINT, Between, Material, Measured
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Difference:
     """One target's metric less another's, over the same bootstrap resamples."""
 
     value: float | None
-    low: float | None  # 95 % interval of the paired differences
+    low: float | None  # two-sided 95 % interval
     high: float | None
     better: float | None  # share of the resamples in which the first is ahead
 
@@ -47,7 +47,7 @@ def figure(evaluation: Evaluation, metric: str) -> Interval | None:
     return found if isinstance(found, Interval) else None
 
 
-def difference(first: Measured, second: Measured | None, metric: str) -> Difference | None:
+def difference(first: Measured, second: Measured | None, metric: str, between: Between) -> Difference | None:
     """How far `first` is from `second`; None where one of them was not measured."""
     if second is None:
         return None
@@ -63,17 +63,19 @@ def difference(first: Measured, second: Measured | None, metric: str) -> Differe
     paired = paired[np.isfinite(paired)]
     if not len(paired):
         return Difference(value, None, None, None)
-    low, high = np.percentile(paired, [2.5, 97.5])
+    low, high = between(metric, first, second)
     # An equal pair counts half for each side, as in a sign test.
     better = float((paired > 0).mean() + (paired == 0).mean() / 2)
-    return Difference(value, float(low), float(high), better)
+    return Difference(value, low, high, better)
 
 
 def drops(material: Material) -> dict[str, Difference | None]:
     """Each artefact's difference from the checkpoint that it was made of, on the use case's metric."""
     checkpoint = material.targets.get(CHECKPOINT)
     return {
-        name: None if name in (CHECKPOINT, CHAMPION) else difference(target, checkpoint, material.use_case.metric)
+        name: None
+        if name in (CHECKPOINT, CHAMPION)
+        else difference(target, checkpoint, material.use_case.metric, material.between)
         for name, target in material.targets.items()
     }
 
@@ -82,7 +84,7 @@ def against_champion(material: Material) -> dict[str, Difference | None]:
     """The live target less the champion, for every headline metric and the use case's own."""
     live, champion = material.live, material.targets.get(CHAMPION)
     metrics = dict.fromkeys([material.use_case.metric, *HEADLINES])
-    return {metric: difference(live, champion, metric) for metric in metrics} if live else {}
+    return {metric: difference(live, champion, metric, material.between) for metric in metrics} if live else {}
 
 
 def gauge(rule: RuleResult) -> Gauge | None:
