@@ -45,7 +45,8 @@ def _measure(runner: str) -> list[Ratio]:
         assert site.server.wait("first", 900) == "success", site.server.states("first")
         site.server.trigger("unchanged", FORM)
         assert site.server.wait("unchanged", 900) == "success", site.server.states("unchanged")
-        assert site.notes("unchanged", "start") == []
+        # Whether another model is live by now is looked at each time.
+        assert site.notes("unchanged", "start") == ["export"]
         tasks = site.server.tasks("unchanged")
         run = site.server.run("unchanged")
         ours = statistics.median(task["duration"] for task in tasks if task["task_id"] in STAGES)
