@@ -5,7 +5,8 @@ rules, their targets, slices and classes (where parse.classes lists them; split 
 whether there are resamples enough, the search space, whether stores answer, whether the registry knows what the release
 log names as live, weights, devices and space on the disk.
 All faults are told at once, and what works but is hardly meant (recall asked for without precision) is warned of.
-Nothing is changed. DVC runs it again when params.yaml or the code has changed.
+Nothing is changed, but that the MLflow store of a moved project follows it. DVC runs it again when params.yaml or the
+code has changed.
 
 In:
   PARAMS     params.yaml, every section
@@ -23,15 +24,18 @@ Example:
 
 import json
 import logging
+import pkgutil
 import time
 from collections.abc import Iterator, Mapping
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, get_args
 
 import typer
 from pydantic import ConfigDict, Field
 
+import tasks
 from tasks.clients.answers import (
     Question,
     bucket_answers,
@@ -54,7 +58,7 @@ from tasks.contracts.params import (
     read_targets,
 )
 from tasks.contracts.record import Record, write_record
-from tasks.contracts.sections import Asked
+from tasks.contracts.sections import AllParams
 from tasks.contracts.stage import run, whole_output
 from tasks.detectors.presence import device_faults, recipe_faults
 from tasks.detectors.recipe import Recipe
@@ -74,7 +78,7 @@ from tasks.runtimes.machine import Device
 
 log = logging.getLogger(__name__)
 
-LOOKED_AT = ["params", "rules", "search space", "stores", "weights", "devices", "disk"]
+LOOKED_AT = ["params", "rules", "search space", "stores", "release log", "weights", "devices", "disk"]
 
 
 class DoctorParams(Params):
@@ -138,7 +142,16 @@ class _Publish(_Some):
     endpoint_url: str | None
 
 
-def doctor(asked: Asked, params: DoctorParams) -> list[str]:
+def params_classes() -> dict[str, type[Params]]:
+    """The class of each stage's section: every module directly in `tasks` is one.
+
+    They live in their stages, which never import each other: by name, each as its own stage has it.
+    """
+    stages = [module.name for module in pkgutil.iter_modules(tasks.__path__) if not module.ispkg]
+    return {stage: getattr(import_module(f"tasks.{stage}"), f"{stage.capitalize()}Params") for stage in stages}
+
+
+def doctor(asked: AllParams, params: DoctorParams) -> list[str]:
     """All that cannot work, a line each."""
     return [
         *asked.faults,
@@ -150,13 +163,13 @@ def doctor(asked: Asked, params: DoctorParams) -> list[str]:
     ]
 
 
-def doubts(asked: Asked) -> list[str]:
+def doubts(asked: AllParams) -> list[str]:
     """What can work and is hardly meant, a line each."""
     gate = asked.read("gate", _Gate)
     return [] if gate is None else [*recall_alone(understood(gate.rules, gate.confidence / 100)[0])]
 
 
-def _rules(asked: Asked) -> Iterator[str]:
+def _rules(asked: AllParams) -> Iterator[str]:
     """Rules, and the targets, resamples, slices and classes that they take."""
     gate, use_case = asked.read("gate", _Gate), asked.read("use_case", UseCase)
     evaluate, export, parse = (
@@ -183,7 +196,7 @@ def _rules(asked: Asked) -> Iterator[str]:
         yield from class_faults(rules, use_case, [label for label in parse.classes if label not in parse.drop])
 
 
-def _search(asked: Asked) -> Iterator[str]:
+def _search(asked: AllParams) -> Iterator[str]:
     tune, recipe = asked.read("tune", _Tune), asked.read("train", Recipe)
     if tune is None or recipe is None or not tune.trials:
         return
@@ -193,7 +206,7 @@ def _search(asked: Asked) -> Iterator[str]:
         yield from (f"tune.space: {fault}" for fault in error.faults)
 
 
-def _outside(asked: Asked, seconds: float) -> list[str]:
+def _outside(asked: AllParams, seconds: float) -> list[str]:
     """Stores; and once all answer, the registry, where the log tells of a release that it has to know."""
     found = [*faults(_stores(asked, seconds), seconds)]
     tracking, releases = asked.read("tracking", Tracking), asked.read("publish", _Releases)
@@ -205,7 +218,7 @@ def _outside(asked: Asked, seconds: float) -> list[str]:
     return [f"publish.log: {fault}"] if fault else []
 
 
-def _stores(asked: Asked, seconds: float) -> Mapping[str, Question]:
+def _stores(asked: AllParams, seconds: float) -> Mapping[str, Question]:
     """A question for each param that names one."""
     questions: dict[str, Question] = {}
     tracking, ingest = asked.read("tracking", Tracking), asked.read("ingest", _Ingest)
@@ -227,7 +240,7 @@ def _stores(asked: Asked, seconds: float) -> Mapping[str, Question]:
     return questions
 
 
-def _machine(asked: Asked) -> Iterator[str]:
+def _machine(asked: AllParams) -> Iterator[str]:
     """Weights, devices and the libraries of each target."""
     recipe, evaluate = asked.read("train", Recipe), asked.read("evaluate", _Evaluate)
     export = asked.read("export", _Export)
@@ -251,7 +264,7 @@ def main(
     start = time.perf_counter()
     sections = read_sections(params)
     log.info("looking at %s: %d sections", params, len(sections))
-    asked = Asked(sections)
+    asked = AllParams(sections, params_classes())
     found = [*_seed_faults(params), *doctor(asked, asked.read("doctor", DoctorParams) or DoctorParams())]
     if found:
         things = "1 thing" if len(found) == 1 else f"{len(found):,} things"

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tasks.contracts.sections import Asked
-from tasks.doctor import DoctorParams, doctor
+from tasks.contracts.sections import AllParams
+from tasks.doctor import DoctorParams, doctor, params_classes
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 Sections = dict[str, Any]
@@ -26,7 +26,7 @@ def sections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sections:
 
 
 def told(sections: Sections) -> list[str]:
-    return doctor(Asked(sections), DoctorParams(timeout_seconds=3, min_free_gigabytes=0))
+    return doctor(AllParams(sections, params_classes()), DoctorParams(timeout_seconds=3, min_free_gigabytes=0))
 
 
 def change(dotted: str, value: object) -> Callable[[Sections], None]:

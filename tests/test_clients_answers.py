@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from tasks.clients.answers import bucket_answers, database_answers, source_answers, tracking_answers
-from tasks.contracts.sections import Asked
-from tasks.doctor import DoctorParams, doctor
+from tasks.contracts.sections import AllParams
+from tasks.doctor import DoctorParams, doctor, params_classes
 from tests.doctor_fixture import REPOSITORY, Sections, change, told
 
 pytest_plugins = ["doctor_fixture"]
@@ -90,7 +90,7 @@ def test_a_stage_does_not_wait_for_the_tries_of_mlflow_where_the_database_refuse
 def test_a_store_that_is_silent_is_not_waited_for(sections: Sections, silent: int) -> None:
     change("tracking.uri", f"http://127.0.0.1:{silent}")(sections)
     change("tune.storage", f"postgresql+psycopg://me@127.0.0.1:{silent}/study")(sections)
-    found = doctor(Asked(sections), DoctorParams(timeout_seconds=2, min_free_gigabytes=0))
+    found = doctor(AllParams(sections, params_classes()), DoctorParams(timeout_seconds=2, min_free_gigabytes=0))
     assert [fault.split(": ")[0] for fault in found] == ["tracking.uri", "tune.storage"]
 
 

@@ -14,10 +14,10 @@ import yaml
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.params import Target
 from tasks.contracts.release import Change
-from tasks.contracts.sections import Asked
+from tasks.contracts.sections import AllParams
 from tasks.contracts.work import content_sha256
 from tasks.detectors.trust import remember_fetched
-from tasks.doctor import DoctorParams, doctor, doubts, main
+from tasks.doctor import DoctorParams, doctor, doubts, main, params_classes
 from tests.doctor_fixture import REPOSITORY, Sections, change, told
 
 pytest_plugins = ["doctor_fixture"]
@@ -251,7 +251,7 @@ def test_architectures_of_ours_and_of_the_library_are_found(model: str, sections
 
 
 def test_less_space_than_asked_for_is_told(sections: Sections) -> None:
-    found = doctor(Asked(sections), DoctorParams(timeout_seconds=3, min_free_gigabytes=1e9))
+    found = doctor(AllParams(sections, params_classes()), DoctorParams(timeout_seconds=3, min_free_gigabytes=1e9))
     assert len(found) == 1
     assert "GB are free on the disk, doctor.min_free_gigabytes asks for 1e+09" in found[0]
 
@@ -259,7 +259,7 @@ def test_less_space_than_asked_for_is_told(sections: Sections) -> None:
 def test_recall_without_precision_beside_it_is_a_doubt_and_no_fault(sections: Sections) -> None:
     change("gate.rules", ["recall >= 0.9"])(sections)
     assert told(sections) == []
-    (doubt,) = doubts(Asked(sections))
+    (doubt,) = doubts(AllParams(sections, params_classes()))
     assert "a threshold of zero would pass" in doubt
 
 

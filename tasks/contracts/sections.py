@@ -1,12 +1,9 @@
 """All sections of params.yaml, each as its own stage reads it."""
 
-import pkgutil
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from importlib import import_module
 from typing import TypeVar
 
-import tasks
 from tasks.contracts.params import Params, Tracking, UseCase, section_faults
 
 S = TypeVar("S", bound=Params)
@@ -14,12 +11,12 @@ S = TypeVar("S", bound=Params)
 SHARED: dict[str, type[Params]] = {"use_case": UseCase, "tracking": Tracking}
 
 
-class Asked:
+class AllParams:
     """All sections: what is wrong with them, and the values of those with which nothing is."""
 
-    def __init__(self, sections: Mapping[str, object]) -> None:
-        # Params classes live in their stages, which never import each other: by name, each as its own stage has it.
-        models = SHARED | {stage: params_class(stage) for stage in stages()}
+    def __init__(self, sections: Mapping[str, object], of_stages: Mapping[str, type[Params]]) -> None:
+        """sections: of params.yaml, by name; of_stages: by stage, the class that its section has to fit."""
+        models = {**SHARED, **of_stages}
         self.faults = [
             f"{name} is unknown{_nearest(str(name), models)}" for name in sections if name not in {*models, "seed"}
         ]
@@ -33,17 +30,6 @@ class Asked:
     def read(self, name: str, model: type[S]) -> S | None:
         """A section, or the part of it that `model` has; None if something is wrong with it."""
         return model.model_validate(self._values[name].model_dump()) if name in self._values else None
-
-
-def stages() -> list[str]:
-    """Every module directly in `tasks` is one."""
-    return [module.name for module in pkgutil.iter_modules(tasks.__path__) if not module.ispkg]
-
-
-def params_class(stage: str) -> type[Params]:
-    """The class of a stage's section."""
-    found: type[Params] = getattr(import_module(f"tasks.{stage}"), f"{stage.capitalize()}Params")
-    return found
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
