@@ -138,7 +138,7 @@ def test_a_disk_that_may_not_be_written_is_one_message(
 
 
 @pytest.mark.parametrize(
-    ("stage", "room"),  # bytes: less than its outputs take, and more than its first one
+    ("stage", "room"),  # bytes: less than its outputs take
     [("check", 40_000), ("train", 1_800_000), ("export", 300_000), ("evaluate", 20_000), ("report", 100_000)],
 )
 def test_a_disk_that_runs_full_midway_is_one_message_and_loses_nothing(

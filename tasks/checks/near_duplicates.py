@@ -78,7 +78,7 @@ class _Search:
         self._known: Descriptors | None = None  # of the standing images
         self._scenery: dict[int, Scenery] = {}
         self._lie: dict[int, Transform] = {}  # of each image over the reference of its scenery
-        self._times_laid: dict[int, int] = {}
+        self._times_laid: dict[int, int] = {}  # a picture that is moved must not be taken from the cache
         self._laid_once = lru_cache(maxsize=_KEPT)(self._lay)
         self._corners = lru_cache(maxsize=_KEPT)(self._find_corners)
 
