@@ -5,7 +5,7 @@ Several sources, and the widest wins:
 - the spread of the resamples, with Student's t for as many degrees of freedom as scenes of equal weight would leave
   (Kish's effective number less one, at least two), on the logit scale, where a share cannot leave 0 to 1; and as if one
   more scene had been seen that went a little worse (for the upper bound: better), since a bad scene not yet met is what
-  misleads few scenes most. What Student's t adds ends where each scene would be all right or all wrong;
+  misleads few scenes most;
 - the lower bound of AP is corrected for its bias first: an envelope of precision is a maximum and lies too high, and
   resampling shows a part of that (of the maximum of two equals, the root of 2 less 1);
 - for rates, the exact binomial interval of Clopper and Pearson over the effective number of trials, after Korn and
@@ -166,23 +166,16 @@ def _by_spread(value: float, resamples: Floats, behind: Evidence, tail: float, g
     if not len(measured):
         return value, value
     units = max(2.0, behind.units * growth)
-    equal_units = max(1.0, (behind.equal_units or behind.units) * growth)
-    students, normals = (-float(stdtrit(free, tail)) for free in (max(_FEWEST_FREE, equal_units - 1), np.inf))
+    sure = -float(stdtrit(max(_FEWEST_FREE, (behind.equal_units or behind.units) * growth - 1), tail))
     # Resamples vary less than scenes do, by one degree of freedom.
     spread = float(measured.std()) * np.sqrt(max(2, behind.units) / (max(2, behind.units) - 1) / growth)
     if behind.kind == "difference":
-        return value - students * spread, value + students * spread
+        return value - sure * spread, value + sure * spread
     bias = max(0.0, float(measured.mean()) - value) / _SHOWN / growth if behind.kind == "ap" else 0.0
     # Where nothing varies at all, AP counts what was found as a rate does.
     unseen = _UNSEEN[behind.kind if spread else "rate"] / (units + 1)
-
-    def low(share: float, bias: float) -> float:
-        cautious, plain = (_beyond(share - bias, spread, sure, unseen) for sure in (students, normals))
-        # A mean over scenes varies most where each is all right or all wrong: as a count of so many does.
-        counted, _ = _clopper_pearson(share, equal_units, tail)
-        return max(cautious, min(plain, counted))
-
-    return low(value, bias), 1 - low(1 - value, 0.0)
+    low = _beyond(value - bias, spread, sure, unseen)
+    return low, 1 - _beyond(1 - value, spread, sure, unseen)
 
 
 def _beyond(share: float, spread: float, sure: float, unseen: float) -> float:
