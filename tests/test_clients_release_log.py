@@ -108,7 +108,9 @@ def test_nothing_is_wrong_before_the_first_release_after_it_and_where_a_registry
     workspace.write("first").publish(tracking)
     assert release_fault(tracking, releases) == ""
     anew = releases.model_copy(update={"new_registry": True})
-    assert release_fault(another_registry(workspace, tracking), anew) == ""
+    for lost in (another_registry(workspace, tracking), another_store(workspace, tracking)):
+        assert release_fault(lost, anew) == ""
+    assert not (workspace.root / "another.db").exists()
 
 
 def test_registry_that_begins_anew_on_purpose_gets_its_first_release(workspace: Workspace, tracking: Tracking) -> None:

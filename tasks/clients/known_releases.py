@@ -10,12 +10,13 @@ from tasks.contracts.params import Releases, Tracking
 def release_fault(tracking: Tracking, releases: Releases) -> str:
     """What is wrong; empty where both agree, where nothing was released yet, and where the registry begins anew."""
     try:
-        if releases.new_registry or not read_log(releases.log):
+        if not read_log(releases.log):
             return ""
         database = database_path(tracking.uri)
         if database is not None and not database.is_file():
             # Asking would make it.
             check_log(releases, f"{tracking.experiment} at {tracking.uri}", None, [])
+            return ""
         with open_registry(tracking) as registry:
             check_log(releases, registry.where, registry.champion(), registry.changes())
     except PipelineError as error:
