@@ -96,7 +96,7 @@ def test_all_rules_that_are_not_understood_are_named_at_once() -> None:
         parse_rules(["one", "map50 >= 0.5", "two"], 0.95)
     assert "'one'" in caught.value.where
     assert "'two'" in caught.value.where
-    assert "map50" not in caught.value.where
+    assert "'map50" not in caught.value.where
 
 
 def test_every_form_in_the_help_is_read() -> None:

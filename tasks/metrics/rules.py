@@ -33,6 +33,7 @@ _METRIC_FORMS = {
     "drop": re.compile(rf"drop of {_METRIC} ?<= ?{_NUMBER}{_CONFIDENCE}"),
     "champion": re.compile(rf"{_METRIC} not worse than champion(?: by {_NUMBER})?{_CONFIDENCE}"),
 }
+_EXAMPLES = 'write as in: map50 >= 0.6, recall of "crack" >= 0.95, latency p95 <= 50 ms'
 _BUDGET_FORM = re.compile(
     rf"(?P<figure>latency p50|latency p95|latency p99|size|peak memory) ?<= ?{_NUMBER} ?(?P<unit>\w+)"
 )
@@ -94,7 +95,7 @@ def _parse(text: str, confidence: float) -> Rule:
         if found:
             return _metric(plain, kind, found, confidence)  # type: ignore[arg-type]
     hint = quoting_hint(plain)
-    raise ValueError("not of any form" + (f"; {hint}" if hint else ""))
+    raise ValueError(f"not of any form; {hint or _EXAMPLES}")
 
 
 def _budget(text: str, found: re.Match[str]) -> BudgetRule:
