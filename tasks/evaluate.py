@@ -280,7 +280,9 @@ def _summary(evaluation: Evaluation) -> str:
     map50, latency = evaluation.overall["map50"], evaluation.latency
     assert latency is not None
     accuracy = (
-        "without objects" if map50.value is None else f"map50 {map50.value:.3f} ({map50.low:.3f} to {map50.high:.3f})"
+        "without objects"
+        if map50.value is None
+        else f"map50 {map50.value:.3f} (two-sided 95 %: {map50.low:.3f} to {map50.high:.3f})"
     )
     return (
         f"evaluated {evaluation.target} on {evaluation.images:,} test images with {evaluation.objects:,} objects: "

@@ -26,7 +26,13 @@ Your data:  set ingest.source in params.yaml to a CVAT export (zip, folder or s3
 
 def verdict_table(verdict: Verdict) -> Table:
     """One row per target and rule."""
-    table = Table(title=f"{verdict.outcome.upper()}: {verdict.reason}", title_justify="left", title_style="bold")
+    table = Table(
+        title=f"{verdict.outcome.upper()}: {verdict.reason}",
+        title_justify="left",
+        title_style="bold",
+        caption="In brackets one-sided bounds, each at the rule's confidence; two-sided intervals reach farther out.",
+        caption_justify="left",
+    )
     for column, justify in (("target", "left"), ("verdict", "left"), ("rule", "left"), ("measured", "right")):
         table.add_column(column, justify="right" if justify == "right" else "left")
     for target, judged in verdict.targets.items():
