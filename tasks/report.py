@@ -53,6 +53,7 @@ from tasks.contracts.verdict import Verdict
 from tasks.metrics.compared_classes import compare_classes, over
 from tasks.metrics.judgement import Target, interval_between
 from tasks.metrics.marking import marked_boxes
+from tasks.metrics.same_predictions import read_confident
 from tasks.pages.curves import curve_charts
 from tasks.pages.labels import balance, balance_drawn, rules
 from tasks.pages.material import CHAMPION, Data, LoadImage, Material, Measured, Training
@@ -136,7 +137,7 @@ def over_compared_classes(material: Material) -> tuple[Material, str]:
 
 def between(metric: str, one: Measured, other: Measured) -> tuple[float, float]:
     """The two-sided 95 % interval of how far one target is above another, by the bounds of the gate's rules."""
-    return interval_between(metric, Target(one.evaluation, one.resamples), Target(other.evaluation, other.resamples))
+    return interval_between(metric, *(Target(of.evaluation, of.resamples, of.confident) for of in (one, other)))
 
 
 def _tested(data: Data) -> list[str]:
@@ -191,6 +192,7 @@ def _read_target(bundle: Path, folder: Path, verdict: Verdict) -> Measured:
         verdict=verdict.targets.get(folder.name),
         resamples=_read_parquet(folder / "resamples.parquet"),
         curves=_read_parquet(folder / "curves.parquet"),
+        confident=read_confident(folder),
     )
 
 

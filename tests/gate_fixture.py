@@ -51,7 +51,7 @@ def target(name: str, found: float = 1.0, images: int = 200, seed: int = 0, of_v
     latency = Latency(p50_ms=8, p95_ms=12, p99_ms=15, images=100, machine="bench", threads=2, device="cpu")
     costs = {"target": name, "latency": latency, "peak_memory_mb": 80.0, "size_bytes": 3_000_000}
     evaluation = measured.evaluation.model_copy(update={**costs, "registry_version": of_version})
-    return Target(evaluation, measured.resamples)
+    return Target(evaluation, measured.resamples, predictions)
 
 
 NO_CHAMPION = Target(Evaluation(target="champion", absent="the registry is empty"), pd.DataFrame())

@@ -86,11 +86,27 @@ def test_equal_results_on_few_objects_do_not_show_that_a_challenger_is_as_good(
     assert (result.outcome, result.more_objects) == (outcome, more)
 
 
+@pytest.mark.parametrize("images", [2, 6, 40], ids=["one scene", "three scenes", "twenty scenes"])
+@pytest.mark.parametrize("metric", ["recall", "map50"])
+def test_equal_figures_do_not_show_that_an_artefact_predicts_as_its_checkpoint(images: int, metric: str) -> None:
+    """As where a tenth of the objects is lost, and none of the few that there are; only the scores tell."""
+    checkpoint, other = target("pytorch", 1.0, images, seed=1), target("onnx", 1.0, images, seed=2)
+    result = only_result(judged([f"drop of {metric} <= 0.02"], checkpoint, other))
+    assert (result.value, result.outcome) == (0, "undecided")
+    assert result.high is not None
+    assert result.high > 0.02
+
+
 def test_artefact_that_predicts_as_its_checkpoint_has_lost_nothing_however_few_the_objects() -> None:
-    same = [recall_of_groups(name, np.full(20, 1), 1) for name in ("pytorch", "onnx")]
-    assert judged(["drop of recall <= 0"], *same).accepted
-    other = recall_of_groups("onnx", np.append(np.full(19, 1), 0), 1)
-    assert only_result(judged(["drop of recall <= 0.06"], same[0], other)).outcome == "undecided"
+    checkpoint, artefact = target("pytorch", 0.9, 6), target("onnx", 0.9, 6)
+    rounded = artefact.predictions.assign(score=artefact.predictions["score"] + 1e-6)
+    same = Target(artefact.evaluation, artefact.resamples, rounded.sample(frac=1, random_state=0))
+    assert judged(["drop of recall <= 0"], checkpoint, same).accepted
+    moved = rounded.assign(x_max=rounded["x_max"] + np.where(rounded.index == rounded.index[0], 0.2, 0))
+    other = Target(artefact.evaluation, artefact.resamples, moved)
+    assert only_result(judged(["drop of recall <= 0.02"], checkpoint, other)).outcome == "undecided"
+    nothing = Target(artefact.evaluation, artefact.resamples, rounded.iloc[:0])
+    assert only_result(judged(["drop of recall <= 0.02"], checkpoint, nothing)).outcome == "undecided"
 
 
 @pytest.mark.parametrize(

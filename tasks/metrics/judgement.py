@@ -9,7 +9,7 @@ two targets did equally well on a few objects does not show that they are equal.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
@@ -24,6 +24,7 @@ from tasks.metrics.compared_classes import Compared, compare_classes, over
 from tasks.metrics.intervals import TAIL_OF_95, Counts, bounds, difference, evidence, objects_to_decide
 from tasks.metrics.matching import Floats
 from tasks.metrics.rules import BudgetRule, MetricRule, Rule, parse_rules
+from tasks.metrics.same_predictions import predict_the_same
 from tasks.metrics.use_case import metric_name
 
 CHECKPOINT, CHAMPION = "pytorch", "champion"
@@ -32,10 +33,11 @@ _ROUNDING = 1e-9  # 0.95 - 0.93 is a little more than 0.02
 
 @dataclass(frozen=True)
 class Target:
-    """One target's evaluation and its resamples."""
+    """One target's evaluation, its resamples, and what it predicts with confidence (see same_predictions)."""
 
     evaluation: Evaluation
     resamples: pd.DataFrame
+    predictions: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,10 @@ def judge(rule: Rule, target: Target, references: dict[str, Target]) -> list[Rul
     if rule.kind == "floor":
         return [_noted(_judge_floor(rule, figure), figure.note) for figure in _figures(rule, labels, target)]
     if rule.kind == "drop":
-        pairs = zip(_figures(rule, labels, target), _figures(rule, labels, references[CHECKPOINT]), strict=True)
-        return [_noted(_judge_difference(rule, *pair), pair[0].note) for pair in pairs]
+        checkpoint = references[CHECKPOINT]
+        pairs = zip(_figures(rule, labels, target), _figures(rule, labels, checkpoint), strict=True)
+        same = _are_the_same(target, checkpoint)
+        return [_noted(_judge_difference(rule, *pair, same=same), pair[0].note) for pair in pairs]
     if CHAMPION not in references:
         why = "there is no champion yet to compare with"
         return [_uncompared(rule, figure, why) for figure in _figures(rule, labels, target)]
@@ -79,9 +83,14 @@ def interval_between(metric: str, one: Target, other: Target) -> tuple[float, fl
     assert reference.value is not None
     behind = difference(*(evidence(rule.name, of.counts) for of in (figure, reference)))
     gains = figure.resamples - reference.resamples
-    if other.evaluation.target != CHAMPION and figure.value == reference.value and not np.nan_to_num(gains).any():
-        return 0.0, 0.0  # an artefact that predicts what its checkpoint predicts does so on other images, too
+    if other.evaluation.target != CHAMPION and _are_the_same(one, other):
+        return 0.0, 0.0
     return bounds(figure.value - reference.value, gains, behind, TAIL_OF_95)
+
+
+def _are_the_same(target: Target, checkpoint: Target) -> bool:
+    """Whether an artefact predicts what its checkpoint predicts: it does so on other images, too, and loses nothing."""
+    return target is checkpoint or predict_the_same(target.predictions, checkpoint.predictions)
 
 
 def _judge_against(rule: MetricRule, label: str | None, target: Target, champion: Target) -> RuleResult:
@@ -183,8 +192,8 @@ def _judge_floor(rule: MetricRule, figure: _Figure) -> RuleResult:
     return result(outcome="undecided", shortfall=bar - low, more_objects=more, reason=reason)
 
 
-def _judge_difference(rule: MetricRule, figure: _Figure, reference: _Figure) -> RuleResult:
-    """A target may be worse than its reference by the rule's bound, and surely not by more."""
+def _judge_difference(rule: MetricRule, figure: _Figure, reference: _Figure, *, same: bool = False) -> RuleResult:
+    """A target may be worse than its reference by the rule's bound, and surely not by more; `same` is never worse."""
     than = "the checkpoint" if rule.kind == "drop" else "the champion"
     if figure.value is None:
         return _unmeasured(rule, figure)
@@ -196,9 +205,8 @@ def _judge_difference(rule: MetricRule, figure: _Figure, reference: _Figure) -> 
     tail, gain, gains = 1 - rule.confidence, figure.value - reference.value, figure.resamples - reference.resamples
     low, high = bounds(gain, gains, behind, tail)
     few = _too_few_scenes(figure) if rule.bound < 1 else ""
-    if rule.kind == "drop" and not gain and not np.nan_to_num(gains).any():
-        # An artefact that predicts what its checkpoint predicts has lost nothing on other images, too.
-        low, high, few = 0.0, 0.0, ""
+    if same:
+        gain, low, high, few = 0.0, 0.0, 0.0, ""
     result = partial(RuleResult, rule=rule.text, metric=figure.name, unit="")
     if rule.kind == "drop":
         result = partial(result, value=0 - gain, low=0 - high, high=0 - low, bound=rule.bound)

@@ -12,6 +12,7 @@ from tasks.contracts.record import read_record
 from tasks.contracts.verdict import Outcome, RuleResult, TargetVerdict, Verdict
 from tasks.metrics.judgement import CHAMPION, CHECKPOINT, Target, judge
 from tasks.metrics.rules import Rule
+from tasks.metrics.same_predictions import read_confident
 
 _FIGURES = ("value", "low", "high", "bound", "shortfall")
 
@@ -22,6 +23,7 @@ def read_evaluated(folder: Path, names: Sequence[str]) -> dict[str, Target]:
         name: Target(
             read_record(folder / name / "evaluation.json", Evaluation),
             pd.read_parquet(folder / name / "resamples.parquet"),
+            read_confident(folder / name),
         )
         for name in names
     }

@@ -1,7 +1,7 @@
 """Everything that the page is drawn from, as read from the stages' outputs."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 
@@ -30,6 +30,7 @@ class Measured:
     verdict: TargetVerdict | None  # None where the gate does not judge it
     resamples: pd.DataFrame
     curves: pd.DataFrame
+    confident: pd.DataFrame = field(default_factory=pd.DataFrame)  # predictions, see metrics.same_predictions
 
 
 # The two-sided 95 % interval of how far the first is above the second in a metric that was measured on both.
