@@ -56,7 +56,7 @@ from tasks.metrics.figures import OVERALL, class_figures, headline_figures, over
 from tasks.metrics.hints import suppression_hint
 from tasks.metrics.labelled import Labelled, labelled, val_and_test
 from tasks.metrics.matching import match, scene
-from tasks.metrics.mistakes import confusion, duplicates_across_classes, error_kinds
+from tasks.metrics.mistakes import confusion, error_kinds
 from tasks.metrics.operating_points import choose_thresholds, operating_points
 from tasks.metrics.resampled_thresholds import resampled_thresholds
 from tasks.metrics.scenes import Units, units
@@ -161,7 +161,6 @@ def evaluate(
         val={name: val_values[name] for name in OVERALL},
         classes=class_figures(matches, chosen, values=values, resamples=resamples, counts=counts),
         errors=error_kinds(boxes, matches, thresholds),
-        across_classes=duplicates_across_classes(boxes, matches, thresholds),
         confusion=confusion(boxes, matches, thresholds),
         slices=slices,
         left_out=left_out,

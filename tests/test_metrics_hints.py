@@ -8,13 +8,15 @@ from tasks.contracts.evaluation import Evaluation
 from tasks.contracts.tables import BOX
 from tasks.metrics.hints import suppression_hint
 
-AS_MANY_MISSED = Evaluation(target="onnx", errors={"bolt": {"missed": 4, "duplicate": 4}}, across_classes={"bolt": 4})
-OF_ONE_CLASS = Evaluation(target="onnx", errors={"bolt": {"duplicate": 4}}, across_classes={"bolt": 0})
+AS_MANY_MISSED = Evaluation(target="onnx", errors={"bolt": {"missed": 4, "second class": 4}})
+OF_ONE_CLASS = Evaluation(target="onnx", errors={"bolt": {"duplicate": 4}})
 YOLO = Output(layout="yolo")
 SEVERAL = Evaluation(
     target="onnx",
-    errors={"bolt": {"missed": 1, "background": 2, "duplicate": 4}, "nut": {"class": 2, "duplicate": 3}},
-    across_classes={"bolt": 4, "nut": 2},
+    errors={
+        "bolt": {"missed": 1, "background": 2, "second class": 4},
+        "nut": {"class": 2, "second class": 2, "duplicate": 1},
+    },
 )
 APART = [("a", "bolt", 0, 0, 10, 10), ("a", "nut", 50, 50, 60, 60)]
 ON_ONE_ANOTHER = [("b", "bolt", 0, 0, 10, 10), ("b", "nut", 0, 0, 10, 9)]

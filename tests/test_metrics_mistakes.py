@@ -5,7 +5,7 @@ import pytest
 
 from tasks.contracts.tables import BOX
 from tasks.metrics.matching import Scene, match, scene
-from tasks.metrics.mistakes import KINDS, confusion, duplicates_across_classes, error_kinds
+from tasks.metrics.mistakes import KINDS, confusion, error_kinds
 from tests.scene_fixture import Draw, random_scene
 
 LABELS = ["crack", "dent", "nick"]
@@ -48,16 +48,16 @@ SITUATIONS: dict[str, tuple[list[Box], list[Box], dict[str, dict[str, int]], dic
         {"crack": {"duplicate": 1}},
         {("crack", "crack"): 1, ("dent", "dent"): 1, ("background", "crack"): 1},
     ),
-    "duplicate: another class on an object that is found": (
+    "second class: of an object that is found": (
         [CRACK],
         [CRACK, ("dent", NEAR_IT)],
-        {"dent": {"duplicate": 1}},
+        {"dent": {"second class": 1}},
         {("crack", "crack"): 1, ("background", "dent"): 1},
     ),
-    "duplicate: a third class on an object that a class error has taken": (
+    "second class: of an object that a class error has taken": (
         [CRACK],
         [("dent", CRACK[1]), ("nick", NEAR_IT)],
-        {"dent": {"class": 1}, "nick": {"duplicate": 1}},
+        {"dent": {"class": 1}, "nick": {"second class": 1}},
         {("crack", "dent"): 1, ("background", "nick"): 1},
     ),
     "a second badly placed box has no object left": (
@@ -147,13 +147,7 @@ def test_kinds_of_errors_and_confusion_are_one_reading(draw: Draw, seed: int) ->
         of = kinds[label]
         others = [truth_label for truth_label in labels if truth_label != label]
         assert sum(confused[other][label] for other in others) == of["class"]
-        assert confused["background"][label] == sum(of[kind] for kind in ("background", "localisation", "duplicate"))
+        assert confused["background"][label] == sum(of.values()) - of["missed"] - of["class"]
         assert confused[label]["background"] == of["missed"] + of["localisation"]
-    assert sum(duplicates_across_classes(boxes, matches, [0.2, 0.3, 0.4]).values()) > 0
     for kind in KINDS:
         assert sum(of[kind] for of in kinds.values()), f"no {kind}: the drawing does not reach it"
-
-
-def test_duplicates_of_another_class_are_told_apart() -> None:
-    boxes = seen([CRACK], table([CRACK, ("crack", NEAR_IT), ("dent", NEAR_IT), ("nick", FAR)]))
-    assert duplicates_across_classes(boxes, match(boxes), [0.5] * 3) == {"crack": 0, "dent": 1, "nick": 0}

@@ -16,10 +16,8 @@ def suppression_hint(evaluation: Evaluation, truth: pd.DataFrame, output: Output
     """
     if output.layout != "yolo" or output.nms_agnostic:
         return None
-    several = sum(evaluation.across_classes.values())
     counts = {kind: sum(of.get(kind, 0) for of in evaluation.errors.values()) for kind in KINDS}
-    total = sum(counts.values())
-    counts["duplicate"] -= several
+    total, several = sum(counts.values()), counts.pop("second class")
     hidden = objects_on_another(truth, output.nms_iou)
     if several <= max(counts.values()) or several <= hidden:
         return None

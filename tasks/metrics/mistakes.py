@@ -5,13 +5,13 @@ class (IoU at least 0.5, the rules of COCO) are right. Of what is left, boxes ta
 
     class          takes an object of another class that nothing has found (IoU at least 0.5)
     localisation   covers no object, and takes one of its class that nothing has found (IoU at least 0.1)
-    duplicate      is one more box on an object that is taken, whatever the class (IoU at least 0.5)
+    second class   covers objects of other classes only, all taken: one more class for the same thing (IoU at least 0.5)
+    duplicate      is one more box on an object of its class that is taken (IoU at least 0.5)
     background     none of these: no object is left for it
 
 What found an object that is ignored is none of these, nor is such an object missed or taken. An object that is not
 taken is missed. The kinds are those of TIDE (Bolya et al., ECCV 2020), each object taken once, so that they add up to
-the confusion. A box of another class on an object that was found is a duplicate, which suppression across classes would
-have left out; TIDE counts it as a class error.
+the confusion; what is a second class here is a class error there. Suppression across classes would leave it out.
 """
 
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ from tasks.metrics.matching import Bools, Ints, Matches, Scene, box_pairs
 from tasks.metrics.use_case import operating
 
 BACKGROUND = "background"
-KINDS = ("missed", "background", "class", "localisation", "duplicate")
-_MISSED, _BACKGROUND, _CLASS, _LOCALISATION, _DUPLICATE = range(len(KINDS))
+KINDS = ("missed", "background", "class", "second class", "localisation", "duplicate")
+_MISSED, _BACKGROUND, _CLASS, _SECOND_CLASS, _LOCALISATION, _DUPLICATE = range(len(KINDS))
 _COVERS, _TOUCHES = 0.5, 0.1  # IoU
 
 
@@ -36,7 +36,6 @@ class Reading:
     false: Ints  # (f,) all other boxes
     kind: Ints  # (f,) index into KINDS
     about: Ints  # (f,) the object that a class or localisation error takes; -1 for other kinds
-    across: Bools  # (f,) duplicates that cover no object of their class: a further class on one object
     missed: Ints  # objects that nobody takes
 
     def of(self, kind: int) -> tuple[Ints, Ints]:
@@ -54,13 +53,13 @@ def read_mistakes(boxes: Scene, matches: Matches, thresholds: list[float]) -> Re
     kind[about >= 0] = _CLASS
 
     covers_own, covers_other = _covers(boxes, false)
-    kind[(about < 0) & (covers_own | covers_other)] = _DUPLICATE
-    across = (about < 0) & covers_other & ~covers_own
+    kind[(about < 0) & covers_other] = _SECOND_CLASS
+    kind[(about < 0) & covers_own] = _DUPLICATE
     unclear = kind == _BACKGROUND
     free = np.setdiff1d(free, about)
     about[unclear] = _takes(boxes, false[unclear], free, own_class=True, least_iou=_TOUCHES)
     kind[unclear & (about >= 0)] = _LOCALISATION
-    return Reading(matches.row[right], found, false, kind, about, across, np.setdiff1d(free, about))
+    return Reading(matches.row[right], found, false, kind, about, np.setdiff1d(free, about))
 
 
 def confusion(boxes: Scene, matches: Matches, thresholds: list[float]) -> dict[str, dict[str, int]]:
@@ -94,13 +93,6 @@ def error_kinds(boxes: Scene, matches: Matches, thresholds: list[float]) -> dict
         label: {name: int(count) for name, count in zip(KINDS, row, strict=True)}
         for label, row in zip(boxes.labels, counts, strict=True)
     }
-
-
-def duplicates_across_classes(boxes: Scene, matches: Matches, thresholds: list[float]) -> dict[str, int]:
-    """Label -> how many of its duplicates are on an object of another class."""
-    reading = read_mistakes(boxes, matches, thresholds)
-    counts = np.bincount(boxes.predictions.label[reading.false[reading.across]], minlength=len(boxes.labels))
-    return {label: int(count) for label, count in zip(boxes.labels, counts, strict=True)}
 
 
 def _takes(boxes: Scene, false: Ints, free: Ints, *, own_class: bool, least_iou: float) -> Ints:

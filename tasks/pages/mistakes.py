@@ -16,9 +16,10 @@ _NO_ERRORS = ("right", "ignored")
 KINDS = {
     "missed": "an object that no box found",
     "background": "a box where there is nothing",
-    "class": "a box on an object of another class",
+    "class": "a box on an object of another class that is not found otherwise",
+    "second class": "a box on an object of another class that is found already",
     "localisation": "a box of the right class that fits its object badly (IoU under 0.5)",
-    "duplicate": "a second box on an object that is already found",
+    "duplicate": "one more box on an object of its class that is found already",
 }
 
 
@@ -95,9 +96,21 @@ def _worst(row: "pd.Series[str]", marked: pd.DataFrame, image: Image | None, lon
     return WorstImage(name=str(row["name"]), where=place(row), summary=", ".join(parts), picture=drawn)
 
 
-_WORDS = {"background": "on the background", "class": "wrong class", "localisation": "badly placed"}
+_WORDS = {
+    "background": "on the background",
+    "class": "wrong class",
+    "second class": "of a second class",
+    "localisation": "badly placed",
+}
 # Beside a box there is room for one short word; the legend says what each means.
-_SHORT = {"missed": "missed", "background": "false", "class": "wrong", "localisation": "off", "duplicate": "twice"}
+_SHORT = {
+    "missed": "missed",
+    "background": "false",
+    "class": "wrong",
+    "second class": "also",
+    "localisation": "off",
+    "duplicate": "twice",
+}
 
 
 def _marks(marked: pd.DataFrame) -> list[Mark]:
