@@ -21,6 +21,7 @@ from tasks.contracts.quoting import quoted
 from tasks.contracts.verdict import RuleResult
 from tasks.metrics.budgets import judge_budget
 from tasks.metrics.compared_classes import Compared, compare_classes, over
+from tasks.metrics.few_scenes import Classes, note_of, too_few, unproven
 from tasks.metrics.intervals import TAIL_OF_95, Counts, bounds, difference, evidence, objects_to_decide
 from tasks.metrics.matching import Floats
 from tasks.metrics.rules import BudgetRule, MetricRule, Rule, parse_rules
@@ -50,7 +51,8 @@ class _Figure:
     resamples: Floats
     counts: list[Counts]
     fewest_units: int
-    note: str  # for the end of the reason; see _note
+    unproven: float  # see few_scenes
+    note: str  # for the end of the reason
 
 
 def judge(rule: Rule, target: Target, references: dict[str, Target]) -> list[RuleResult]:
@@ -132,22 +134,24 @@ def _figure(rule: MetricRule, label: str | None, target: Target) -> _Figure:
         for of in classes.values()
     ]
     fewest = target.evaluation.fewest_groups
-    note = _note(rule, classes, target.evaluation)
-    return _Figure(name, label, interval.value if interval else None, resamples, counts, fewest, note)
+    return _Figure(
+        name,
+        label,
+        interval.value if interval else None,
+        resamples,
+        counts,
+        fewest,
+        unproven(rule.name, classes, fewest, 1 - rule.confidence) if label is None else 0.0,
+        _note(rule, classes, target.evaluation),
+    )
 
 
-def _note(rule: MetricRule, classes: Mapping[str, ClassEvaluation | ClassSlice], evaluation: Evaluation) -> str:
-    """The parts that there are, where test has none of the rule's; and the three classes that are in too few groups."""
+def _note(rule: MetricRule, classes: Classes, evaluation: Evaluation) -> str:
+    """The parts that there are, where test has none of the rule's; and classes that are in too few scenes."""
     if rule.where is not None and not classes:
         parts = [sliced.part for sliced in evaluation.slices if sliced.by == rule.where[0]]
         return f"; by {rule.where[0]} it holds {', '.join(parts) or 'none'}"
-    fewest = evaluation.fewest_groups
-    few = sorted((of.groups, label) for label, of in classes.items() if 0 < of.groups < fewest)
-    return "".join(
-        f"; all objects of {quoted(label)} are in {groups} {'scene' if groups == 1 else 'scenes'} of test: "
-        f"label {fewest - groups} more scenes with it"
-        for groups, label in few[:3]
-    )
+    return note_of(classes, evaluation.fewest_groups)
 
 
 def _measured(
@@ -173,7 +177,8 @@ def _judge_floor(rule: MetricRule, figure: _Figure) -> RuleResult:
     if value is None:
         return _unmeasured(rule, figure)
     behind = evidence(rule.name, figure.counts)
-    low, high = bounds(value, figure.resamples, behind, tail)
+    proven, high = bounds(value, figure.resamples, behind, tail)
+    low = max(0.0, proven - figure.unproven)
     result = partial(
         RuleResult, rule=rule.text, metric=figure.name, value=value, low=low, high=high, bound=bar, unit=""
     )
@@ -181,10 +186,13 @@ def _judge_floor(rule: MetricRule, figure: _Figure) -> RuleResult:
     if value < bar:
         reason = f"{says}, {bar - value:.3f} short of {bar:g}; {_sure(rule)} it is at most {high:.3f}"
         return result(outcome="rejected", shortfall=bar - value, more_objects=None, reason=reason)
-    few = _too_few_scenes(figure) if bar > 0 else ""
+    few = too_few(figure.counts, figure.fewest_units) if bar > 0 else ""
     if low >= bar and not few:
         reason = f"{says}, {_sure(rule)} at least {low:.3f}, and {bar:g} is asked for"
         return result(outcome="accepted", shortfall=None, more_objects=None, reason=reason)
+    if proven >= bar and not few:
+        reason = f"{says}, but {_sure(rule)} only at least {low:.3f} while a class is in so few scenes"
+        return result(outcome="undecided", shortfall=bar - low, more_objects=None, reason=reason)
     more = objects_to_decide(value, bar, figure.resamples, behind, tail, fewest_units=figure.fewest_units)
     surely = few or f"{_sure(rule)} only at least {low:.3f}"
     reason = f"{says}, but {surely}, and {bar:g} is asked for: {_needs(more, figure)}"
@@ -204,7 +212,7 @@ def _judge_difference(rule: MetricRule, figure: _Figure, reference: _Figure, *, 
     behind = difference(*(evidence(rule.name, of.counts) for of in (figure, reference)))
     tail, gain, gains = 1 - rule.confidence, figure.value - reference.value, figure.resamples - reference.resamples
     low, high = bounds(gain, gains, behind, tail)
-    few = _too_few_scenes(figure) if rule.bound < 1 else ""
+    few = too_few(figure.counts, figure.fewest_units) if rule.bound < 1 else ""
     if same:
         gain, low, high, few = 0.0, 0.0, 0.0, ""
     result = partial(RuleResult, rule=rule.text, metric=figure.name, unit="")
@@ -217,7 +225,8 @@ def _judge_difference(rule: MetricRule, figure: _Figure, reference: _Figure, *, 
     if gain < -rule.bound - _ROUNDING:
         reason = f"{says}, {-rule.bound - gain:.3f} more than the {rule.bound:g} that is allowed"
         return result(outcome="rejected", shortfall=-rule.bound - gain, more_objects=None, reason=reason)
-    surely = f"{_sure(rule)} at most {max(0.0, -low):.3f} below, and {rule.bound:g} is allowed"
+    sure_of = f"at least {low:.3f} above" if low > 0 else f"at most {abs(low):.3f} below"
+    surely = f"{_sure(rule)} {sure_of}, and {rule.bound:g} is allowed"
     if low >= -rule.bound - _ROUNDING and not few:
         return result(outcome="accepted", shortfall=None, more_objects=None, reason=f"{says}, {surely}")
     more = objects_to_decide(gain, -rule.bound, gains, behind, tail, fewest_units=figure.fewest_units)
@@ -271,14 +280,6 @@ def _incomparable(rule: MetricRule, figure: _Figure, compared: Compared) -> Rule
 
 def _sure(rule: MetricRule) -> str:
     return f"at {100 * rule.confidence:g} % confidence"
-
-
-def _too_few_scenes(figure: _Figure) -> str:
-    """Why nothing can be said for sure of scenes that were not seen; empty where there are enough."""
-    scenes = max((of.units for of in figure.counts), default=0)
-    if scenes >= figure.fewest_units:
-        return ""
-    return f"too few scenes of test show it to be sure of others ({scenes}, and it takes {figure.fewest_units})"
 
 
 def _needs(more: int | None, figure: _Figure) -> str:

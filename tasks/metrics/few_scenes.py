@@ -1,0 +1,51 @@
+"""What figures cannot say of classes whose objects are in few scenes of test."""
+
+from collections.abc import Mapping, Sequence
+
+from tasks.contracts.evaluation import ClassEvaluation, ClassSlice
+from tasks.contracts.quoting import quoted
+from tasks.metrics.intervals import Counts
+
+Classes = Mapping[str, ClassEvaluation | ClassSlice]  # by label
+
+_PRECISION = {"map50": "ap50", "map50_95": "ap50_95", "ap50": "ap50", "ap50_95": "ap50_95"}
+_NAMED = 3  # classes
+
+
+def unproven(metric: str, classes: Classes, fewest: int, tail: float) -> float:
+    """By how much a mean AP over several classes may lie lower than its bound, for the classes in few scenes.
+
+    How much scenes differ cannot be seen in so few. Were each scene found or missed as a whole, n scenes that were
+    found support a share of no more than tail ** (1 / n), the exact binomial bound. fewest: scenes that are enough.
+    0 for other metrics: rates are over all objects together, and of a single class nothing is decided.
+    """
+    present = [of for of in classes.values() if of.objects]
+    if metric not in _PRECISION or len(present) < 2:
+        return 0.0
+    lower = 0.0
+    for of in present:
+        if of.groups < fewest:
+            lower += (getattr(of, _PRECISION[metric]).value or 0.0) * (1 - tail ** (1 / of.groups))
+    return lower / len(present)
+
+
+def too_few(counts: Sequence[Counts], fewest: int) -> str:
+    """Why nothing can be said for sure of scenes that were not seen; empty where there are enough."""
+    scenes = max((of.units for of in counts), default=0)
+    if scenes >= fewest:
+        return ""
+    return f"too few scenes of test show it to be sure of others ({scenes}, and it takes {fewest})"
+
+
+def note_of(classes: Classes, fewest: int) -> str:
+    """The three classes that are in the fewest scenes, for the end of a reason."""
+    few = sorted((of.groups, label) for label, of in classes.items() if 0 < of.groups < fewest)
+    return "".join(
+        f"; all objects of {quoted(label)} are in {_scenes(groups)} of test: "
+        f"label {_scenes(fewest - groups, 'more ')} with it"
+        for groups, label in few[:_NAMED]
+    )
+
+
+def _scenes(count: int, more: str = "") -> str:
+    return f"{count} {more}scene{'' if count == 1 else 's'}"
