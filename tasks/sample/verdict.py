@@ -30,7 +30,7 @@ def verdict_table(verdict: Verdict) -> Table:
         title=f"{verdict.outcome.upper()}: {verdict.reason}",
         title_justify="left",
         title_style="bold",
-        caption="In brackets one-sided bounds, each at the rule's confidence; two-sided intervals reach farther out.",
+        caption="In brackets: one-sided bounds, each at the rule's confidence.",
         caption_justify="left",
     )
     for column, justify in (("target", "left"), ("verdict", "left"), ("rule", "left"), ("measured", "right")):
