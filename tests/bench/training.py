@@ -78,6 +78,9 @@ def _read(raw: Path, annotations: Path, split_file: Path) -> tuple[TrainingData,
 
 def compare(data: TrainingData, test: TrainingData, recipe: Recipe, seeds: int) -> tuple[list[Learnt], list[Learnt]]:
     """Ours and the library's own, by seed, in turn."""
+    # With torchvision's kernel for both: the library's own is so slow that it leaves boxes out on a busy machine.
+    from tasks.detectors import ultralytics_nms  # noqa: F401, PLC0415
+
     ours, plain = [], []
     for seed in range(seeds):
         with tempfile.TemporaryDirectory() as name:
