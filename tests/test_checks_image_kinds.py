@@ -46,3 +46,38 @@ def test_dark_image_of_8_bits_is_called_dark(tmp_path: Path) -> None:
 def test_image_that_is_not_decoded_is_told_with_the_reason(tmp_path: Path, content: bytes, said: str) -> None:
     (found,) = findings_of(tmp_path / "a.tif", content)
     assert said in found.message
+
+
+TOO_LARGE = "have more megapixels than parse.max_megapixels, 0.5"
+SHARE = "and check.max_unreadable_share is 5.0%"
+
+
+@pytest.mark.parametrize(
+    ("faults", "said"),
+    [
+        (
+            ["too_large"] * 6 + [None] * 2,
+            {"image_too_large": f"6 of 8 image files {TOO_LARGE}: 75.0%, {SHARE}"},
+        ),
+        (
+            ["truncated", "unreadable", None, None],
+            {"unreadable_image": f"2 of 4 image files cannot be decoded: 50.0%, {SHARE}"},
+        ),
+        (
+            ["too_large", "too_large", "unreadable", None],
+            {
+                "image_too_large": f"2 of 4 image files {TOO_LARGE}: 3 are left out, 75.0%, {SHARE}",
+                "unreadable_image": f"1 of 4 image files cannot be decoded: 3 are left out, 75.0%, {SHARE}",
+            },
+        ),
+        (["too_large"] + [None] * 30, {}),
+    ],
+    ids=["too large", "broken", "both", "few"],
+)
+def test_error_of_many_images_left_out_gives_the_reason_and_its_count(
+    faults: list[str | None], said: dict[str, str]
+) -> None:
+    images = pd.DataFrame({"fault": faults, "file": "a.png", "image_id": "a", "name": "a.png", "width": 9, "height": 9})
+    found = list(undecodable_images(images, 0.05, 0.5))
+    assert {one.rule: one.message for one in found if one.severity == "error"} == said
+    assert len(found) == len(said) + sum(fault is not None for fault in faults)

@@ -1,10 +1,12 @@
 """What check makes of parse's ledger, from labels to findings."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import ExifTags, Image
 
 from tasks.checks.findings import Finding
 from tasks.checks.ledger_rules import empty_exports, ledger_findings
@@ -99,3 +101,86 @@ def test_nearly_named_image_is_a_note_with_its_file(tmp_path: Path) -> None:
     write_image(tmp_path / "raw" / "images" / "A.JPG")
     (found,) = findings(run(tmp_path / "raw"))
     assert (found.rule, found.severity, found.where) == ("nearly_named_images", "note", ".: a.jpg is images/A.JPG")
+
+
+def coco_of(*sizes: tuple[int, int]) -> dict[str, str]:
+    """Labels of images `0.jpg`, ... that are said to be of these sizes, one box each."""
+    listed = [{"id": n, "file_name": f"{n}.jpg", "width": w, "height": h} for n, (w, h) in enumerate(sizes)]
+    boxes = [{"id": n, "image_id": n, "category_id": 1, "bbox": [40, 20, 30, 40]} for n in range(len(sizes))]
+    return {
+        "a.json": json.dumps({"images": listed, "annotations": boxes, "categories": [{"id": 1, "name": "car"}]}),
+        **{f"{n}.jpg": str(n) for n in range(len(sizes))},
+    }
+
+
+OTHER = "have another size than their labels say"
+RESIZED = "so boxes may not fit: most likely they were resized or cropped after labelling"
+TURNED = (
+    "with width and height swapped, so boxes may not fit: most likely EXIF turns the files, and they were labelled "
+    "unturned"
+)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "severity", "said"),
+    [
+        (
+            [(400, 320)] * 3,
+            "error",
+            f"3 of 3 images of export {OTHER} (0.jpg is 100x80, labelled as 400x320), {RESIZED}",
+        ),
+        (
+            [(640, 640)],
+            "error",
+            f"1 of 1 images of export {OTHER} (0.jpg is 100x80, labelled as 640x640), {RESIZED}",
+        ),
+        (
+            [(100, 80), (50, 40), (50, 40)],
+            "error",
+            f"2 of 3 images of export {OTHER} (1.jpg is 100x80, labelled as 50x40), {RESIZED}",
+        ),
+        (
+            [(80, 100)] * 3,
+            "error",
+            f"3 of 3 images of export {OTHER} (0.jpg is 100x80, labelled as 80x100), {TURNED}",
+        ),
+        (
+            [(100, 80), (100, 80), (400, 320)],
+            "warning",
+            f"1 of 3 images of export {OTHER} (2.jpg is 100x80, labelled as 400x320), {RESIZED}",
+        ),
+    ],
+    ids=["all resized", "the only one", "most", "all turned", "one of three"],
+)
+def test_images_of_another_size_than_labelled_are_told_with_both_sizes(
+    tmp_path: Path, sizes: list[tuple[int, int]], severity: str, said: str
+) -> None:
+    write(tmp_path / "raw" / "good" / "annotations.xml", document(*(image(f"g{n}.jpg", BOX) for n in range(9))))
+    for n in range(9):
+        write_image(tmp_path / "raw" / "good" / f"g{n}.jpg", colour=n)
+    (found,) = [one for one in findings(run(export_of(tmp_path, coco_of(*sizes)))) if one.rule == "label_size_differs"]
+    assert (found.severity, found.where) == (severity, "export")
+    assert found.message == said
+
+
+def test_jpegs_that_exif_turns_and_labels_do_not_are_an_error(tmp_path: Path) -> None:
+    raw, exif = export_of(tmp_path, coco_of((100, 80), (100, 80))), Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    for n in range(2):
+        write_image(raw / "export" / f"{n}.jpg", colour=n, exif=exif)
+    assert errors(run(raw)) == {
+        "label_size_differs": "2 of 2 images of export have another size than their labels say "
+        f"(0.jpg is 80x100, labelled as 100x80), {TURNED}"
+    }
+
+
+def test_size_that_is_rounded_is_a_note(tmp_path: Path) -> None:
+    (found,) = findings(run(export_of(tmp_path, coco_of((101, 80), (100, 81), (100, 80)))))
+    assert (found.severity, found.where) == (
+        "note",
+        "export: 0.jpg is 100x80, labelled as 101x80; export: 1.jpg is 100x80, labelled as 100x81",
+    )
+
+
+def test_size_that_labels_do_not_say_is_none(tmp_path: Path) -> None:
+    assert list(findings(run(export_of(tmp_path, coco_of((0, 0)))))) == []

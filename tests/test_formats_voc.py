@@ -103,6 +103,77 @@ def test_object_without_a_box_says_what_it_has_instead(tmp_path: Path, inside: s
     assert objects_of(read(tmp_path, {"a.xml": text})[0])[0].details.refused == reason
 
 
+BNDBOX = "<bndbox><xmin>1</xmin><ymin>2</ymin><xmax>3</xmax><ymax>4</ymax></bndbox>"
+OTHER_BNDBOX = BNDBOX.replace(">3<", ">9<")
+CAR = f"<object><name>car</name>{BNDBOX}</object>"
+
+
+def read_root(folder: Path, inside: str) -> LabelledImage:
+    return read(folder, {"a.xml": f"<annotation><filename>a.jpg</filename>{inside}</annotation>"})[0]
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        f"<objects>{CAR}{CAR}</objects>",
+        f"<object>{CAR}{CAR}</object>",
+        f"{CAR}<more><objects>{CAR}</objects></more>",
+        CAR.replace("object>", "Object>") + CAR,
+        CAR.replace("object>", "OBJECT>").replace("name>", "Name>") * 2,
+        CAR.replace("bndbox>", "BndBox>").replace("min>", "Min>") * 2,
+        CAR.replace("<object>", '<object xmlns="http://x.org/a">') * 2,
+        CAR.replace(BNDBOX, BNDBOX * 2) + CAR.replace("<name>car</name>", "<name>car</name><name>car</name>"),
+    ],
+    ids=[
+        "objects", "object of objects", "deeper", "Object", "OBJECT and Name", "BndBox and xMin", "namespace",
+        "the same said twice",
+    ],
+)  # fmt: skip
+def test_object_is_read_wherever_and_in_whatever_case_it_stands(tmp_path: Path, inside: str) -> None:
+    found = objects_of(read_root(tmp_path, inside))
+    assert [(one.label, one[2:6], one.details.refused) for one in found] == [("car", (1, 2, 3, 4), None)] * 2
+
+
+@pytest.mark.parametrize(
+    ("inside", "reason"),
+    [
+        (CAR.replace(BNDBOX, BNDBOX + OTHER_BNDBOX), "several bndbox in one object"),
+        (CAR.replace(BNDBOX, BNDBOX + OTHER_BNDBOX.replace("bndbox", "Bndbox")), "several bndbox in one object"),
+        (CAR.replace("<xmax>3</xmax>", "<xmax>3</xmax><xmax>4</xmax>"), "several bndbox in one object"),
+        (CAR.replace("<name>car</name>", "<name>car</name><name>bus</name>"), "several name in one object"),
+        (f"<object><name>car</name>{f'<polygon>{LABELME}</polygon>' * 2}</object>", "several polygon in one object"),
+        (CAR.replace("object>", "item>"), "it stands in <item>, not in <object>"),
+        (f"<items>{CAR.replace('object>', 'item>')}</items>", "it stands in <item>, not in <object>"),
+        (f"<name>car</name>{BNDBOX}", "it stands in <annotation>, not in <object>"),
+    ],
+    ids=[
+        "two boxes", "two boxes, one in capitals", "a side twice", "two names", "two polygons", "item", "nested item",
+        "root",
+    ],
+)  # fmt: skip
+def test_object_that_is_not_certain_is_dropped_with_its_reason(tmp_path: Path, inside: str, reason: str) -> None:
+    assert [one.details.refused for one in objects_of(read_root(tmp_path, inside))] == [reason]
+
+
+@pytest.mark.parametrize(
+    ("inside", "said"),
+    [
+        ("<filename>b.jpg</filename>", r"several images in one file: a\.jpg, b\.jpg: .*a\.xml.*one file per image"),
+        (f"<annotation><filename>b.jpg</filename>{CAR}</annotation>", r"several images in one file: .*a\.xml"),
+    ],
+    ids=["two file names", "annotation within"],
+)
+def test_file_of_several_images_is_named(tmp_path: Path, inside: str, said: str) -> None:
+    with pytest.raises(PipelineError, match=said):
+        read_root(tmp_path, inside)
+
+
+def test_parts_and_the_source_of_annotations_are_no_objects(tmp_path: Path) -> None:
+    source = "<source><annotation>PASCAL VOC2007</annotation></source>"
+    part = f"<part><name>wheel</name>{BNDBOX}</part>"
+    assert len(read_root(tmp_path, source + CAR.replace("</object>", f"{part}</object>")).objects) == 1
+
+
 def test_labelme_xml_gives_size_occlusion_and_attributes(tmp_path: Path) -> None:
     text = (
         "<annotation><filename>a.jpg</filename><imagesize><nrows>80</nrows><ncols>100</ncols></imagesize><object>"

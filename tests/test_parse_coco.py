@@ -94,6 +94,54 @@ def test_size_beyond_all_images_is_named(tmp_path: Path) -> None:
         run(raw)
 
 
+TWO_CARS = {"bbox": [1, 2, 3, 4]}, {"bbox": [5, 6, 7, 8]}
+
+
+def listing(key: str, *more: dict[str, Any]) -> dict[str, str]:
+    """A file that lists these too."""
+    found = json.loads(content(*TWO_CARS))
+    return {"instances_default.json": json.dumps({**found, key: [*found[key], *more]})}
+
+
+@pytest.mark.parametrize(
+    ("key", "second", "said"),
+    [
+        ("images", {"id": 1, "file_name": "b.jpg"}, r'images\.1\.id: 1 is that of "a\.jpg" and "b\.jpg"'),
+        ("images", {"id": "1", "file_name": "b.jpg"}, r'images\.1\.id: 1 is that of "a\.jpg" and "b\.jpg"'),
+        (
+            "images",
+            {"id": 1, "file_name": "a.jpg", "width": 9, "height": 9},
+            r'images\.1\.id: 1 is that of "a\.jpg" twice, in two sizes',
+        ),
+        ("categories", {"id": 1, "name": "bus"}, r'categories\.2\.id: 1 is that of "car" and "bus"'),
+        ("categories", {"id": "1", "name": "bus"}, r'categories\.2\.id: 1 is that of "car" and "bus"'),
+    ],
+    ids=["images", "images, id as text", "sizes", "categories", "categories, id as text"],
+)
+def test_id_of_two_is_named_with_both(tmp_path: Path, key: str, second: dict[str, Any], said: str) -> None:
+    with pytest.raises(PipelineError, match=rf"(?s)not a sound COCO file: .*instances_default\.json:.*{said}.*Export"):
+        run(export_of(tmp_path, listing(key, second)))
+
+
+@pytest.mark.parametrize(
+    ("key", "second"),
+    [
+        ("images", {"id": 1, "file_name": "a.jpg", "width": 100, "height": 80}),
+        ("images", {"id": 2, "file_name": "a.jpg", "width": 100, "height": 80}),
+        ("categories", {"id": 1, "name": "car", "supercategory": "thing"}),
+        ("categories", {"id": 2, "name": "car"}),
+    ],
+    ids=["the same image", "under two ids", "the same category", "category under two ids"],
+)
+def test_what_is_listed_twice_alike_costs_no_object(tmp_path: Path, key: str, second: dict[str, Any]) -> None:
+    parsed = run(export_of(tmp_path, listing(key, second)))
+    assert (len(parsed.images), parsed.objects["label"].tolist()) == (1, ["car", "car"])
+
+
+def test_objects_of_one_annotation_id_are_all_read(tmp_path: Path) -> None:
+    assert len(parsed_of(tmp_path, *(one | {"id": 7} for one in TWO_CARS)).objects) == 2
+
+
 def test_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
     raw = export_of(tmp_path, {"a.json": "\ufeff" + content({"bbox": [1, 2, 3, 4]})})
     assert len(run(raw).objects) == 1

@@ -24,7 +24,7 @@ _ODD_ASPECT_FACTOR = 2
 
 
 def undecodable_images(images: pd.DataFrame, limit: float, max_megapixels: float | None = None) -> Iterator[Finding]:
-    """Files that cannot be decoded to their end: warnings, and one error if their share of held images is over `limit`.
+    """Files that cannot be decoded to their end: warnings, and errors if their share of held images is over `limit`.
 
     So are those that parse has left out for having more than `max_megapixels`.
 
@@ -37,12 +37,27 @@ def undecodable_images(images: pd.DataFrame, limit: float, max_megapixels: float
         megapixels = (row.width or 0) * (row.height or 0) / 1e6  # files without a size have other faults
         words = words.format(row=row, megapixels=megapixels, limit=max_megapixels)
         yield Finding(rule, "warning", f"{row.name} {words}; it is left out", row.image_id)
-    share = len(faulty) / max(1, len(held))
-    if share > limit:
-        message = (
-            f"{len(faulty):,} of {len(held):,} image files cannot be decoded: {share:.1%}, the limit is {limit:.1%}"
-        )
-        yield Finding("unreadable_image", "error", message, value=share)
+    yield from _too_many(faulty["fault"] == "too_large", len(held), limit, max_megapixels)
+
+
+def _too_many(
+    are_too_large: "pd.Series[bool]", held: int, limit: float, max_megapixels: float | None
+) -> Iterator[Finding]:
+    """An error for each reason why images are left out, if their share of those held is over the limit."""
+    share = len(are_too_large) / max(1, held)
+    if share <= limit:
+        return
+    too_large = int(are_too_large.sum())
+    broken = len(are_too_large) - too_large
+    for rule, count, why in (
+        ("image_too_large", too_large, "have more megapixels than parse.max_megapixels, {limit:g}"),
+        ("unreadable_image", broken, "cannot be decoded"),
+    ):
+        if count:
+            words = why.format(limit=max_megapixels)
+            of_all = f"{len(are_too_large):,} are left out, " if count < len(are_too_large) else ""
+            shares = f"{of_all}{share:.1%}, and check.max_unreadable_share is {limit:.1%}"
+            yield Finding(rule, "error", f"{count:,} of {held:,} image files {words}: {shares}", value=share)
 
 
 _FAULTS = {

@@ -4,15 +4,23 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
 from tasks.checks.findings import Finding
+from tasks.contracts.check_report import Severity
 from tasks.contracts.ledger import Ledger
 
 _PLACES_SHOWN = 3
+_MOST = 0.5  # of the images of an export
+_WHY = {
+    "resized": "so boxes may not fit: most likely they were resized or cropped after labelling",
+    "turned": "with width and height swapped, so boxes may not fit: most likely EXIF turns the files, and they were "
+    "labelled unturned",
+}
 
 
 def ledger_findings(ledger: Ledger, max_dropped_share: float) -> Iterator[Finding]:
     """Lost objects by reason (an error if too many), images whose file is in doubt, and lesser notes on labels."""
     yield from _lost_objects(ledger, max_dropped_share)
     yield from _doubtful_images(ledger)
+    yield from _other_sizes(ledger)
     for label in filter(str.strip, ledger.undeclared_labels):
         yield Finding("undeclared_label", "warning", f'"{label}" is not in the label list of its own file', label=label)
     for reason, count in ledger.ignored.items():
@@ -50,13 +58,29 @@ def _doubtful_images(ledger: Ledger) -> Iterator[Finding]:
         message = f"{ledger.images.ambiguous:,} images were left out: it is not certain which file is meant"
         places = "; ".join(ledger.ambiguous[:_PLACES_SHOWN])
         yield Finding("ambiguous_images", "warning", message, value=float(ledger.images.ambiguous), where=places)
-    if ledger.images.size_mismatches:
-        message = f"{ledger.images.size_mismatches:,} images have another size than their labels say; theirs is used"
-        places = "; ".join(ledger.size_mismatches[:_PLACES_SHOWN])
-        yield Finding("label_size_differs", "note", message, value=float(ledger.images.size_mismatches), where=places)
     if ledger.files_without_labels:
         message = f"{ledger.files_without_labels:,} image files are in no label file"
         yield Finding("files_without_labels", "note", message, value=float(ledger.files_without_labels))
+
+
+def _other_sizes(ledger: Ledger) -> Iterator[Finding]:
+    """Images of another size than their labels say: an error where these are most of an export."""
+    for name, export in ledger.exports.items():
+        counts, decoded = export.images, export.images.held - export.images.unreadable
+        are_most = counts.resized + counts.turned > _MOST * decoded
+        for kind, count in (("resized", counts.resized), ("turned", counts.turned)):
+            if count:
+                message = (
+                    f"{count:,} of {decoded:,} images of {name} have another size than their labels say "
+                    f"({export.other_sizes[kind]}), {_WHY[kind]}"
+                )
+                severity: Severity = "error" if are_most else "warning"
+                yield Finding("label_size_differs", severity, message, value=float(count), where=name)
+    slight = ledger.images.size_mismatches - ledger.images.resized - ledger.images.turned
+    if slight:
+        message = f"{slight:,} images differ by a few pixels from the size that their labels say; theirs is used"
+        places = "; ".join(ledger.size_mismatches[:_PLACES_SHOWN])
+        yield Finding("label_size_differs", "note", message, value=float(slight), where=places)
 
 
 def empty_exports(ledger: Ledger, allowed: Sequence[str]) -> Iterator[Finding]:

@@ -49,7 +49,11 @@ RULES: dict[str, Rule] = {
     "image_size_differs": Rule(
         "An image has another size than its labels say.", "Replace the image or label it again."
     ),
-    "label_size_differs": Rule("Labels give a wrong image size.", "Nothing to mend: the size of the image counts."),
+    "label_size_differs": Rule(
+        "Labels give another size than the image has.",
+        "If boxes do not fit, put the files there that were labelled (or take the turn out of their EXIF); "
+        "if they fit, correct the size in the labels.",
+    ),
     "files_without_labels": Rule("Image files are in no label file.", "See whether a task was left out of the export."),
     "duplicate_image": Rule("The same file stands twice.", "Keep one of the two."),
     "duplicate_image_other_labels": Rule(

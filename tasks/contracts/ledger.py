@@ -28,6 +28,8 @@ class ImageCounts(Record):
     unreadable: int  # of those held: not an image that can be opened, or one of too many pixels
     too_large: int = 0  # of those unreadable: more pixels than parse.max_megapixels
     size_mismatches: int  # of those held: the label file gives another size than the image has; the image is right
+    resized: int = 0  # of size_mismatches: by more than rounding, so that boxes may lie elsewhere
+    turned: int = 0  # of size_mismatches: width and height are swapped
     shared: int = 0  # of those held: another image has the same file, which may be the picture of only one of them
     nearly_named: int = 0  # of those held: the only file of nearly that name (case, ending, percent signs)
     empty: int  # in images.parquet without any object: negatives
@@ -41,6 +43,7 @@ class ExportLedger(Record):
     images: ImageCounts
     superseded_by: list[str]  # newer exports that took over images of this one
     notes: list[str]  # what the reader left aside, one sentence each
+    other_sizes: dict[str, str] = {}  # resized, turned -> the first such image, with both sizes
 
 
 class Ledger(Record):

@@ -50,6 +50,7 @@ class CocoFile:
     places: dict[int | str, "array[int]"] = field(default_factory=lambda: defaultdict(lambda: array("q")))
     faults: list[str] = field(default_factory=list)
     crowds: CrowdMarks = field(default_factory=CrowdMarks)
+    _listed: dict[int | str, CocoImage] = field(default_factory=dict)  # the first of each id
     _counts: Counter[str] = field(default_factory=Counter)
     _unknown: set[int | str] = field(default_factory=set)  # the first category ids that `labels` lacks
 
@@ -58,9 +59,15 @@ class CocoFile:
         try:
             if key == "categories":
                 category = CocoCategory.model_validate(value)
-                self.labels[category.id] = category.name
+                first = self.labels.setdefault(category.id, category.name)
+                if first != category.name:
+                    self._note_second(key, category.id, first, category.name)
             elif key == "images":
-                self.images.append(CocoImage.model_validate(value))
+                image = CocoImage.model_validate(value)
+                self.images.append(image)
+                listed = self._listed.setdefault(image.id, image)
+                if listed != image:
+                    self._note_second(key, image.id, listed.file_name, image.file_name)
             elif key == "annotations":
                 annotation = CocoAnnotation.model_validate(value)
                 self.places[annotation.image_id].append(place)
@@ -70,6 +77,11 @@ class CocoFile:
                 where = ".".join(map(str, (key, self._counts[key], *fault["loc"])))
                 self.faults.append(f"{where}: {fault['msg']}")
         self._counts[key] += 1
+
+    def _note_second(self, key: str, given: int | str, first: str, second: str) -> None:
+        # Whose the objects are cannot be told.
+        both = f'"{first}" and "{second}"' if first != second else f'"{first}" twice, in two sizes'
+        self.faults.append(f"{key}.{self._counts[key]}.id: {given} is that of {both}")
 
     def objects(self, image: CocoImage, ignores: Set[str]) -> Iterator[tuple[_Likeness, LabelledObject]]:
         """What is labelled on an image; asked again, nothing."""

@@ -23,6 +23,7 @@ from tasks.formats.tally import Tally
 _CHUNK_OBJECTS = 8_000  # about what the processor's cache holds
 _CHUNK_IMAGES = 2_000
 _ROW_GROUP = 25_000
+_ROUNDING = 0.02  # of a side: what a codec pads or a tool rounds off moves no box by more
 _READERS = 8  # threads that hash files and read headers
 
 
@@ -164,10 +165,18 @@ class TableWriter:
             limit = f"parse.max_megapixels is {self._tally.max_megapixels:g}"
             self._tally.name(export, "too_large", f"{image.name} is {size}; {limit}")
         elif image.width is not None and (image.width, image.height) != fact.size_wh:
-            given, real = f"{image.width}x{image.height}", f"{fact.size_wh[0]}x{fact.size_wh[1]}"
-            self._tally.image(export, "size_mismatches")
-            self._tally.name(export, "size_mismatches", f"{image.name} is {real}, labelled as {given}")
+            self._note_size(export, image.name, (image.width, image.height), fact.size_wh)
         return "held"
+
+    def _note_size(self, export: str, name: str, given: tuple[int, int | None], real: tuple[int, int]) -> None:
+        sizes = f"{name} is {real[0]}x{real[1]}, labelled as {given[0]}x{given[1]}"
+        self._tally.image(export, "size_mismatches")
+        self._tally.name(export, "size_mismatches", sizes)
+        factors = [mine / theirs for mine, theirs in zip(real, given, strict=True) if theirs]
+        if max(abs(factor - 1) for factor in factors) > _ROUNDING:
+            kind = "turned" if given == real[::-1] else "resized"
+            self._tally.image(export, kind)
+            self._tally.other_sizes[export].setdefault(kind, sizes)
 
     def _write_objects(self, chunk: list[PlacedImage], sizes: list[tuple[int, int]]) -> None:
         per_image = [0] * len(chunk)

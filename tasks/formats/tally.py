@@ -26,6 +26,7 @@ class Tally:
         self.examples: dict[str, list[str]] = defaultdict(list)
         self.formats: dict[str, set[str]] = defaultdict(set)
         self.notes: dict[str, list[str]] = defaultdict(list)
+        self.other_sizes: dict[str, dict[str, str]] = defaultdict(dict)  # by export, as in ExportLedger
         self.superseded_by: dict[str, set[str]] = defaultdict(set)
         self.declared_labels: dict[str, set[str]] = defaultdict(set)  # by export
         self.furthest: dict[str, float] = {}  # label file -> greatest coordinate of its boxes, where it has pixels
@@ -133,6 +134,7 @@ class Tally:
             images=self._image_counts(export),
             superseded_by=sorted(self.superseded_by[export]),
             notes=self.notes[export],
+            other_sizes=self.other_sizes[export],
         )
 
     def _image_counts(self, export: str | None) -> ImageCounts:

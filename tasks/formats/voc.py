@@ -15,7 +15,8 @@ from tasks.formats import xml_stream
 from tasks.formats.labels import DELETED, Details, LabelledImage, LabelledObject, Origin
 from tasks.formats.near_names import near
 from tasks.formats.text_files import read_text
-from tasks.formats.voc_boxes import GEOMETRIES, object_extent
+from tasks.formats.voc_boxes import object_extent
+from tasks.formats.voc_tree import GEOMETRIES, object_elements, read_annotation
 from tasks.formats.written_paths import is_image, path_parts
 
 _ANNOTATIONS, _IMAGES, _SUBSETS = "annotations", "jpegimages", ("imagesets", "main")  # in any case
@@ -86,7 +87,7 @@ def voc_to_labels(
         if stem not in paths:
             yield LabelledImage(stem, export, None, None, subsets[stem])
             continue
-        root = _tree(paths[stem])
+        root = read_annotation(paths[stem])
         image_name = _text(root, "filename")
         file = _image_file([*places, folder], paths[stem], stem, image_name)
         yield LabelledImage(
@@ -97,7 +98,7 @@ def voc_to_labels(
             height=_whole(_text(root, "size/height") or _text(root, "imagesize/nrows")),
             subset=subsets.get(stem),
             file=None if file is None else f"raw/{file.relative_to(raw).as_posix()}",
-            objects=[_object(element, ignores) for element in root.iterfind("object")],
+            objects=[_object(element, ignores) for element in object_elements(root)],
         )
 
 
@@ -143,13 +144,6 @@ def _subsets(folder: Path, stems: Collection[str]) -> dict[str, str]:
             names = [name if name in stems else nearly.get(near(name), name) for name in names]
             found |= {name: path.stem for name in names if name not in found}
     return found
-
-
-def _tree(path: Path) -> etree._Element:
-    root = xml_stream.read_tree(path)
-    if root.tag != "annotation":
-        raise PipelineError(f"<{root.tag}> is not Pascal VOC", str(path), "Put other files into an export of their own")
-    return root
 
 
 def _suffix(name: str) -> str:

@@ -13,10 +13,11 @@ from lxml import etree
 from tasks.formats import geometry
 from tasks.formats.geometry import Box
 from tasks.formats.labels import NOT_NUMBERS, Points
+from tasks.formats.voc_tree import GEOMETRIES, OBJECT
 
-GEOMETRIES = ("bndbox", "robndbox", "polygon", "segm")  # the first one that is sound counts
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
 _CENTRED = ("cx", "cy", "w", "h")
+_SINGLE = ("name", *(f"bndbox/{side}" for side in _SIDES), *(f"robndbox/{part}" for part in _CENTRED))
 _NOWHERE: Box = (math.nan, math.nan, math.nan, math.nan)
 
 
@@ -32,6 +33,12 @@ class Extent(NamedTuple):
 
 def object_extent(element: etree._Element, rotation: float) -> Extent:
     """The tight box of an `object`. rotation: degrees by which its `bndbox` is turned, as CVAT writes it."""
+    if element.tag != OBJECT:
+        return Extent("box", _NOWHERE, refused=f"it stands in <{element.tag}>, not in <{OBJECT}>")
+    several = _several(element)
+    if several:
+        return Extent("box", _NOWHERE, refused=f"several {several} in one {OBJECT}")
+    # The first one that is sound counts.
     places = [child for name in GEOMETRIES if (child := element.find(name)) is not None]
     if not places:
         others = [str(one.tag) for one in element if len(one) and one.tag not in ("part", "parts", "attributes")]
@@ -45,6 +52,16 @@ def object_extent(element: etree._Element, rotation: float) -> Extent:
         is_rectangle = place.tag == "polygon" and element.findtext("type") == "bounding_box"
         return found._replace(shape="box", points=None) if is_rectangle else found
     return Extent("box", _NOWHERE, refused=NOT_NUMBERS)
+
+
+def _several(element: etree._Element) -> str | None:
+    """What stands there more than once, and differs: it cannot be told which one is meant."""
+    for path in _SINGLE:
+        if len({text for one in element.iterfind(path) if (text := (one.text or "").strip())}) > 1:
+            return path.partition("/")[0]
+    # Several polygons may be parts of one object, whose box says how far they go.
+    is_polygon_alone = element.find("bndbox") is None and element.find("robndbox") is None
+    return "polygon" if is_polygon_alone and len(element.findall("polygon")) > 1 else None
 
 
 def _bounded(place: etree._Element, rotation: float) -> Extent:
