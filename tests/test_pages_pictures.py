@@ -63,7 +63,7 @@ def test_words_of_a_label_stand_above_it_and_of_a_prediction_below_where_there_i
 
 def test_long_label_is_shortened_beside_its_box() -> None:
     (caption,) = picture(IMAGE, [mark(100, 100, 200, 200, f"missed {'x' * 90}")], (0, 0, 800, 600), 800, 80).captions
-    assert caption.text == f"missed {'x' * 18}…"
+    assert caption.text == f"missed {'x' * 5}…{'x' * 11}"
 
 
 def crowd(number: int, size_wh: tuple[int, int], side: float) -> list[Mark]:
