@@ -8,6 +8,8 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from tasks.contracts.errors import PipelineError
@@ -291,6 +293,36 @@ def test_image_whose_file_is_gone_is_named_and_not_drawn(tmp_path: Path) -> None
     for file in paths["raw"].rglob("*.png"):
         file.unlink()
     assert "The file is not held, so it cannot be drawn." in drawn_from(paths, tmp_path)
+
+
+def test_live_is_the_champion_alone(rich: tuple[str, dict[str, Path]]) -> None:
+    text = Page(rich[0]).text
+    assert "openvino-int8 decides" in text
+    assert text.count("champion live, version 3") == 2
+    assert len(re.findall(r"\blive\b", text, re.IGNORECASE)) == 2
+
+
+@pytest.mark.parametrize(
+    ("moved", "headline", "cell"),
+    [
+        pytest.param([0.0], "equal in all resamples", "equal in all", id="always equal"),
+        pytest.param([0.0, 0.01], "ahead in 50 % of resamples, equal in 50 %", "50 % equal in 50 %", id="half"),
+        pytest.param([0.01], "ahead in 100 % of resamples", "100 %", id="never equal"),
+    ],
+)
+def test_resamples_without_a_difference_count_for_neither_side(
+    tmp_path: Path, moved: list[float], headline: str, cell: str
+) -> None:
+    paths = write_inputs(tmp_path, PLAIN)
+    of = [paths["evaluations"] / target / "resamples.parquet" for target in ("openvino-int8", "champion")]
+    table = pd.read_parquet(of[0])
+    table["map50"] = 0.5
+    table.to_parquet(of[1])
+    table["map50"] += np.resize(moved, len(table))
+    table.to_parquet(of[0])
+    text = Page(drawn_from(paths, tmp_path)).text
+    assert f"{headline} Latency" in text
+    assert f"{cell} mAP50-95" in text[text.index("Ahead in") :]
 
 
 def test_amounts_shown_follow_params(tmp_path: Path) -> None:
