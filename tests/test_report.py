@@ -325,6 +325,32 @@ def test_resamples_without_a_difference_count_for_neither_side(
     assert f"{cell} mAP50-95" in text[text.index("Ahead in") :]
 
 
+@pytest.mark.parametrize(
+    ("groups", "shown", "interval"),
+    [
+        pytest.param([1, 1], "no interval: 1 group a class", False, id="one group"),
+        pytest.param([1, 2], "2 groups a class", True, id="two groups of one class"),
+        pytest.param([7], "7 groups", True, id="one class"),
+    ],
+)
+def test_slice_says_how_many_groups_it_rests_on_and_has_no_interval_over_one(
+    tmp_path: Path, groups: list[int], shown: str, *, interval: bool
+) -> None:
+    paths = write_inputs(tmp_path, PLAIN)
+    file = paths["evaluations"] / "openvino-int8" / "evaluation.json"
+    evaluation = read_record(file, Evaluation)
+    part = evaluation.slices[0]
+    of_class = next(iter(part.classes.values()))
+    classes = {f"class {n}": of_class.model_copy(update={"groups": count}) for n, count in enumerate(groups)}
+    only = part.model_copy(update={"part": "only", "classes": classes})
+    write_record(evaluation.model_copy(update={"slices": [only]}), file)
+    text = Page(drawn_from(paths, tmp_path)).text
+    row = text[text.index("only 5 9") :][:90]
+    assert row.count(shown.removesuffix(" a class")) == 2
+    assert shown in row
+    assert (f"{part.ap50.low:.3f}" in row) is interval
+
+
 def test_amounts_shown_follow_params(tmp_path: Path) -> None:
     html, _ = draw(tmp_path, replace(PLAIN, images=30), "report: {worst_images: 1, findings: 2, thumbnails: 0}")
     photos = [drawing for drawing in Page(html).all("svg") if drawing.get("class") == "photo"]
