@@ -197,6 +197,7 @@ def test_every_target_stands_beside_the_others_with_its_figures(rich: tuple[str,
     [
         pytest.param("“best f1”", id="operating point"),
         pytest.param("4 parts are resampled", id="what was resampled"),
+        pytest.param("objects, 4 parts of scenes", id="parts are not the groups of the split"),
         pytest.param("Expected calibration error 0.061", id="calibration error"),
         pytest.param("The two tables are one reading", id="how kinds of errors and confusion relate"),
         pytest.param("Value one-sided bounds", id="kind of interval of rules"),
