@@ -59,6 +59,7 @@ from tasks.pages.labels import balance, balance_drawn, rules
 from tasks.pages.material import CHAMPION, Data, LoadImage, Material, Measured, Training
 from tasks.pages.mistakes import KINDS, confusion, worst_images
 from tasks.pages.page import render
+from tasks.pages.scenes import with_scenes
 from tasks.pages.targets import against_champion, drops, figure, gauge, latency_chart, targets_chart
 from tasks.pages.training import history_charts, search_charts, searched
 
@@ -187,7 +188,7 @@ def read_targets(exported: Path, evaluations: Path, verdict: Verdict) -> dict[st
 def _read_target(bundle: Path, folder: Path, verdict: Verdict) -> Measured:
     evaluation = read_record(folder / "evaluation.json", Evaluation)
     return Measured(
-        evaluation=evaluation,
+        evaluation=with_scenes(evaluation),
         bundle=read_record(bundle, Bundle) if bundle.exists() else None,
         verdict=verdict.targets.get(folder.name),
         resamples=_read_parquet(folder / "resamples.parquet"),

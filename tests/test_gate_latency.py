@@ -19,7 +19,7 @@ CALM = Latency(
     p95_interval_ms=(11, 14),
     rounds=5,
 )
-SLOW = CALM.model_copy(update={"p95_ms": 1935.4, "p95_interval_ms": None})
+SLOW = CALM.model_copy(update={"p50_ms": 1934.6, "p95_ms": 999.7, "p50_interval_ms": None, "p95_interval_ms": None})
 BUSY = CALM.model_copy(update={"busy": "other processes took 46% of the processors (load 17.0)"})
 
 
@@ -29,7 +29,9 @@ BUSY = CALM.model_copy(update={"busy": "other processes took 46% of the processo
         pytest.param(CALM, "latency p95 <= 15 ms", "accepted", "latency p95 is 12 ms, and 15 ms is", id="within"),
         pytest.param(CALM, "latency p95 <= 13 ms", "undecided", "but over its rounds up to 14 ms", id="rounds differ"),
         pytest.param(CALM, "latency p95 <= 11.5 ms", "rejected", "0.5 ms over the 11.5 ms", id="beyond"),
-        pytest.param(SLOW, "latency p95 <= 1000 ms", "rejected", "is 1,935 ms, 935 ms over the 1,000 ms", id="seconds"),
+        pytest.param(SLOW, "latency p50 <= 3000 ms", "accepted", "is 1,935 ms, and 3,000 ms is", id="over a second"),
+        pytest.param(SLOW, "latency p50 <= 1200.5 ms", "rejected", "734 ms over the 1,200.5 ms", id="far beyond"),
+        pytest.param(SLOW, "latency p95 <= 2000 ms", "accepted", "is 1,000 ms", id="rounded to a second"),
         pytest.param(
             BUSY, "latency p95 <= 11.5 ms", "undecided", "on a busy machine: other processes took 46%", id="busy"
         ),

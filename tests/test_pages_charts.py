@@ -11,7 +11,8 @@ from markupsafe import Markup
 
 from tasks.contracts.evaluation import Interval, ScoreBin
 from tasks.pages.accuracy_charts import Curve, f1_chart, interval_chart, reliability_chart, tradeoff_chart
-from tasks.pages.charts import INK, SERIES, canvas, shortened
+from tasks.pages.captions import text_width
+from tasks.pages.charts import INK, SERIES, canvas, shortened, told_apart
 from tasks.pages.search_charts import importance_chart, parallel_chart, parameter_chart, trials_chart
 from tasks.pages.training import history_charts
 from tasks.pages.training_charts import balance_chart
@@ -60,9 +61,41 @@ def test_same_drawing_has_the_same_bytes_and_other_ids_than_another() -> None:
     assert not ids[0] & ids[1]
 
 
-def test_long_name_is_shortened() -> None:
-    assert shortened("a" * 30, 10) == "a" * 9 + "…"
-    assert shortened("a" * 10, 10) == "a" * 10
+def test_long_name_is_cut_in_its_middle() -> None:
+    assert shortened("scratch on a wall tile", 10) == "scrat…tile"
+    assert shortened("wall tiles", 10) == "wall tiles"
+
+
+@pytest.mark.parametrize("letter", ["W", "M", "カ", "😀"])
+def test_name_of_wide_letters_is_cut_to_the_width_that_other_names_have(letter: str) -> None:
+    cut = [shortened(letter * length) for length in (20, 180)]
+    assert cut[0] == cut[1]
+    assert text_width(cut[0]) <= 22 * 0.62
+    assert len(cut[0]) > 8
+
+
+PANEL = "surface scratch on painted panel"
+ALIKE = {
+    "common beginning": [f"{PANEL}, kind number {number}" for number in range(6)],
+    "common end": [f"kind {number} of {PANEL}" for number in range(6)],
+    "both": [f"{PANEL}, {kind} kind, {PANEL}" for kind in ("deep", "flat", "long")],
+    "two groups": [f"{PANEL}, {kind}, {PANEL}{end}" for kind in ("deep", "flat") for end in (" 1", " 2")],
+    "differ in two places": [PANEL + left + PANEL + right + PANEL for left in "ab" for right in "ab"],
+    "short and long": ["crack", PANEL, PANEL.upper()],
+    "one begins another": [PANEL, PANEL + PANEL[:11] + PANEL[11:]],
+}
+
+
+@pytest.mark.parametrize("names", ALIKE.values(), ids=ALIKE)
+@pytest.mark.parametrize("length", [12, 22])
+def test_names_of_one_chart_stay_different(names: list[str], length: int) -> None:
+    short = told_apart(names, length)
+    assert len(set(short)) == len(names)
+    assert max(map(len, short)) <= length
+
+
+def test_name_that_occurs_twice_reads_the_same_twice() -> None:
+    assert told_apart([PANEL, "crack", PANEL]) == [shortened(PANEL), "crack", shortened(PANEL)]
 
 
 INTERVAL = Interval(value=0.8, low=0.7, high=0.9)
@@ -77,6 +110,23 @@ BANDS = [
     ScoreBin(low=0.0, high=0.5, predictions=0, mean_score=None, precision=None),
     ScoreBin(low=0.5, high=1.0, predictions=4, mean_score=0.8, precision=0.75),
 ]
+
+
+@pytest.mark.parametrize(
+    "draw_chart",
+    [
+        pytest.param(lambda names: interval_chart([(name, BARE) for name in names], "x", "AP50"), id="intervals"),
+        pytest.param(lambda names: tradeoff_chart([(name, 1.0, 0.5, BARE) for name in names], "x", "AP50"), id="trade"),
+        pytest.param(
+            lambda names: f1_chart([Curve(name, POINTS, 0.1, apart=True) for name in names], "x"), id="curves"
+        ),
+        pytest.param(lambda names: balance_chart(pd.DataFrame({"train": 1}, index=names), "x"), id="bars"),
+        pytest.param(lambda names: importance_chart(dict.fromkeys(names, 0.1), "x"), id="importance"),
+    ],
+)
+def test_chart_names_each_thing_apart(draw_chart: Callable[[list[str]], Markup]) -> None:
+    svg = draw_chart(ALIKE["common beginning"])
+    assert all(svg.count(f"number {number}<") == 1 for number in range(6)), re.findall(">([^<]*…[^<]*)<", svg)
 
 
 @pytest.mark.parametrize(

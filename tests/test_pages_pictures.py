@@ -61,9 +61,14 @@ def test_words_of_a_label_stand_above_it_and_of_a_prediction_below_where_there_i
     assert (caption.y > box[3]) == (not above)
 
 
+@pytest.mark.parametrize(("score", "read"), [(0.874, "0.87"), (0.005, "0.01"), (0.0012, "< 0.01")])
+def test_score_that_is_not_nothing_is_not_shown_as_zero(score: float, read: str) -> None:
+    assert Mark((0, 0, 1, 1), "prediction", "false RBC", score).words == f"false RBC {read}"
+
+
 def test_long_label_is_shortened_beside_its_box() -> None:
     (caption,) = picture(IMAGE, [mark(100, 100, 200, 200, f"missed {'x' * 90}")], (0, 0, 800, 600), 800, 80).captions
-    assert caption.text == f"missed {'x' * 18}…"
+    assert caption.text == f"missed {'x' * 5}…{'x' * 11}"
 
 
 def crowd(number: int, size_wh: tuple[int, int], side: float) -> list[Mark]:

@@ -24,7 +24,7 @@ def test_difference_has_the_interval_that_it_is_given_and_who_is_ahead_in_the_re
     assert delta is not None
     assert delta.value == pytest.approx(0.1)
     assert (delta.low, delta.high) == (-0.2, 0.3)
-    assert delta.better == pytest.approx(2.5 / 4)  # ahead, ahead, equal, behind
+    assert (delta.ahead, delta.equal) == (2 / 4, 1 / 4)  # ahead, ahead, equal, behind
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_difference_without_pairs_has_no_interval(first: Measured, second: Measu
     delta = difference(first, second, "map50", between)
     assert delta is not None
     assert delta.low is None
-    assert delta.better is None
+    assert delta.ahead is delta.equal is None
 
 
 @pytest.mark.parametrize("metric", ["map50", "recall", 'recall of "crack"', "latency p95"])

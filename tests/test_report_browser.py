@@ -12,7 +12,7 @@ import pytest
 
 from tests.needs import lacking
 from tests.report_data_fixture import LANDSCAPE, PANORAMA, PORTRAIT, Scene
-from tests.test_report import draw
+from tests.test_report import PLAIN, draw
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 TARGETS = (*Scene().targets[:-1], "openvino-fp32", "tensorrt-fp16", "champion")
@@ -55,10 +55,31 @@ WIDER = """
 MANY = tuple(f"a label of a certain length, part {number}" for number in range(40))
 
 
-@pytest.mark.parametrize("labels", [Scene().labels, MANY], ids=["3 classes", "40 classes"])
+PANEL = tuple(f"surface scratch on painted panel, kind number {number}" for number in range(6))
+WIDE = ("W" * 180, "b", "M" * 30)
+
+
+@pytest.mark.parametrize("labels", [Scene().labels, MANY, PANEL], ids=["3 classes", "40 classes", "alike"])
 def test_no_table_is_wider_than_its_card_at_a_desktop_s_width(tmp_path: Path, labels: tuple[str, ...]) -> None:
     html, _ = draw(tmp_path, Scene(labels=labels, targets=TARGETS))
     assert measured(html, 1280, tmp_path, WIDER) == ""
+
+
+CUT = """
+[...page.querySelectorAll(".heat th, .classes th, .chart text")].filter(named => {
+    const range = page.createRange(), frame = (named.closest("th") || named.closest("svg")).getBoundingClientRect();
+    range.selectNodeContents(named);
+    const words = range.getBoundingClientRect();
+    return words.left < frame.left - 1 || words.right > frame.right + 1 || words.height > frame.height + 1
+        || [named, ...named.children].some(each => page.defaultView.getComputedStyle(each).overflow == "hidden");
+}).map(named => named.textContent).join("; ")
+"""
+
+
+@pytest.mark.parametrize("labels", [MANY, PANEL, WIDE], ids=["40 classes", "alike", "wide"])
+def test_no_name_is_cut_off_in_charts_and_tables_of_classes(tmp_path: Path, labels: tuple[str, ...]) -> None:
+    html, _ = draw(tmp_path, replace(PLAIN, labels=labels))
+    assert measured(html, 1280, tmp_path, CUT) == ""
 
 
 def test_targets_and_rules_fit_a_phone(tmp_path: Path) -> None:

@@ -85,3 +85,18 @@ def test_a_side_that_subsets_make_small_is_put_down_to_them() -> None:
     rows = [row for name, count in sizes.items() for n in range(count) for row in frames(f"{name}{n}-", 5, subset=name)]
     note = the_note(divided(rows, use_subsets=True), "test has 3.2% of the images instead of 15%")
     assert "subsets of CVAT say what is on val or test" in note
+
+
+@pytest.mark.parametrize(
+    ("subsets", "said"),
+    [
+        pytest.param((None, None, None), "so that val and test show the same ones as train", id="no subset"),
+        pytest.param(("Train", "Train", "Test"), "so that val shows the same ones as train", id="own test"),
+        pytest.param(("Train", "Validation", "Test"), "Label more scenes that show it", id="all named"),
+    ],
+)
+def test_the_way_out_names_the_sides_that_can_be_cut_from_train(subsets: tuple[str | None, ...], said: str) -> None:
+    scenes = [(f"s{number:02}-", subsets[number % 3]) for number in range(12)]
+    rows = [row for scene, subset in scenes for row in frames(scene, 5, subset=subset)]
+    note = the_note(divided(rows, labelled(rows, "kiwi", "s03-"), use_subsets=True), "val has no kiwi")
+    assert note.endswith(said)

@@ -188,9 +188,24 @@ def test_val_is_taken_by_blocks_of_time_if_train_is_one_scene() -> None:
     assert {side for image, side in sides_of(result).items() if image[0] == "t"} == {"test"}
     assert result.leakage.after.neighbouring_frame == 0
     assert result.leakage.excluded == {"gap": 10}
-    assert any("blocks of time" in note for note in result.leakage.notes)
+    (note,) = (note for note in result.leakage.notes if "blocks of time" in note)
+    assert "blocks of time: val shows scenes of train, so its figures" in note
     whole = divided(marked(*TRAIN, ("Test", "t", 60)), use_subsets=True)
     assert not any("blocks of time" in note for note in whole.leakage.notes)
+
+
+@pytest.mark.parametrize(
+    ("subsets", "shows"),
+    [
+        pytest.param([(None, "a", 300)], "val and test show scenes of train, so their", id="no subset"),
+        pytest.param(
+            [("Train", "a", 200), ("Validation", "v", 60)], "test shows scenes of train, so its", id="own val"
+        ),
+    ],
+)
+def test_sides_that_show_scenes_of_train_are_named(subsets: list[tuple[str | None, str, int]], shows: str) -> None:
+    notes = divided(marked(*subsets), use_subsets=True).leakage.notes
+    assert [shows in note for note in notes if "blocks of time" in note] == [True]
 
 
 @pytest.mark.parametrize(

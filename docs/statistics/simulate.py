@@ -141,7 +141,7 @@ def _promoted(challenger: Target, champion: Target) -> Iterator[tuple[str, float
 
 
 def main(
-    cell: Annotated[str | None, typer.Option(help=f"one of {', '.join(CELLS)}; all if none is named")] = None,
+    cell: Annotated[str | None, typer.Option(help=f"one of {', '.join(map(repr, CELLS))}; all without")] = None,
     runs: Annotated[int, typer.Option(help="draws per cell; with 400, shares are known to 1 or 2 %")] = 400,
     resamples: Annotated[int, typer.Option(help="as evaluate.resamples")] = 1000,
 ) -> None:

@@ -20,25 +20,20 @@ def judge_budget(rule: BudgetRule, evaluation: Evaluation) -> RuleResult:
         bound=rule.bound,
         unit=rule.unit,
     )
-    says = f"{rule.figure} is {_said(value)} {rule.unit}"
+    says = f"{rule.figure} is {_figure(value)} {rule.unit}"
     highest = value if high is None else max(value, high)
     if highest <= rule.bound:
-        reason = f"{says}, and {rule.bound:,g} {rule.unit} is allowed"
+        reason = f"{says}, and {rule.bound:,.10g} {rule.unit} is allowed"
         return result(outcome="accepted", shortfall=None, more_objects=None, reason=reason)
     if busy:
         reason = f"{says} on a busy machine: {busy}; run evaluate again where nothing else runs"
         return result(outcome="undecided", shortfall=highest - rule.bound, more_objects=None, reason=reason)
     if value <= rule.bound:
-        reason = f"{says}, but over its rounds up to {_said(highest)} {rule.unit}, and {rule.bound:,g} is allowed"
+        reason = f"{says}, but over its rounds up to {_figure(highest)} {rule.unit}, and {rule.bound:,.10g} is allowed"
         return result(outcome="undecided", shortfall=highest - rule.bound, more_objects=None, reason=reason)
     over = value - rule.bound
-    reason = f"{says}, {_said(over)} {rule.unit} over the {rule.bound:,g} {rule.unit} that is allowed"
+    reason = f"{says}, {_figure(over)} {rule.unit} over the {rule.bound:,.10g} {rule.unit} that is allowed"
     return result(outcome="rejected", shortfall=over, more_objects=None, reason=reason)
-
-
-def _said(value: float) -> str:
-    """Three digits, or all before the point: 9.87, 98.7, 1,935."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _steadiness(figure: str, evaluation: Evaluation) -> tuple[tuple[float, float] | tuple[None, None], str]:
@@ -61,3 +56,8 @@ def _cost(figure: str, evaluation: Evaluation) -> float:
         "size": evaluation.size_bytes / 1e6,
         "peak memory": evaluation.peak_memory_mb,
     }[figure]
+
+
+def _figure(value: float) -> str:
+    """Three figures, and from a thousand on in whole units: never with an exponent."""
+    return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}"

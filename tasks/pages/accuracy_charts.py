@@ -8,7 +8,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from tasks.contracts.evaluation import Interval, ScoreBin
-from tasks.pages.charts import ACCENT, DASHES, FAINT, GRID, INK, MARKERS, PAPER, SERIES, canvas, shortened
+from tasks.pages.charts import ACCENT, DASHES, FAINT, GRID, INK, MARKERS, PAPER, SERIES, canvas, told_apart
 
 ROW = 0.26  # inches of height per row of a chart that has one row per thing
 
@@ -35,7 +35,7 @@ def interval_chart(rows: Sequence[tuple[str, Interval]], alt: str, metric: str, 
             if interval.low is not None and interval.high is not None:
                 axes.plot([interval.low, interval.high], [row, row], color=colour, linewidth=2.6, alpha=0.55)
             axes.plot(interval.value, row, marker="o", markersize=6, color=colour, markeredgecolor=PAPER)
-        axes.set_yticks(range(len(rows)), [shortened(name) for name, _ in rows])
+        axes.set_yticks(range(len(rows)), told_apart([name for name, _ in rows]))
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.set_xlim(_floor(rows), 1.005)
         axes.set_xlabel(metric)
@@ -57,6 +57,7 @@ def tradeoff_chart(
     """Accuracy over latency: up and to the left is better. Points are (target, p50 in ms, value, interval)."""
     with canvas(alt) as drawn:
         axes = drawn.axes
+        names = told_apart([target for target, _, _, _ in points])
         for number, (target, latency_ms, value, interval) in enumerate(points):
             live = target == highlighted
             colour = ACCENT if live else FAINT
@@ -70,7 +71,7 @@ def tradeoff_chart(
                 markersize=7,
                 color=colour,
                 markeredgecolor=PAPER,
-                label=shortened(target),
+                label=names[number],
             )
         axes.set_xlim(left=0, right=max(latency_ms for _, latency_ms, _, _ in points) * 1.12)
         axes.set_xlabel("latency p50, ms")
@@ -97,9 +98,10 @@ def _curves_chart(curves: Sequence[Curve], alt: str, across: str, up: str) -> Ma
             if not curve.apart:
                 axes.plot(curve.points[across], curve.points[up], color=GRID, linewidth=1)
         # Classes with a colour of their own last, so that they lie above the grey ones.
-        for number, curve in enumerate(curve for curve in curves if curve.apart):
+        apart = [curve for curve in curves if curve.apart]
+        names = told_apart([curve.label for curve in apart])
+        for number, (curve, label) in enumerate(zip(apart, names, strict=True)):
             colour, dashes = SERIES[number % len(SERIES)], DASHES[number % len(DASHES)]
-            label = shortened(curve.label)
             axes.plot(curve.points[across], curve.points[up], color=colour, linestyle=dashes, label=label)
             here = int((curve.points["threshold"] - curve.threshold).abs().to_numpy().argmin())
             mark = curve.points.iloc[[here]]

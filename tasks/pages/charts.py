@@ -6,7 +6,7 @@ Every chart is `WIDTH` inches wide: at that size its text is legible on a phone,
 import io
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from xml.etree import ElementTree
 
@@ -15,10 +15,13 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from tasks.pages.captions import text_width
+
 WIDTH = 4.0  # inches, of 72 SVG units each
 HEIGHT = 2.8
 SVG = "http://www.w3.org/2000/svg"
 XLINK = "http://www.w3.org/1999/xlink"
+_LETTER = 0.62  # width of a letter in sizes of its font, as shortened names may have it in the mean
 
 # matplotlib knows no CSS variables: these stand in for them and are exchanged in the finished drawing.
 INK, FAINT, GRID, PAPER, ACCENT = "#010101", "#020202", "#030303", "#040404", "#050505"
@@ -127,5 +130,40 @@ def _themed(svg: str) -> str:
 
 
 def shortened(text: str, length: int = 22) -> str:
-    """A name that leaves the chart its room."""
-    return text if len(text) <= length else f"{text[: length - 1]}…"
+    """A name that leaves the chart its room, cut in the middle: names often differ at an end alone."""
+    room = length * _LETTER
+    kept = min(len(text), length)
+    short = text if len(text) <= length else _cut(text, kept)
+    while kept > 1 and text_width(short) > room:
+        kept -= 1
+        short = _cut(text, kept)
+    return short
+
+
+def _cut(text: str, length: int) -> str:
+    """So many characters of a text, an ellipsis in place of its middle."""
+    start = length // 2
+    return f"{text[:start]}…{text[len(text) - (length - 1 - start) :]}"
+
+
+def told_apart(names: Sequence[str], length: int = 22) -> list[str]:
+    """Names of one chart, each shortened, and so that different ones stay different.
+
+    Names that would be cut to the same begin where they differ; if that is not enough, with their place among all.
+    """
+    short = {name: shortened(name, length) for name in names}
+    for alike in _cut_to_the_same(short):
+        common = sum(len({name[:end] for name in alike}) == 1 for end in range(1, min(map(len, alike)) + 1))
+        short |= {name: shortened(f"…{name[common:]}", length) for name in alike}
+    places = {name: f"{place}: " for place, name in enumerate(short, 1)}
+    for alike in _cut_to_the_same(short):
+        short |= {name: places[name] + shortened(name, length - len(places[name])) for name in alike}
+    return [short[name] for name in names]
+
+
+def _cut_to_the_same(short: Mapping[str, str]) -> list[list[str]]:
+    """Names by what they were shortened to, where that is several."""
+    by_short: dict[str, list[str]] = {}
+    for name, cut in short.items():
+        by_short.setdefault(cut, []).append(name)
+    return [alike for alike in by_short.values() if len(alike) > 1]

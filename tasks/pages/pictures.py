@@ -31,7 +31,7 @@ class Mark:
     def words(self) -> str:
         """The text with the score, short enough to stand beside a box."""
         short = shortened(self.text, _LONGEST)
-        return short if self.score is None else f"{short} {self.score:.2f}"
+        return short if self.score is None else f"{short} {_score(self.score)}"
 
 
 @dataclass(frozen=True)
@@ -198,10 +198,14 @@ def _legend(marks: Sequence[Mark]) -> list[Entry]:
     for text, group in groupby(marks, key=lambda mark: mark.text):
         scores = [mark.score for mark in group]
         last = number + len(scores) - 1
-        known = [f"{score:.2f}" for score in scores if score is not None]
+        known = [_score(score) for score in scores if score is not None]
         entries.append(Entry(_ends([str(number), str(last)]), text, _ends(known)))
         number = last + 1
     return entries
+
+
+def _score(score: float) -> str:
+    return f"{score:.2f}" if score >= 0.005 else "< 0.01"
 
 
 def _ends(values: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import FormatStrFormatter, MaxNLocator, NullFormatter
 
-from tasks.pages.charts import ACCENT, FAINT, GRID, INK, PAPER, canvas, shortened
+from tasks.pages.charts import ACCENT, FAINT, GRID, INK, PAPER, canvas, shortened, told_apart
 from tasks.pages.formatting import setting
 
 _MAGNITUDES = 20  # a range of so many times its lowest value was searched over magnitudes, as learning rates are
@@ -42,7 +42,7 @@ def parameter_chart(trials: pd.DataFrame, parameter: str, alt: str, metric: str)
             _scale(axes, across)
         else:
             names = sorted(finished[parameter].astype(str).unique())
-            axes.set_xticks(range(len(names)), [shortened(name, 12) for name in names])
+            axes.set_xticks(range(len(names)), told_apart(names, 12))
         axes.set_xlabel(parameter)
         axes.set_ylabel(metric)
     return drawn.svg
@@ -77,7 +77,7 @@ def importance_chart(importances: Mapping[str, float], alt: str) -> Markup:
         axes.barh(range(len(importances)), list(importances.values()), height=0.6, color=ACCENT)
         for row, share in enumerate(importances.values()):
             axes.annotate(f"{share:.2f}", (share, row), (4, 0), textcoords="offset points", va="center", color=INK)
-        axes.set_yticks(range(len(importances)), [shortened(name) for name in importances])
+        axes.set_yticks(range(len(importances)), told_apart(list(importances)))
         axes.set_ylim(len(importances) - 0.4, -0.6)
         axes.set_xlim(0, 1.12 * max(importances.values()))
         axes.tick_params(axis="y", length=0, labelcolor=INK)
@@ -102,7 +102,7 @@ def parallel_chart(trials: pd.DataFrame, parameters: Sequence[str], alt: str, me
         for column, name in enumerate(places.columns):
             axes.axvline(column, color=GRID, linewidth=1)
             _label_ends(axes, column, finished[name])
-        names = [shortened(name, 14) for name in (*parameters, metric)]
+        names = told_apart([*parameters, metric], 14)
         axes.set_xticks(columns, names, rotation=20 if len(names) > 4 else 0)
         axes.tick_params(axis="x", length=0, labelcolor=INK, pad=16)
         axes.set_yticks([])

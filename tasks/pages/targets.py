@@ -22,7 +22,8 @@ class Difference:
     value: float | None
     low: float | None  # two-sided 95 % interval
     high: float | None
-    better: float | None  # share of the resamples in which the first is ahead
+    ahead: float | None  # share of the resamples in which the first is
+    equal: float | None  # share in which neither is
 
 
 @dataclass(frozen=True)
@@ -58,15 +59,13 @@ def difference(first: Measured, second: Measured | None, metric: str, between: B
     # Resamples pair only where both were drawn from the same test images and truth.
     same_test = first.evaluation.test_sha256 == second.evaluation.test_sha256
     if not same_test or metric not in first.resamples or metric not in second.resamples:
-        return Difference(value, None, None, None)
+        return Difference(value, None, None, None, None)
     paired = first.resamples[metric].to_numpy(float) - second.resamples[metric].to_numpy(float)
     paired = paired[np.isfinite(paired)]
     if not len(paired):
-        return Difference(value, None, None, None)
+        return Difference(value, None, None, None, None)
     low, high = between(metric, first, second)
-    # An equal pair counts half for each side, as in a sign test.
-    better = float((paired > 0).mean() + (paired == 0).mean() / 2)
-    return Difference(value, low, high, better)
+    return Difference(value, low, high, float((paired > 0).mean()), float((paired == 0).mean()))
 
 
 def drops(material: Material) -> dict[str, Difference | None]:

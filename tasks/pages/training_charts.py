@@ -6,7 +6,7 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.ticker import MaxNLocator
 
-from tasks.pages.charts import DASHES, INK, PAPER, SERIES, canvas, shortened
+from tasks.pages.charts import DASHES, INK, PAPER, SERIES, canvas, told_apart
 from tasks.pages.formatting import title
 
 
@@ -16,6 +16,7 @@ def epochs_chart(
     """Columns of the history over its epochs; a vertical line stands at the best one."""
     with canvas(alt) as drawn:
         axes = drawn.axes
+        names = told_apart([title(column) for column in columns], 30)
         for number, column in enumerate(columns):
             axes.plot(
                 history["epoch"],
@@ -23,7 +24,7 @@ def epochs_chart(
                 color=SERIES[number % len(SERIES)],
                 linestyle=DASHES[number % len(DASHES)],
                 marker="o" if len(history) == 1 else "",
-                label=shortened(title(column), 30),
+                label=names[number],
             )
         if best_epoch is not None:
             axes.axvline(best_epoch, color=INK, linewidth=1, linestyle=(0, (3, 2)), label="best epoch")
@@ -53,7 +54,7 @@ def balance_chart(counts: pd.DataFrame, alt: str) -> Markup:
                 label=str(split),
             )
             left = left + counts[split]
-        axes.set_yticks(range(len(counts)), [shortened(str(label)) for label in counts.index])
+        axes.set_yticks(range(len(counts)), told_apart([str(label) for label in counts.index]))
         axes.set_ylim(len(counts) - 0.4, -0.6)
         axes.tick_params(axis="y", length=0, labelcolor=INK)
         axes.set_xlabel("objects")

@@ -10,7 +10,7 @@ import pandas as pd
 from tasks.contracts.leakage import EXCLUDED, SIDES, ExcludedImage, Leakage, Side, SideCount
 from tasks.sides.balance import Counts, SideNumbers
 from tasks.sides.leaks import Relations, divided_tracks, leak, random_sides
-from tasks.sides.notes import Filled, class_notes, fraction_notes, subset_notes
+from tasks.sides.notes import Filled, class_notes, divided_note, fraction_notes, subset_notes
 from tasks.sides.scenes import SEVERAL, joined_scenes, one_side
 from tasks.sides.subsets import Subsets
 
@@ -91,10 +91,7 @@ def _notes(split: Account, sides: dict[Side, SideCount], joined: SideNumbers, *,
     )
     notes = subset_notes(filled)
     if divided:
-        notes.append(
-            "Scenes were divided into blocks of time: val and test show the same scenes as train, so figures will be "
-            "lower on a new scene. For independent photos set parse.group_by to image"
-        )
+        notes.append(divided_note(split.relations.scenes, split.sides))
     notes += [*fraction_notes(filled), *class_notes(filled)]
     if split.twins:
         notes.append(f"{len(split.twins):,} images are left out: they look like images on another side")

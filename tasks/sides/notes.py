@@ -55,6 +55,22 @@ def subset_notes(filled: Filled) -> list[str]:
     return notes
 
 
+def divided_note(scenes: NDArray[np.intp], sides: SideNumbers) -> str:
+    """Which sides show scenes of train, where scenes were divided in time; else val and test share theirs."""
+    shared = [
+        side
+        for number, side in enumerate(SIDES)
+        if number != TRAIN and np.isin(scenes[sides == number], scenes[sides == TRAIN]).any()
+    ]
+    if not shared:
+        shows = "val and test show the same scenes, so figures on test will be lower on a new scene"
+    elif len(shared) == 1:
+        shows = f"{shared[0]} shows scenes of train, so its figures will be lower on a new scene"
+    else:
+        shows = f"{' and '.join(shared)} show scenes of train, so their figures will be lower on a new scene"
+    return f"Scenes were divided into blocks of time: {shows}. For independent photos set parse.group_by to image"
+
+
 def fraction_notes(filled: Filled) -> list[str]:
     """Sides that are off their fraction by a third or more."""
     notes = []
@@ -116,12 +132,13 @@ def _reason(filled: Filled, side: int) -> tuple[str, str]:
 
 def _more_scenes(filled: Filled, which: str, *, divisible: bool = True) -> str:
     more = f"Label more scenes {which}".rstrip()
-    if filled.divided or not divisible:
+    cut = [SIDES[side] for side in filled.subsets.open_sides if side != TRAIN]
+    if filled.divided or not divisible or not cut:
         return more
     anew = ", and delete the split file to place all images again" if filled.placed_before.any() else ""
     return (
         f"{more}, or set split.divide_scenes to true{anew}: scenes stay whole now, and are then cut in time, so "
-        "that val and test show the same ones as train"
+        f"that {' and '.join(cut)} {'shows' if len(cut) == 1 else 'show'} the same ones as train"
     )
 
 

@@ -7,18 +7,18 @@ Example:
   python -m tests.bench.near_duplicates bccd.zip deeppcb.zip urban.zip
 """
 
-import sys
 import tempfile
 import time
 import zipfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import cv2
 import numpy as np
 import pandas as pd
+import typer
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
@@ -260,6 +260,11 @@ def _finds_any(copy: str, pairs: set[frozenset[str]]) -> bool:
     return any(copy in pair and not all(each.startswith("copy ") for each in pair) for pair in pairs)
 
 
+def main(archives: Annotated[list[Path], typer.Argument(help="exports as zips", exists=True, dir_okay=False)]) -> None:
+    """Print the figures of each data set."""
+    for archive in archives:
+        report(archive)
+
+
 if __name__ == "__main__":
-    for each in map(partial(Path), sys.argv[1:]):
-        report(each)
+    typer.run(main)
