@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tasks.contracts.errors import PipelineError
+from tasks.formats.image_names import ImageNames
 from tasks.formats.near_names import near
 from tasks.formats.recognised import Recognised
 from tasks.formats.recognition import Search, yolo
@@ -31,12 +32,12 @@ def recognise(export: Path, faults: list[str], is_ignored: Callable[[Path], bool
     search = Search(export, is_ignored)
     yield from search.recognised()
     left = [path for _, paths in search.files() for path in paths if not is_image(path.name)]
-    images = search.images() if left else {}
+    images = search.images if left else {}
+    names = ImageNames(images)
     rows = [path for path in left if is_label_name(path.name) and _is_label_file(path, images)]
     yield from _with_class_names(search, rows, sorted(set(left) - set(rows)), images)
     for path in sorted(set(left) - set(rows) - search.claimed):
-        is_named_like_image = near(path.stem.removeprefix("gt_")) in images or _is_in_label_folder(path, export)
-        kind = why_labels(path, is_named_like_image=is_named_like_image)
+        kind = why_labels(path, names, is_in_label_folder=_is_in_label_folder(path, export))
         if kind is not None:
             search.faults.append(str(PipelineError(f"labels in a format that is not read ({kind})", str(path), IGNORE)))
     search.faults += _masks(search)
