@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tasks.contracts.errors import PipelineError
-from tests.parse_fixture import export_of, run
+from tests.parse_fixture import export_of, run, write_image
 from tests.test_parse_unread import ROW, YOLO, beside_sound_labels
 
 POINTS = [[20, 20], [80, 20], [80, 80]]
@@ -108,3 +108,29 @@ def test_packed_labels_are_named_whatever_is_in_them(tmp_path: Path) -> None:
     (raw / "export" / "b.csv.gz").write_bytes(gzip.compress(b"filename,class,xmin,ymin,xmax,ymax\n"))
     with pytest.raises(PipelineError, match=r"packed within an export.*b\.csv\.gz"):
         run(raw)
+
+
+@pytest.mark.parametrize(
+    "mask",
+    ["masks/b.png", "train/masks/b.png", "gtFine/b_gtFine_labelIds.png", "labels/b_mask.png", "images/b_mask.png"],
+)
+def test_masks_of_images_without_other_labels_stop_the_run(tmp_path: Path, mask: str) -> None:
+    raw = beside_sound_labels(tmp_path, {"images/b.jpg": ""})
+    write_image(raw / "export" / mask)
+    with pytest.raises(PipelineError, match=rf"1 label masks, which are not read: .*{Path(mask).parent}"):
+        run(raw)
+
+
+def test_masks_beside_other_labels_of_their_images_are_noted(tmp_path: Path) -> None:
+    raw = export_of(tmp_path, YOLO)
+    write_image(raw / "export" / "masks" / "b.png")
+    write_image(raw / "export" / "depth" / "b.png")
+    parsed = run(raw)
+    assert parsed.ledger.exports["export"].notes == ["1 label masks in export/masks are not read, only boxes are"]
+
+
+def test_pictures_of_one_stem_in_folders_of_other_names_are_no_masks(tmp_path: Path) -> None:
+    raw = beside_sound_labels(tmp_path, YOLO)
+    for name in ("unlabelled/b.png", "night/b.png", "night/b_segment.png"):
+        write_image(raw / "export" / name)
+    assert len(run(raw).images) == 2
