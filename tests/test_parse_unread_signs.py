@@ -50,6 +50,7 @@ BOSCH = "- boxes:\n  - {label: Red, x_max: 40, x_min: 1, y_max: 5, y_min: 2}\n  
         ("x.txt", "my b.jpg 20,20,80,80,0\n", "rows of an image"),
         ("x.lst", "0\t4\t5\t0\t0.1\t0.2\t0.3\t0.4\tb.jpg\n", r"rows of an image.*x\.lst"),
         ("b.jpg.txt", "Car 0.00 0 -1.58 20.01 20.33 80.12 80.12 1.65\n", r"beside an image.*b\.jpg\.txt"),
+        ("license.txt", "license.jpg 20,20,80,80,0\n", "rows of an image"),
         ("b_gt.txt", "20,20,80,80,dog\n", r"beside an image.*b_gt\.txt"),
         ("b.lines.txt", "20 20 80 80 90 90\n", r"beside an image.*b\.lines\.txt"),
         ("b.txt", json.dumps(LABELME), r"JSON.*b\.txt"),
@@ -69,7 +70,7 @@ BOSCH = "- boxes:\n  - {label: Red, x_max: 40, x_min: 1, y_max: 5, y_min: 2}\n  
 )  # fmt: skip
 def test_file_that_could_be_labels_by_any_sign_stops_the_run(tmp_path: Path, name: str, text: str, said: str) -> None:
     with pytest.raises(PipelineError, match=rf"(?s){said}"):
-        run(beside_sound_labels(tmp_path, {"b.jpg": "", name: text}))
+        run(beside_sound_labels(tmp_path, {"b.jpg": "", "license.jpg": "", name: text}))
 
 
 @pytest.mark.parametrize(
@@ -90,6 +91,9 @@ def test_file_that_could_be_labels_by_any_sign_stops_the_run(tmp_path: Path, nam
         ("b.jpg.aux.xml", "<PAMDataset><GeoTransform>4, 6, 0, 3, 0, 6</GeoTransform></PAMDataset>"),
         ("train.log", "b.jpg 1 2 3 4 5\n"),
         ("README.dataset.txt", "2 classes: b.jpg is one of 1,000 at 640 x 640, 3 4 5\nThere are\nothers\n"),
+        ("README", "b.jpg is 1 of 9, class 0, at 5 5 2 4\n"),
+        ("LICENSE.txt", "b.jpg 1 2 3 4 5\n"),
+        ("hints.txt", "in b.jpg there are 3 of 4 cars, 1 of 2 vans and no bus\n"),
         ("b.txt.log", "1 2 3 4 5\n"),
         ("run.yaml", "source: x\nbox: 7.5\nimgsz: [1, 2, 3, 4]\n"),
         ("b.jgw", "1.0\n0.0\n0.0\n1.0\n5.5\n6.6\n"),

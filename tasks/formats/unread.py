@@ -39,6 +39,7 @@ _BY_ENDING = {
     **dict.fromkeys((".xlsx", ".xls", ".xlsm", ".ods"), "a spreadsheet; save it as CSV"),
     ".odgt": "CrowdHuman's lines of JSON",
 }
+_ABOUT = frozenset({"readme", "license", "licence", "copying", "notice", "citation", "changelog", "changes", "authors"})
 # Texts about a data set or a training, and programs.
 _NO_LABELS = frozenset(
     {
@@ -101,7 +102,8 @@ def why_labels(path: Path, names: ImageNames, *, is_in_label_folder: bool) -> st
     """What kind of labels a file seems to hold that no reader takes; None where it holds none."""
     kind = _binary_kind(path)
     suffix = path.suffix.lower()
-    if kind is None and suffix not in _NO_LABELS and _is_text(path):
+    is_about = path.name.lower().split(".")[0] in _ABOUT and not names.has_file(path)
+    if kind is None and not is_about and suffix not in _NO_LABELS and _is_text(path):
         look = _LOOKS.get(suffix)
         kind = look(path, names) if look else _text_kind(path, names, is_in_label_folder=is_in_label_folder)
     return kind
@@ -152,9 +154,9 @@ def _text_kind(path: Path, names: ImageNames, *, is_in_label_folder: bool) -> st
 def _rows_kind(path: Path, rows: list[list[str]], names: ImageNames, *, is_in_label_folder: bool) -> str | None:
     if all(is_image(row[0]) and _numbers(row[1:]) >= 4 for row in rows):
         return "rows of an image and its boxes"
-    # An image on which nothing is labelled has a row without numbers.
+    # In prose words outweigh numbers. An image on which nothing is labelled has a row without numbers.
     named = [row for row in rows if any(is_image(word) or names.has(word) for word in row)]
-    if 2 * len(named) > len(rows) and any(_numbers(row) >= 4 for row in named):
+    if 2 * len(named) > len(rows) and any(max(4, len(row) / 2) <= _numbers(row) for row in named):
         return "rows of an image and numbers"
     heads = [row for row in rows if is_image(row[0])]
     numbers = [row for row in rows if _numbers(row) == len(row)]
