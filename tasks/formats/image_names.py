@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Container
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from tasks.formats.near_names import near
 from tasks.formats.written_paths import is_image
@@ -23,9 +23,9 @@ class ImageNames:
 
     def has(self, word: str) -> bool:
         """Whether a word is the name, path or stem of an image that is there. A plain number is no stem."""
-        name = PurePosixPath(word.strip().replace("\\", "/")).name
-        if is_image(name):
-            name = PurePosixPath(name).stem
+        name = word.strip().replace("\\", "/").rpartition("/")[2]
+        if "." in name and is_image(name):
+            name = name.rpartition(".")[0]
         elif _PLAIN_NUMBER.fullmatch(name):
             return False
         return near(name) in self._stems
