@@ -37,6 +37,23 @@ def test_table_of_boxes_is_read(tmp_path: Path, name: str, text: str) -> None:
     assert parsed.ledger.exports["export"].formats == ["csv"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sep=;\nfilename;class;xmin;ymin;xmax;ymax\nb.jpg;dog;20;10;60;30\n",
+        '"sep=;"\n\n# by hand\nfilename;class;xmin;ymin;xmax;ymax\nb.jpg;dog;20;10;60;30\n',
+        "# exported, by hand, with, commas\nfilename,class,xmin,ymin,xmax,ymax\nb.jpg,dog,20,10,60,30\n",
+        "filename|class|xmin|ymin|xmax|ymax\nb.jpg|dog|20|10|60|30\n",
+        "image,label,bbox_left,bbox_top,bbox_right,bbox_bottom\nb.jpg,dog,20,10,60,30\n",
+        "image,label,minX,minY,maxX,maxY\nb.jpg,dog,20,10,60,30\n",
+    ],
+    ids=["sep", "sep and comment", "comment", "bars", "bbox_left", "minX"],
+)
+def test_table_of_a_spreadsheet_or_with_comments_is_read(tmp_path: Path, text: str) -> None:
+    parsed = run(export_of(tmp_path, {"b.csv": "\ufeff" + text, "b.jpg": ""}))
+    assert parsed.boxes("name") == {("b.jpg",): DOG}
+
+
 def test_rows_of_an_image_come_together_and_empty_ones_are_negatives(tmp_path: Path) -> None:
     text = "a.jpg,20,10,60,30,dog\nb.jpg,,,,,\na.jpg,1,2,3,4,cat\nc.jpg,x,1,2,3,dog\nc.jpg,1\n"
     parsed = run(export_of(tmp_path, {"annotations.csv": text} | {f"{name}.jpg": name for name in "abc"}))

@@ -7,6 +7,7 @@ coordinates lists an image on which nothing is labelled.
 import csv
 import io
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +23,10 @@ _COLUMNS = {
     "label": "class label class_name classname name category label_name class_label",
     "width": "width image_width img_width",
     "height": "height image_height img_height",
-    "x_min": "xmin x_min x1 left xtl bbox_xmin bbox_x bbox_x1",
-    "y_min": "ymin y_min y1 top ytl bbox_ymin bbox_y bbox_y1",
-    "x_max": "xmax x_max x2 right xbr bbox_xmax bbox_x2",
-    "y_max": "ymax y_max y2 bottom ybr bbox_ymax bbox_y2",
+    "x_min": "xmin x_min x1 left xtl minx roi.x1 bbox_left bbox_xmin bbox_x bbox_x1",
+    "y_min": "ymin y_min y1 top ytl miny roi.y1 bbox_top bbox_ymin bbox_y bbox_y1",
+    "x_max": "xmax x_max x2 right xbr maxx roi.x2 bbox_right bbox_xmax bbox_x2",
+    "y_max": "ymax y_max y2 bottom ybr maxy roi.y2 bbox_bottom bbox_ymax bbox_y2",
     "box_width": "bbox_width bbox_w",
     "box_height": "bbox_height bbox_h",
 }
@@ -37,6 +38,8 @@ _OF_IMAGE = ("image", "width", "height")
 _RETINANET = ("image", "x_min", "y_min", "x_max", "y_max", "label")
 _TENSORFLOW = ("image", "width", "height", "label", "x_min", "y_min", "x_max", "y_max")
 _NOWHERE: Box = (math.nan, math.nan, math.nan, math.nan)
+_PREAMBLE = re.compile(r"\ufeff?(?:[ \t]*(?:#[^\n]*|\"?sep=[^\n]*)?\n)+|\ufeff", re.IGNORECASE)
+_SEPARATOR = re.compile(r"^\ufeff?\"?sep=([^\n\"])", re.IGNORECASE | re.MULTILINE)
 _MOST_PIXELS = 2**31  # of a side
 
 
@@ -60,14 +63,14 @@ class BoxTable:
 
 def read_box_table(path: Path) -> BoxTable | None:
     """Read a CSV; None for one without boxes. Raises PipelineError naming what a table of boxes lacks."""
-    head = head_of(path).lstrip("\ufeff\n").split("\n")[:5]
-    delimiter = max(",;\t", key="\n".join(head).count)
+    text, delimiter = without_preamble(head_of(path))
+    head = text.split("\n", 5)[:5]
     first = _first_row(head[0], delimiter)
     if not first or (_without_header(first) is None and not _has_boxes(first)):
         _refuse_others(path, first, "\n".join(head))
         return None
     try:
-        every = list(csv.reader(io.StringIO(read_text(path), newline=""), delimiter=delimiter))
+        every = list(csv.reader(io.StringIO(without_preamble(read_text(path))[0], newline=""), delimiter=delimiter))
     except csv.Error as error:
         raise PipelineError("CSV cannot be read", f"{path}: {error}", "Export the labels again") from error
     rows = [row for row in every if any(map(str.strip, row))]
@@ -80,6 +83,14 @@ def read_box_table(path: Path) -> BoxTable | None:
             places.setdefault(_MEANINGS[name], place)
     _refuse_lack(path, header, places, sorted(_OTHER_BOXES & set(header)))
     return BoxTable(path, places, rows[1:])
+
+
+def without_preamble(text: str) -> tuple[str, str]:
+    """A table's text without Excel's `sep=;` and the comments before it, and what stands between its fields."""
+    preamble = _PREAMBLE.match(text)
+    table = text[preamble.end() :] if preamble else text
+    said = _SEPARATOR.search(preamble[0]) if preamble else None
+    return table, said[1] if said else max(",;\t|", key="\n".join(table.split("\n", 5)[:5]).count)
 
 
 def _refuse_others(path: Path, first: list[str], head: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tasks.contracts.errors import PipelineError
+from tasks.formats.image_names import ImageNames
 from tasks.formats.near_names import near
 from tasks.formats.recognised import Recognised
 from tasks.formats.recognition import Search, yolo
@@ -17,6 +18,12 @@ from tasks.formats.yolo_entries import is_label_name
 
 _LABEL_FOLDER = re.compile(r"label|annotation|(^|_)gts?($|_)", re.IGNORECASE)
 _MASK_FOLDERS = frozenset({"segmentationclass", "segmentationobject"})
+_MASKS = re.compile(
+    r"(^|[_\W])(masks?|gts?|gtfine|seg|segmentations?|labels?|annotations?)($|[_\W])|^segmentation(class|object)$",
+    re.IGNORECASE,
+)
+_MASK_END = re.compile(r"[_-](masks?|seg|segmentation|gtfine_\w+|labels?|gt)$")
+_MASK_SUFFIXES = frozenset({".png", ".bmp", ".tif", ".tiff", ".gif"})  # without loss
 _KEYS = re.compile(r"^\s*(nc|train|val)\s*:", re.MULTILINE)
 _YAML = (".yaml", ".yml")
 _SHOWN = 3
@@ -31,15 +38,15 @@ def recognise(export: Path, faults: list[str], is_ignored: Callable[[Path], bool
     search = Search(export, is_ignored)
     yield from search.recognised()
     left = [path for _, paths in search.files() for path in paths if not is_image(path.name)]
-    images = search.images() if left else {}
+    images = search.images if left else {}
+    names = ImageNames(images)
     rows = [path for path in left if is_label_name(path.name) and _is_label_file(path, images)]
     yield from _with_class_names(search, rows, sorted(set(left) - set(rows)), images)
     for path in sorted(set(left) - set(rows) - search.claimed):
-        is_named_like_image = near(path.stem.removeprefix("gt_")) in images or _is_in_label_folder(path, export)
-        kind = why_labels(path, is_named_like_image=is_named_like_image)
+        kind = why_labels(path, names, is_in_label_folder=_is_in_label_folder(path, export))
         if kind is not None:
             search.faults.append(str(PipelineError(f"labels in a format that is not read ({kind})", str(path), IGNORE)))
-    search.faults += _masks(search)
+    search.faults += _masks(search, search.images)
     faults += search.faults
 
 
@@ -69,12 +76,41 @@ def _with_class_names(
     )
 
 
-def _masks(search: Search) -> Iterator[str]:
-    """Folders of label masks that are no part of a VOC folder, which notes its own."""
+def _masks(search: Search, images: Mapping[str, Sequence[Path]]) -> Iterator[str]:
+    """Folders of label masks. What reads other labels of their images notes them, as VOC notes its own."""
     for place, paths in search.files():
-        is_noted = any(("voc", folder) in search.formats for folder in place.parents)
-        if place.name.lower() in _MASK_FOLDERS and paths and not is_noted:
-            yield str(PipelineError(f"{len(paths):,} label masks, which are not read", str(place), IGNORE))
+        voc = place.name.lower() in _MASK_FOLDERS
+        if voc and any(("voc", folder) in search.formats for folder in place.parents):
+            continue
+        masks = {path: _masked(path, images, search.export) for path in paths if is_image(path.name)}
+        masked = list(filter(None, masks.values()))
+        count = len(paths) if voc else len(masked)
+        readers = [next((one for one in search.around(image.parent) if _reads(one, image)), None) for image in masked]
+        if readers and (reader := readers[0]) and all(readers):
+            inside = place.relative_to(search.export).as_posix()
+            reader.notes.append(f"{count:,} label masks in {inside} are not read, only boxes are")
+        elif count:
+            yield str(PipelineError(f"{count:,} label masks, which are not read", str(place), IGNORE))
+
+
+def _masked(path: Path, images: Mapping[str, Sequence[Path]], export: Path) -> Path | None:
+    """The image that a picture is a mask of: of its stem but not in a folder of masks, or b.jpg of b_mask.png."""
+    if path.suffix.lower() not in _MASK_SUFFIXES:
+        return None
+    stem = near(path.stem)
+    plain = _MASK_END.sub("", stem)
+    if not _is_in_mask_folder(path, export) and plain == stem:
+        return None
+    found = [*images.get(plain, ()), *images.get(stem, ())]
+    return next((image for image in found if image != path and not _is_in_mask_folder(image, export)), None)
+
+
+def _is_in_mask_folder(path: Path, export: Path) -> bool:
+    return any(map(_MASKS.search, path.relative_to(export).parts[:-1]))
+
+
+def _reads(body: Recognised, image: Path) -> bool:
+    return not body.images or near(image.stem) in body.images
 
 
 def _is_label_file(path: Path, images: Mapping[str, Sequence[Path]]) -> bool:

@@ -6,6 +6,7 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 
@@ -45,7 +46,7 @@ class Search:
         self.export = export
         self.faults: list[str] = []  # what is broken or of another format
         self.claimed: set[Path] = set()  # files that something recognised stands for
-        self._is_ignored = is_ignored
+        self.is_ignored = is_ignored  # whether a file is to be passed over
         self.formats: set[tuple[str, Path]] = set()  # that were met, and in which folder
         self._held: list[Recognised] = []
 
@@ -54,13 +55,13 @@ class Search:
         for place, folders, names in os.walk(self.export):
             folders.sort()
             paths = (Path(place, name) for name in sorted(names))
-            yield Path(place), [path for path in paths if path not in self.claimed and not self._is_ignored(path)]
+            yield Path(place), [path for path in paths if path not in self.claimed and not self.is_ignored(path)]
 
     def recognised(self) -> Iterator[Recognised]:
         """All that is recognised by itself, sorted by path."""
         for place, paths in self.files():
             if is_voc(place):
-                yield from self.claim(_voc(place, self._is_ignored))
+                yield from self.claim(_voc(place, self.is_ignored))
             for path in paths:
                 probe = None if path in self.claimed else _PROBES.get(path.suffix.lower())
                 try:
@@ -87,6 +88,7 @@ class Search:
         self._held.append(found)
         yield found
 
+    @cached_property
     def images(self) -> dict[str, list[Path]]:
         """All image files, by near stem."""
         found: dict[str, list[Path]] = defaultdict(list)
@@ -98,10 +100,6 @@ class Search:
     def around(self, folder: Path) -> list[Recognised]:
         """What was recognised in this folder or one above it."""
         return [one for one in self._held if folder.is_relative_to(one.folder)]
-
-    def is_ignored(self, path: Path) -> bool:
-        """Whether a file is to be passed over."""
-        return self._is_ignored(path)
 
 
 def _is_same(one: Recognised, other: Recognised) -> bool:
@@ -192,7 +190,7 @@ def _other_json(path: Path, search: Search) -> Recognised | None:
             [path],
             images=frozenset(map(_stem, createml_names(content))),
         )
-    fault = json_fault(path, content)
+    fault = json_fault(path, content, search.images)
     if fault is not None:
         raise fault
     return None

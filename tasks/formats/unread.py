@@ -1,9 +1,10 @@
 """What could be labels by its content, in a format that is not read: told, so that nobody misses them in silence."""
 
+import codecs
 import json
 import re
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -11,48 +12,45 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.contracts.errors import PipelineError
-from tasks.formats import xml_stream
+from tasks.formats.image_names import ImageNames
+from tasks.formats.places import could_be_labels, has_place_keys, has_places
 from tasks.formats.text_files import head_of
+from tasks.formats.unread_tables import table_kind
+from tasks.formats.unread_xml import xml_kind
 from tasks.formats.written_paths import is_image
 
 IGNORE = "Export them in a format that is read, or name them in parse.ignore"
 _COCO = ("images", "annotations", "categories")
-# Keys under which tools put where an object is.
-_PLACES = frozenset(
+_COLUMNS = re.compile(r"(^|[._])(bbox|bboxes|boxes|objects|xmin|x_min|annotations|segmentation)($|[._])", re.IGNORECASE)
+_LABEL_SUFFIXES = frozenset(
+    {".xml", ".json", ".jsonl", ".ndjson", ".yaml", ".yml", ".data", ".csv", ".tsv", ".txt", ".tar"}
+)
+_ITEMS = 20  # of annotations that are looked at
+_ROWS = 200
+_TEXT_BYTES = 4096  # looked at to tell a text
+_TF_RECORD = re.compile(r"\.(tf)?records?(-\d+-of-\d+)?$", re.IGNORECASE)
+_PACKED = {".gz", ".bz2", ".xz", ".zst"}  # of one file
+# Of tables and containers that are not looked into.
+_BY_ENDING = {
+    ".mat": "MATLAB",
+    **dict.fromkeys(
+        (".tar", ".tgz", ".tbz2", ".txz", ".7z", ".rar"), "an archive within an export, which stays packed"
+    ),
+    **dict.fromkeys((".xlsx", ".xls", ".xlsm", ".ods"), "a spreadsheet; save it as CSV"),
+    ".odgt": "CrowdHuman's lines of JSON",
+}
+_ABOUT = frozenset({"readme", "license", "licence", "copying", "notice", "citation", "changelog", "changes", "authors"})
+# Texts about a data set or a training, and programs.
+_NO_LABELS = frozenset(
     {
-        *(
-            "bbox",
-            "bboxes",
-            "box",
-            "boxes",
-            "box2d",
-            "bounding_box",
-            "boundingbox",
-            "bounding_boxes",
-            "rectanglelabels",
-        ),
-        *("polygon", "polygons", "polygonlabels", "segmentation", "keypoints", "shape_attributes", "exterior"),
-        *("xmin", "x_min", "topx", "bndbox", "rle", "cuboid", "shape_type"),
+        *(".md", ".rst", ".log", ".html", ".htm", ".css", ".js", ".tex", ".ipynb", ".svg", ".kml"),
+        *(".py", ".sh", ".bat", ".m", ".cfg", ".conf", ".toml", ".ini", ".lock", ".names", ".data", ".cache"),
     }
 )
-_SIDES = (
-    frozenset({"x", "y", "width", "height"}),
-    frozenset({"left", "top", "width", "height"}),
-    frozenset({"x1", "y1", "x2", "y2"}),
-)
-_TAGS = frozenset(
-    {"object", "box", "bndbox", "robndbox", "bbox", "polygon", "rect", "rectangle", "track", "hrsc_object"}
-)
-_COLUMNS = re.compile(r"(^|[._])(bbox|bboxes|boxes|objects|xmin|x_min|annotations|segmentation)($|[._])", re.IGNORECASE)
-_TF_BOXES = re.compile(rb"image/object/|bbox/xmin")
-_LABEL_SUFFIXES = frozenset({".xml", ".json", ".yaml", ".yml", ".data", ".csv", ".txt"})
-_HEAD_BYTES = 1 << 20
-_DEPTH, _ITEMS = 8, 20  # of JSON that is looked through
-_ROWS = 200
 
 
-def json_fault(path: Path, content: object) -> PipelineError | None:
-    """The fault of a JSON that is no format that is read, but looks like labels."""
+def json_fault(path: Path, content: object, images: Container[str]) -> PipelineError | None:
+    """The fault of a JSON that is no format that is read, but looks like labels. images: the near stems of all."""
     if isinstance(content, dict):
         lacking = [key for key in _COCO if not isinstance(content.get(key), list)]
         if len(lacking) == 1 and _is_coco(path, content, lacking[0]):
@@ -60,7 +58,7 @@ def json_fault(path: Path, content: object) -> PipelineError | None:
                 f"COCO without `{lacking[0]}`", str(path), "Add the key, or name the file in parse.ignore"
             )
     kind = _json_kind(content)
-    if kind is None and not has_places(content):
+    if kind is None and not _holds_labels(path, content, ImageNames(images)):
         return None
     return PipelineError(f"labels in a format that is not read ({kind or 'JSON of its own kind'})", str(path), IGNORE)
 
@@ -96,28 +94,39 @@ def _json_kind(content: object) -> str | None:
     return None
 
 
-def has_places(content: object, depth: int = _DEPTH) -> bool:
-    """Whether JSON tells somewhere where an object is; only its first items are looked at."""
-    if depth == 0 or not isinstance(content, dict | list):
-        return False
-    if isinstance(content, list):
-        return any(has_places(item, depth - 1) for item in content[:_ITEMS])
-    keys = {str(key).lower() for key, value in content.items() if value not in (None, "", [])}
-    if not _PLACES.isdisjoint(keys) or any(sides <= keys for sides in _SIDES):
-        return True
-    return any(has_places(value, depth - 1) for value in list(content.values())[:_ITEMS])
+def _holds_labels(path: Path, content: object, names: ImageNames) -> bool:
+    return has_places(content) or could_be_labels(content, names, is_named_like_image=names.has_file(path))
 
 
-def why_labels(path: Path, *, is_named_like_image: bool) -> str | None:
-    """What kind of labels a file seems to hold that no reader takes; None where it holds none.
+def why_labels(path: Path, names: ImageNames, *, is_in_label_folder: bool) -> str | None:
+    """What kind of labels a file seems to hold that no reader takes; None where it holds none."""
+    kind = _binary_kind(path)
+    suffix = path.suffix.lower()
+    is_about = path.name.lower().split(".")[0] in _ABOUT and not names.has_file(path)
+    if kind is None and not is_about and suffix not in _NO_LABELS and _is_text(path):
+        look = _LOOKS.get(suffix)
+        kind = look(path, names) if look else _text_kind(path, names, is_in_label_folder=is_in_label_folder)
+    return kind
 
-    is_named_like_image: an image has its stem, or it is in a folder of labels.
-    """
-    suffix = ".tfrecord" if ".tfrecord" in path.name.lower() else path.suffix.lower()
-    if suffix == ".txt":
-        return _text_kind(path, is_named_like_image=is_named_like_image)
-    kind, holds_labels = _KINDS.get(suffix, ("", lambda _: False))
-    return kind if holds_labels(path) else None
+
+def _binary_kind(path: Path) -> str | None:
+    suffix = path.suffix.lower()
+    kind = _BY_ENDING.get(suffix)
+    if _TF_RECORD.search(path.name):
+        kind = "TFRecord"
+    elif suffix == ".parquet" and any(map(_COLUMNS.search, _parquet_columns(path))):
+        kind = "Parquet with boxes"
+    elif suffix == ".zip" and any(map(_is_label_name, _zipped(path))):
+        kind = "a zip within an export, which stays packed"
+    elif suffix in _PACKED and _is_label_name(path.stem):
+        kind = "packed within an export"
+    return kind
+
+
+def _is_text(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(_TEXT_BYTES)
+    return b"\0" not in head or head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
 
 
 def _is_label_name(name: str) -> bool:
@@ -132,23 +141,34 @@ def _zipped(path: Path) -> list[str]:
         return []
 
 
-def _text_kind(path: Path, *, is_named_like_image: bool) -> str | None:
-    lines = head_of(path).splitlines()[:_ROWS]
-    rows = [re.split(r"[\s,;]+", line.strip()) for line in lines if line.strip()]
-    if not rows:
-        return None
+def _text_kind(path: Path, names: ImageNames, *, is_in_label_folder: bool) -> str | None:
+    text = head_of(path)
+    if text.lstrip().startswith("<"):
+        return xml_kind(path, names)
+    if text.lstrip().startswith(("{", "[")):
+        return "JSON lines with places of objects" if _is_json_of_labels(path, text, names) else None
+    rows = [re.split(r"[\s,;|]+", line.strip()) for line in text.splitlines()[:_ROWS] if line.strip()]
+    return _rows_kind(path, rows, names, is_in_label_folder=is_in_label_folder) if rows else None
+
+
+def _rows_kind(path: Path, rows: list[list[str]], names: ImageNames, *, is_in_label_folder: bool) -> str | None:
     if all(is_image(row[0]) and _numbers(row[1:]) >= 4 for row in rows):
         return "rows of an image and its boxes"
-    names = [row for row in rows if is_image(row[0])]
+    # In prose words outweigh numbers. An image on which nothing is labelled has a row without numbers.
+    named = [row for row in rows if any(is_image(word) or names.has(word) for word in row)]
+    if 2 * len(named) > len(rows) and any(max(4, len(row) / 2) <= _numbers(row) for row in named):
+        return "rows of an image and numbers"
+    heads = [row for row in rows if is_image(row[0])]
     numbers = [row for row in rows if _numbers(row) == len(row)]
-    if names and len(names) + len(numbers) == len(rows) and any(len(row) >= 4 for row in numbers):
+    if heads and len(heads) + len(numbers) == len(rows) and any(len(row) >= 4 for row in numbers):
         return "an image and the rows of its boxes, such as WIDER FACE"
     if path.stem.lower() == "gt" and all(_numbers(row) >= 6 for row in rows):
         return "MOT"
     # DOTA has two lines of its own before.
     body = [row for row in rows if not row[0].lower().startswith(("imagesource", "gsd"))]
     # One odd row must not hide the others.
-    if is_named_like_image and 2 * sum(_numbers(row) >= 4 for row in body) >= max(1, len(body)):
+    is_sure = is_in_label_folder or names.has_file(path)
+    if is_sure and 2 * sum(_numbers(row) >= 4 for row in body) >= max(1, len(body)):
         return "rows of numbers beside an image, such as KITTI or DOTA"
     return None
 
@@ -157,36 +177,21 @@ def _numbers(words: list[str]) -> int:
     return sum(re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", word, re.IGNORECASE) is not None for word in words)
 
 
-def _json_lines(path: Path) -> Iterator[object]:
-    for line in head_of(path).splitlines()[:_ROWS]:
+def _is_json_of_labels(path: Path, text: str, names: ImageNames) -> bool:
+    contents = list(_json_contents(text))
+    # A single value that is cut short at the end of what is looked at still has its keys.
+    return any(_holds_labels(path, content, names) for content in contents) or (not contents and has_place_keys(text))
+
+
+def _json_contents(text: str) -> Iterator[object]:
+    """One value, or one a line."""
+    for part in [text, *text.splitlines()]:
         try:
-            yield json.loads(line)
+            yield json.loads(part)
         except (ValueError, RecursionError):
             continue
-
-
-def _xml_tags(path: Path) -> set[str]:
-    tags = _Tags()
-    try:
-        for _ in xml_stream.feed(path, tags):
-            if tags.count > _ROWS * 10:
-                break
-    except PipelineError:
-        pass  # told when it was looked at first
-    return tags.found
-
-
-class _Tags:
-    """Keeps the names of elements."""
-
-    def __init__(self) -> None:
-        self.found: set[str] = set()
-        self.count = 0
-
-    def start(self, tag: str, _attributes: object) -> None:
-        """Note one."""
-        self.found.add(tag.lower())
-        self.count += 1
+        if part is text:
+            return
 
 
 def _parquet_columns(path: Path) -> list[str]:
@@ -196,18 +201,15 @@ def _parquet_columns(path: Path) -> list[str]:
         return []
 
 
-def _is_tf_record(path: Path) -> bool:
-    with path.open("rb") as file:
-        return _TF_BOXES.search(file.read(_HEAD_BYTES)) is not None
+def _yaml_kind(path: Path, names: ImageNames) -> str | None:
+    text = head_of(path)
+    return "YAML with places of objects" if has_place_keys(text) and names.are_in(text) else None
 
 
-_KINDS: dict[str, tuple[str, Callable[[Path], bool]]] = {
-    ".ndjson": ("JSON lines with places of objects", lambda path: any(map(has_places, _json_lines(path)))),
-    ".jsonl": ("JSON lines with places of objects", lambda path: any(map(has_places, _json_lines(path)))),
-    ".manifest": ("JSON lines with places of objects", lambda path: any(map(has_places, _json_lines(path)))),
-    ".xml": ("XML with objects", lambda path: not _TAGS.isdisjoint(_xml_tags(path))),
-    ".parquet": ("Parquet with boxes", lambda path: any(map(_COLUMNS.search, _parquet_columns(path)))),
-    ".tfrecord": ("TFRecord", _is_tf_record),
-    ".record": ("TFRecord", _is_tf_record),
-    ".zip": ("a zip within an export, which stays packed", lambda path: any(map(_is_label_name, _zipped(path)))),
+_LOOKS: dict[str, Callable[[Path, ImageNames], str | None]] = {
+    ".csv": table_kind,
+    ".tsv": table_kind,
+    ".xml": xml_kind,
+    ".yaml": _yaml_kind,
+    ".yml": _yaml_kind,
 }

@@ -1,0 +1,68 @@
+"""XML that could be labels by its elements, in a format that is not read."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from tasks.contracts.errors import PipelineError
+from tasks.formats import xml_stream
+from tasks.formats.image_names import ImageNames
+from tasks.formats.places import are_place_names, is_place_text
+
+_TAGS = frozenset(
+    {"object", "box", "bndbox", "robndbox", "bbox", "polygon", "rect", "rectangle", "track", "hrsc_object"}
+)
+_NO_LABELS = frozenset({"pamdataset", "xmpmeta", "svg", "kml"})  # what is beside a picture, and drawings
+_MOST = 100_000  # elements that are looked at
+
+
+def xml_kind(path: Path, names: ImageNames) -> str | None:
+    """What kind of labels an XML seems to hold; None where it holds none."""
+    found = _Elements(names, is_named=names.has_file(path))
+    try:
+        for _ in xml_stream.feed(path, found):
+            if found.is_label or found.count > _MOST:
+                break
+    except PipelineError:
+        pass  # told when it was looked at first
+    return "XML with objects" if found.is_label else None
+
+
+class _Elements:
+    """Looks for the name of an image and for places, in attributes and texts."""
+
+    def __init__(self, names: ImageNames, *, is_named: bool) -> None:
+        self.count = 0
+        self._names, self._is_named = names, is_named
+        self._root, self._has_tag, self._has_place = "", False, False
+
+    @property
+    def is_label(self) -> bool:
+        """Whether what came so far could be labels."""
+        return self._root not in _NO_LABELS and (self._has_tag or (self._is_named and self._has_place))
+
+    def start(self, tag: str, attributes: Mapping[str, str]) -> None:
+        """Look at an element's name, whatever its namespace, and its attributes."""
+        name = tag.rpartition("}")[2].lower()
+        self._root = self._root or name
+        self.count += 1
+        self._has_tag = self._has_tag or name in _TAGS
+        numeric = [key.lower() for key, value in attributes.items() if _is_number(value)]
+        self._has_place = self._has_place or are_place_names(numeric)
+        for value in attributes.values():
+            self.data(value)
+
+    def end(self, tag: str) -> None:
+        """Nothing is kept."""
+
+    def data(self, text: str) -> None:
+        """Look at a text, which may be a piece of one."""
+        self._is_named = self._is_named or self._names.has(text)
+        self._has_place = self._has_place or is_place_text(text)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
