@@ -8,8 +8,8 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from mlflow import MlflowClient
 
-from tasks.clients.known_releases import release_fault
-from tasks.clients.registry import CHANGE, pull_champion
+from tasks.clients.known_releases import pull_champion, release_fault
+from tasks.clients.registry import CHANGE
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.params import Releases, Tracking
 from tasks.contracts.release import Change

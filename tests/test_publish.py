@@ -7,7 +7,8 @@ import pytest
 import typer
 from mlflow import MlflowClient
 
-from tasks.clients.registry import MOVED, pull_champion
+from tasks.clients.known_releases import pull_champion
+from tasks.clients.registry import MOVED
 from tasks.clients.tracking import WEIGHTS_TAG, open_run
 from tasks.contracts.bundle import Output, Preprocessing
 from tasks.contracts.card import Card

@@ -1,10 +1,17 @@
-"""Whether the registry knows what the release log says is live, asked before anything is trained."""
+"""The champion, held to the release log: looked at before anything is trained, and brought out of the registry."""
 
-from tasks.clients.registry import open_registry
+import logging
+from pathlib import Path
+
+from tasks.clients.registry import Registry, open_registry
 from tasks.clients.release_log import check_log, read_log
+from tasks.clients.shipped import TARGET, TARGETS
 from tasks.clients.sqlite_lock import database_path
+from tasks.contracts.bundle import PICKLED
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.params import Releases, Tracking
+
+log = logging.getLogger(__name__)
 
 
 def release_fault(tracking: Tracking, releases: Releases) -> str:
@@ -22,3 +29,44 @@ def release_fault(tracking: Tracking, releases: Releases) -> str:
     except PipelineError as error:
         return str(error)
     return ""
+
+
+def pull_champion(tracking: Tracking, target: str, to: Path, releases: Releases | None = None) -> str | None:
+    """Bring the champion's bundle of `target` to the folder `to`, whole or not at all, checked against its release.
+
+    Returns its registry version, or None where there is no champion yet. A champion that was not released for `target`
+    comes as the artefact that went live with it, since that is what a challenger has to beat.
+    releases: the log that the registry is held to, and who must have signed.
+    """
+    with open_registry(tracking) as registry:
+        version, changes = registry.champion(), registry.changes()
+        if releases is not None:
+            check_log(releases, registry.where, version, changes)
+        if version is None:
+            return None
+        if releases is not None and releases.verify_with:
+            registry.check_signed(version, releases.verify_with)
+        tags = registry.versions()[version].tags
+        held = tags.get(TARGETS, target).split(",")
+        if target not in held:
+            log.warning("champion %s was not released as %s; taking its %s", version, target, tags[TARGET])
+            target = tags[TARGET]
+        wanted = _not_pickled(registry, version, target, held)
+        if wanted != target:
+            log.warning("champion %s is a pickle as %s, which is not read; taking its %s", version, target, wanted)
+        registry.pull(version, wanted, to)
+        return version
+
+
+def _not_pickled(registry: Registry, version: str, target: str, held: list[str]) -> str:
+    """The target itself, or else another of the version's that can be read without running what is in it."""
+    # Where it is one, first another of the same arithmetic; a TorchScript program can read and write files.
+    for other in (target, "onnx", "openvino-fp32", "torchscript", *held):
+        if other in held and other not in PICKLED:
+            return other
+    raise PipelineError(
+        f"the champion was released as {target} alone",
+        f"{registry.name} version {version}: that is a pickle, which can run code, so it is never read from a registry",
+        "Roll back to a version with another bundle; or take the alias champion off it in MLflow, set "
+        "publish.new_registry: true for one release, and add onnx to export.targets for the next ones",
+    )
