@@ -53,9 +53,9 @@ class Registry:
         return {str(version.version): version for version in found}
 
     def holding(self, content_sha256: str) -> str | None:
-        """The number of the version that holds this content; None where it is not registered yet."""
-        held = {version.tags.get(CONTENT): number for number, version in self.versions().items()}
-        return held.get(content_sha256)
+        """The number of the first version that holds this content; None where it is not registered yet."""
+        held = (number for number, version in self.versions().items() if version.tags.get(CONTENT) == content_sha256)
+        return next(held, None)
 
     def register(self, shipped: Shipped, run_id: str, tags: Mapping[str, str], description: str) -> str:
         """The number of the version that ships this, made of the run's artefacts if there is none yet.
@@ -63,20 +63,22 @@ class Registry:
         A version that there is stays as it is, in its tags, too.
         """
         content = shipped.content_sha256
-        held = self.holding(content)
-        if held is not None:
-            return held
-        if self._model() is None:
-            self._client.create_registered_model(self.name)
-        source = self._client.get_run(run_id).info.artifact_uri
-        version = self._client.create_model_version(
-            self.name,
-            source,
-            run_id=run_id,
-            tags={**tags, **shipped.tags(), CONTENT: content},
-            description=description,
-        )
-        return str(version.version)
+        with self.one_at_a_time():
+            held = self.holding(content)
+            if held is not None:
+                return held
+            if self._model() is None:
+                self._client.create_registered_model(self.name)
+            source = self._client.get_run(run_id).info.artifact_uri
+            version = self._client.create_model_version(
+                self.name,
+                source,
+                run_id=run_id,
+                tags={**tags, **shipped.tags(), CONTENT: content},
+                description=description,
+            )
+        # Two machines may both have made one, at a server: the first is everybody's.
+        return self.holding(content) or str(version.version)
 
     def shipped(self, version: str) -> Shipped | None:
         """What the version's tags say that it ships; None of one that was registered before bundles had digests.
@@ -236,7 +238,7 @@ class Registry:
             )
 
     def one_at_a_time(self) -> AbstractContextManager[None]:
-        """Keep other processes of this machine from moving the alias meanwhile."""
+        """Keep other processes of this machine from making versions and moving the alias meanwhile."""
         return one_at_a_time(self._tracking.uri)
 
 
