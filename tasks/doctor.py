@@ -3,7 +3,7 @@
 All of params.yaml is read as its stages will read it, and what can be known now is looked at: names that nobody knows,
 rules, their targets, slices and classes (where parse.classes lists them; split looks again once labels are read),
 whether there are resamples enough, the search space, whether stores answer, whether the registry knows what the release
-log names as live, weights, devices and space on the disk.
+log names as live and has its files, weights, devices and space on the disk.
 All faults are told at once, and what works but is hardly meant (recall asked for without precision) is warned of.
 Nothing is changed, but that the MLflow store of a moved project follows it. DVC runs it again when params.yaml or the
 code has changed.
@@ -214,7 +214,8 @@ def _outside(asked: AllParams, seconds: float) -> list[str]:
         return found
     from tasks.clients.known_releases import release_fault  # noqa: PLC0415  # takes seconds
 
-    fault = release_fault(tracking, releases)
+    use_case = asked.read("use_case", UseCase)
+    fault = release_fault(tracking, releases, "onnx" if use_case is None else use_case.target)
     return [f"publish.log: {fault}"] if fault else []
 
 

@@ -14,8 +14,11 @@ from tasks.contracts.params import Releases, Tracking
 log = logging.getLogger(__name__)
 
 
-def release_fault(tracking: Tracking, releases: Releases) -> str:
-    """What is wrong; empty where both agree, where nothing was released yet, and where the registry begins anew."""
+def release_fault(tracking: Tracking, releases: Releases, target: str) -> str:
+    """What keeps the champion from being pulled for `target`: log and registry disagree, or its files are gone.
+
+    Empty where nothing does, where nothing was released yet, and where the registry begins anew.
+    """
     try:
         if not read_log(releases.log):
             return ""
@@ -25,7 +28,9 @@ def release_fault(tracking: Tracking, releases: Releases) -> str:
             check_log(releases, f"{tracking.experiment} at {tracking.uri}", None, [])
             return ""
         with open_registry(tracking) as registry:
-            check_log(releases, registry.where, registry.champion(), registry.changes())
+            version = _held(registry, releases)
+            if version is not None:
+                registry.check_whole(version, _pulled_as(registry, version, target))
     except PipelineError as error:
         return str(error)
     return ""
@@ -39,23 +44,34 @@ def pull_champion(tracking: Tracking, target: str, to: Path, releases: Releases 
     releases: the log that the registry is held to, and who must have signed.
     """
     with open_registry(tracking) as registry:
-        version, changes = registry.champion(), registry.changes()
-        if releases is not None:
-            check_log(releases, registry.where, version, changes)
-        if version is None:
-            return None
-        if releases is not None and releases.verify_with:
-            registry.check_signed(version, releases.verify_with)
-        tags = registry.versions()[version].tags
-        held = tags.get(TARGETS, target).split(",")
-        if target not in held:
-            log.warning("champion %s was not released as %s; taking its %s", version, target, tags[TARGET])
-            target = tags[TARGET]
-        wanted = _not_pickled(registry, version, target, held)
-        if wanted != target:
-            log.warning("champion %s is a pickle as %s, which is not read; taking its %s", version, target, wanted)
-        registry.pull(version, wanted, to)
+        version = registry.champion() if releases is None else _held(registry, releases)
+        if version is not None:
+            registry.pull(version, _pulled_as(registry, version, target), to)
         return version
+
+
+def _held(registry: Registry, releases: Releases) -> str | None:
+    """The champion's version, held to the log's file, to the registry's own lines, and to who must have signed."""
+    version, changes = registry.champion(), registry.changes()
+    check_log(releases, registry.where, version, changes)
+    if version is not None and releases.verify_with:
+        registry.check_signed(version, releases.verify_with)
+    elif version is not None and changes:
+        registry.check_logged(version)
+    return version
+
+
+def _pulled_as(registry: Registry, version: str, target: str) -> str:
+    """The target that the version is pulled as where `target` is asked for; says so where it is another."""
+    tags = registry.versions()[version].tags
+    held = tags.get(TARGETS, target).split(",")
+    if target not in held:
+        log.warning("champion %s was not released as %s; taking its %s", version, target, tags[TARGET])
+        target = tags[TARGET]
+    wanted = _not_pickled(registry, version, target, held)
+    if wanted != target:
+        log.warning("champion %s is a pickle as %s, which is not read; taking its %s", version, target, wanted)
+    return wanted
 
 
 def _not_pickled(registry: Registry, version: str, target: str, held: list[str]) -> str:

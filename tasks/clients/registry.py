@@ -219,16 +219,35 @@ class Registry:
         """Name and place, for people."""
         return f"{self.name} at {self._tracking.uri}"
 
+    def check_logged(self, version: str) -> None:
+        """Raises PipelineError unless the log's last line made the version live, or a killed move left it there."""
+        lines, moved = self._lines(), self._tags().get(MOVED, "")
+        if version in [change.version for key, change in lines.items() if key >= moved]:
+            return
+        last = next(reversed(lines.values()), None)
+        ask = "python -m tasks.publish --rollback"
+        back = "" if last is None else f"Make version {last.version} live again: {ask} {last.version} --why REASON. "
+        raise PipelineError(
+            "what is live has no line in the release log",
+            f"{self.where}: the alias stands on version {version}, and was moved by hand",
+            f"{back}To vouch for version {version}: {ask} {version} --why REASON",
+        )
+
+    def check_whole(self, version: str, target: str) -> None:
+        """Raises PipelineError if the bundle's files are not there; they are listed, not read."""
+        mlflow = quiet_mlflow()
+        where = f"{self.location(version)}/{BUNDLES}/{target}"
+        try:
+            listed = mlflow.artifacts.list_artifacts(where, tracking_uri=self._tracking.uri)
+        except (mlflow.MlflowException, OSError) as error:
+            raise self._not_whole(version, target, f"{where} cannot be listed: {error}") from error
+        if not any(Path(file.path).name == "bundle.json" for file in listed):
+            raise self._not_whole(version, target, f"{where} holds no bundle.json")
+
     def check_signed(self, version: str, verify_with: Sequence[Path]) -> None:
         """Raises PipelineError unless the log's last line made the version live, names what it ships, and is signed."""
+        self.check_logged(version)
         changes = self.changes()
-        if not changes or changes[-1].version != version:
-            raise PipelineError(
-                "what is live has no line in the release log",
-                f"{self.where}: the alias stands on version {version}, and was moved by hand",
-                f"Put it on version {changes[-1].version if changes else 'none'} again, or vouch for it: "
-                f"python -m tasks.publish --rollback {version} --why REASON",
-            )
         check_signature(changes[-1], verify_with, self.where)
         if changes[-1].content_sha256 is None or changes[-1].model != self.name:
             raise PipelineError(
