@@ -228,6 +228,7 @@ def main(
             change = roll_back(registry, rollback, by)
             write_log(settings.log, registry.changes())
         log.info("rolled %s back to version %s (it was at %s): %s", tracking.experiment, rollback, change.before, why)
+        log.info("release.json still tells of the last publish; what is live stands last in %s", settings.log)
         return
     if not (verdict and evaluations and trained and exported and report and release):
         raise typer.BadParameter(
