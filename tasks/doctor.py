@@ -109,6 +109,7 @@ class _Ingest(_Some):
 class _Parse(_Some):
     classes: list[str]
     drop: list[str]
+    rename: dict[str, str]
 
 
 class _Tune(_Some):
@@ -172,11 +173,8 @@ def doubts(asked: AllParams) -> list[str]:
 def _rules(asked: AllParams) -> Iterator[str]:
     """Rules, and the targets, resamples, slices and classes that they take."""
     gate, use_case = asked.read("gate", _Gate), asked.read("use_case", UseCase)
-    evaluate, export, parse = (
-        asked.read("evaluate", _Evaluate),
-        asked.read("export", _Export),
-        asked.read("parse", _Parse),
-    )
+    evaluate, export = asked.read("evaluate", _Evaluate), asked.read("export", _Export)
+    parse = asked.read("parse", _Parse)
     rules: list[Rule] = []
     if gate is not None:
         rules, unread = understood(gate.rules, gate.confidence / 100)
@@ -192,8 +190,9 @@ def _rules(asked: AllParams) -> Iterator[str]:
     yield from point_faults(use_case)
     if export is not None:
         yield from target_faults(rules, use_case, export.targets)
-    if parse is not None and parse.classes:
-        yield from class_faults(rules, use_case, [label for label in parse.classes if label not in parse.drop])
+    if parse is not None:
+        classes = [label for label in parse.classes if label not in parse.drop] if parse.classes else None
+        yield from class_faults(rules, use_case, classes, parse.rename)
 
 
 def _search(asked: AllParams) -> Iterator[str]:

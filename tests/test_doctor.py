@@ -137,6 +137,17 @@ def test_a_file_that_is_no_params_is_told(content: bytes, tmp_path: Path) -> Non
         main(params=tmp_path / "params.yaml")
 
 
+def test_a_class_that_parse_renames_is_told_before_labels_are_read(sections: Sections) -> None:
+    change("gate.rules", ['recall of "WBC" >= 0.5', 'precision of "Leukocyte" >= 0.5'])(sections)
+    change("parse.rename", {"WBC": "Leukocyte"})(sections)
+    said = (
+        "gate.rules: recall of \"WBC\" >= 0.5: no class 'WBC': parse.rename turns it into 'Leukocyte'; write that name"
+    )
+    assert told(sections) == [said]
+    change("parse.rename", {"WBC": "Leukocyte", "white": "WBC"})(sections)
+    assert told(sections) == []
+
+
 def test_a_class_that_new_labels_may_bring_is_no_fault(sections: Sections) -> None:
     change("gate.rules", ['recall of "dent" >= 0.5'])(sections)
     assert told(sections) == []

@@ -85,13 +85,22 @@ def slice_faults(rules: Iterable[Rule], attributes: Sequence[str]) -> Iterator[s
             yield f"gate.rules: {rule.text}: no size {part!r}; sizes are {', '.join(SIZES)}"
 
 
-def class_faults(rules: Iterable[Rule], use_case: UseCase, classes: Sequence[str]) -> Iterator[str]:
-    """Classes that rules or the use case name and that do not exist."""
+def class_faults(
+    rules: Iterable[Rule], use_case: UseCase, classes: Sequence[str] | None, rename: Mapping[str, str]
+) -> Iterator[str]:
+    """Classes that rules or the use case name and that do not exist, or that parse.rename calls otherwise.
+
+    classes: None where they are not known yet.
+    """
     named = [(f"gate.rules: {rule.text}", rule.label) for rule in rules if isinstance(rule, MetricRule)]
     named.append(("use_case.metric", use_case.label))
     named += [("use_case.operating_points", label) for label in use_case.operating_points]
     for where, label in named:
-        if label is not None and label not in classes:
+        if label is None or (classes is not None and label in classes):
+            continue
+        if label in rename and label not in rename.values():
+            yield f"{where}: no class {label!r}: parse.rename turns it into {rename[label]!r}; write that name"
+        elif classes is not None:
             yield f"{where}: no class {label!r}{_nearest(label, classes)}; classes are {', '.join(classes) or 'none'}"
 
 
