@@ -65,6 +65,7 @@ from tasks.detectors.recipe import Recipe
 from tasks.detectors.search_space import Space, check_space
 from tasks.metrics.rule_faults import (
     class_faults,
+    metric_unheld,
     point_faults,
     recall_alone,
     resample_faults,
@@ -166,8 +167,9 @@ def doctor(asked: AllParams, params: DoctorParams) -> list[str]:
 
 def doubts(asked: AllParams) -> list[str]:
     """What can work and is hardly meant, a line each."""
-    gate = asked.read("gate", _Gate)
-    return [] if gate is None else [*recall_alone(understood(gate.rules, gate.confidence / 100)[0])]
+    gate, use_case = asked.read("gate", _Gate), asked.read("use_case", UseCase)
+    rules = [] if gate is None else understood(gate.rules, gate.confidence / 100)[0]
+    return [*recall_alone(rules), *metric_unheld(rules, use_case)]
 
 
 def _rules(asked: AllParams) -> Iterator[str]:

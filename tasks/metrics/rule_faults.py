@@ -145,6 +145,24 @@ def recall_alone(rules: Sequence[Rule]) -> Iterator[str]:
             )
 
 
+def metric_unheld(rules: Sequence[Rule], use_case: UseCase | None) -> Iterator[str]:
+    """Says where rules leave out what the use case is for: one could be accepted whose metric is zero.
+
+    AP counts at any overlap, a mean or one class of it by a rule on each class; F1 counts for precision and recall.
+    """
+    if use_case is None or not rules:
+        return
+    name = use_case.metric.partition(" of ")[0]
+    near = {"f1", name} if "ap" not in name else {"map50", "map50_95", "ap50", "ap50_95"}
+    about = [rule for rule in rules if isinstance(rule, MetricRule) and rule.where is None and rule.name in near]
+    if any(rule.each_class or rule.label == use_case.label for rule in about):
+        return
+    yield (
+        f"gate.rules: none is about use_case.metric, {use_case.metric}: a detector could be accepted whatever it is; "
+        f"add one such as {use_case.metric} >= 0.5"
+    )
+
+
 def _nearest(name: str, known: Sequence[str]) -> str:
     by_small = {each.casefold(): each for each in known}
     near = get_close_matches(name.casefold(), by_small, n=1)
