@@ -3,7 +3,7 @@
 All of params.yaml is read as its stages will read it, and what can be known now is looked at: names that nobody knows,
 rules, their targets, slices and classes (where parse.classes lists them; split looks again once labels are read),
 whether there are resamples enough, the search space, whether stores answer, whether the registry knows what the release
-log names as live, weights, devices and space on the disk.
+log names as live and has its files, weights, devices and space on the disk.
 All faults are told at once, and what works but is hardly meant (recall asked for without precision) is warned of.
 Nothing is changed, but that the MLflow store of a moved project follows it. DVC runs it again when params.yaml or the
 code has changed.
@@ -65,6 +65,7 @@ from tasks.detectors.recipe import Recipe
 from tasks.detectors.search_space import Space, check_space
 from tasks.metrics.rule_faults import (
     class_faults,
+    metric_unheld,
     point_faults,
     recall_alone,
     resample_faults,
@@ -109,6 +110,7 @@ class _Ingest(_Some):
 class _Parse(_Some):
     classes: list[str]
     drop: list[str]
+    rename: dict[str, str]
 
 
 class _Tune(_Some):
@@ -165,18 +167,16 @@ def doctor(asked: AllParams, params: DoctorParams) -> list[str]:
 
 def doubts(asked: AllParams) -> list[str]:
     """What can work and is hardly meant, a line each."""
-    gate = asked.read("gate", _Gate)
-    return [] if gate is None else [*recall_alone(understood(gate.rules, gate.confidence / 100)[0])]
+    gate, use_case = asked.read("gate", _Gate), asked.read("use_case", UseCase)
+    rules = [] if gate is None else understood(gate.rules, gate.confidence / 100)[0]
+    return [*recall_alone(rules), *metric_unheld(rules, use_case)]
 
 
 def _rules(asked: AllParams) -> Iterator[str]:
     """Rules, and the targets, resamples, slices and classes that they take."""
     gate, use_case = asked.read("gate", _Gate), asked.read("use_case", UseCase)
-    evaluate, export, parse = (
-        asked.read("evaluate", _Evaluate),
-        asked.read("export", _Export),
-        asked.read("parse", _Parse),
-    )
+    evaluate, export = asked.read("evaluate", _Evaluate), asked.read("export", _Export)
+    parse = asked.read("parse", _Parse)
     rules: list[Rule] = []
     if gate is not None:
         rules, unread = understood(gate.rules, gate.confidence / 100)
@@ -192,8 +192,9 @@ def _rules(asked: AllParams) -> Iterator[str]:
     yield from point_faults(use_case)
     if export is not None:
         yield from target_faults(rules, use_case, export.targets)
-    if parse is not None and parse.classes:
-        yield from class_faults(rules, use_case, [label for label in parse.classes if label not in parse.drop])
+    if parse is not None:
+        classes = [label for label in parse.classes if label not in parse.drop] if parse.classes else None
+        yield from class_faults(rules, use_case, classes, parse.rename)
 
 
 def _search(asked: AllParams) -> Iterator[str]:
@@ -214,7 +215,8 @@ def _outside(asked: AllParams, seconds: float) -> list[str]:
         return found
     from tasks.clients.known_releases import release_fault  # noqa: PLC0415  # takes seconds
 
-    fault = release_fault(tracking, releases)
+    use_case = asked.read("use_case", UseCase)
+    fault = release_fault(tracking, releases, "onnx" if use_case is None else use_case.target)
     return [f"publish.log: {fault}"] if fault else []
 
 

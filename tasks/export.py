@@ -190,7 +190,7 @@ def _with_files(bundle: Bundle, folder: Path) -> Bundle:
 
 def pull_live_bundle(tracking: Tracking, target: str, bundle: Path, releases: Releases | None = None) -> str:
     """Bring the live bundle out of the registry, or say in absent.json that there is none; returns what happened."""
-    from tasks.clients.registry import pull_champion  # noqa: PLC0415
+    from tasks.clients.known_releases import pull_champion  # noqa: PLC0415
 
     with whole_output(bundle) as partial:
         version = pull_champion(tracking, target, partial, releases)

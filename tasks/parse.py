@@ -100,7 +100,10 @@ def parse(raw: Path, annotations: Path, params: ParseParams) -> Ledger:
     tally.label_files(label_files, params.rename, rules.shown)
     labelled = tables.used.keys() | placer.left_out
     tally.files_without_labels = len(image_files.paths) - sum(file.startswith("raw/") for file in labelled)
-    return tally.ledger(label_file.export for label_file in label_files)
+    ledger = tally.ledger(label_file.export for label_file in label_files)
+    for unmet in rules.unmet(ledger.labels):
+        log.warning(unmet)
+    return ledger
 
 
 def main(

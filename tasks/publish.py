@@ -40,6 +40,7 @@ from tasks.clients.object_storage import Bucket
 from tasks.clients.registry import ALIAS, BUNDLES, Registry, open_registry
 from tasks.clients.release_log import check_log, open_signer, write_log
 from tasks.clients.shipped import PREFIX, Shipped
+from tasks.clients.sqlite_lock import one_at_a_time
 from tasks.clients.tracking import open_run, training_run
 from tasks.contracts.bundle import DESCRIPTION, PICKLED, Bundle, bundle_sha256
 from tasks.contracts.card import Card
@@ -227,6 +228,7 @@ def main(
             change = roll_back(registry, rollback, by)
             write_log(settings.log, registry.changes())
         log.info("rolled %s back to version %s (it was at %s): %s", tracking.experiment, rollback, change.before, why)
+        log.info("release.json still tells of the last publish; what is live stands last in %s", settings.log)
         return
     if not (verdict and evaluations and trained and exported and report and release):
         raise typer.BadParameter(
@@ -240,12 +242,14 @@ def main(
     candidate = read_candidate(judged, asked_by(params), files)
     run_of_training = training_run(tracking, candidate.card.weights_sha256)
     candidate = replace(candidate, lineage={**candidate.lineage, "training_run": run_of_training or "none"})
-    with open_registry(tracking) as registry:
-        run_id = _look_first(candidate, registry, settings) or upload(candidate, files, tracking)
     copy_to = Bucket(settings.copy_to, settings.endpoint_url) if settings.copy_to else None
-    with open_registry(tracking) as registry:
-        done = publish(candidate, registry, run_id, copy_to, by)
-        write_log(settings.log, registry.changes())
+    # Another publish would write the run's files anew while this one reads them back.
+    with one_at_a_time(tracking.uri, "publish"):
+        with open_registry(tracking) as registry:
+            run_id = _look_first(candidate, registry, settings) or upload(candidate, files, tracking)
+        with open_registry(tracking) as registry:
+            done = publish(candidate, registry, run_id, copy_to, by)
+            write_log(settings.log, registry.changes())
     write_record(done, release)
     log.info(
         "published %s version %s (%s) in %.1f s; live before: %s",

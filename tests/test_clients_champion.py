@@ -9,7 +9,8 @@ from mlflow import MlflowClient
 
 from tasks.clients import champion
 from tasks.clients.champion import By
-from tasks.clients.registry import open_registry, pull_champion
+from tasks.clients.known_releases import pull_champion
+from tasks.clients.registry import open_registry
 from tasks.contracts.bundle import Bundle
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.params import Tracking

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from tasks.clients.registry import CHANGE, pull_champion
+from tasks.clients.known_releases import pull_champion
+from tasks.clients.registry import CHANGE
 from tasks.clients.shipped import BUNDLES_SHA256, CONTENT, TARGET, TARGETS, Shipped
 from tasks.contracts.bundle import Bundle, bundle_sha256
 from tasks.contracts.errors import PipelineError

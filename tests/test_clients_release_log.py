@@ -1,5 +1,7 @@
 """The release log in Git outlives a registry, and a site's key says who released what is live."""
 
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,11 +10,12 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from mlflow import MlflowClient
 
-from tasks.clients.known_releases import release_fault
-from tasks.clients.registry import CHANGE, pull_champion
+from tasks.clients.known_releases import pull_champion, release_fault
+from tasks.clients.registry import CHANGE, MOVED
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.params import Releases, Tracking
-from tasks.contracts.release import Change
+from tasks.contracts.record import read_record
+from tasks.contracts.release import Change, Release
 from tests.release_fixture import Workspace, live, logged, roll_back, versions
 
 pytest_plugins = ["mlflow_fixture"]
@@ -88,7 +91,7 @@ def test_registry_without_the_logs_last_release_is_refused_with_the_way_out(
     workspace.write("first").publish(tracking)
     tracking = lose(workspace, tracking)
     # The doctor asks without making anything.
-    assert said in release_fault(tracking, Releases(log=workspace.root / "releases.jsonl"))
+    assert said in release_fault(tracking, Releases(log=workspace.root / "releases.jsonl"), "onnx")
     assert not (workspace.root / "another.db").exists()
     registered = versions(tracking)
     for use in (lambda: pull(workspace, tracking), lambda: workspace.write("second").publish(tracking)):
@@ -104,12 +107,12 @@ def test_nothing_is_wrong_before_the_first_release_after_it_and_where_a_registry
     workspace: Workspace, tracking: Tracking
 ) -> None:
     releases = Releases(log=workspace.root / "releases.jsonl")
-    assert release_fault(tracking, releases) == ""
+    assert release_fault(tracking, releases, "onnx") == ""
     workspace.write("first").publish(tracking)
-    assert release_fault(tracking, releases) == ""
+    assert release_fault(tracking, releases, "onnx") == ""
     anew = releases.model_copy(update={"new_registry": True})
     for lost in (another_registry(workspace, tracking), another_store(workspace, tracking)):
-        assert release_fault(lost, anew) == ""
+        assert release_fault(lost, anew, "onnx") == ""
     assert not (workspace.root / "another.db").exists()
 
 
@@ -119,6 +122,48 @@ def test_registry_that_begins_anew_on_purpose_gets_its_first_release(workspace: 
     workspace.write("second").publish(anew, new_registry=True)
     assert (live(anew), logged(workspace)) == ("1", [("release", None, "1"), ("release", None, "1")])
     assert pull(workspace, anew) == "1"
+
+
+@pytest.mark.parametrize("vouched", ["1", "2"])
+def test_alias_that_was_moved_by_hand_is_refused_until_somebody_vouches_for_it(
+    vouched: str, workspace: Workspace, tracking: Tracking
+) -> None:
+    workspace.write("first").publish(tracking)
+    workspace.write("second", champion="1").publish(tracking)
+    MlflowClient(tracking.uri).set_registered_model_alias(tracking.experiment, "champion", "1")
+    releases = Releases(log=workspace.root / "releases.jsonl")
+    moved = "the alias stands on version 1, and was moved by hand. Make version 2 live again: .* --rollback 2 "
+    assert re.search(moved, release_fault(tracking, releases, "onnx"))
+    with pytest.raises(PipelineError, match=moved):
+        pull(workspace, tracking)
+    roll_back(workspace, tracking, vouched)
+    assert release_fault(tracking, releases, "onnx") == ""
+    assert pull(workspace, tracking) == vouched
+    assert logged(workspace)[-1] == ("rollback", "1" if vouched == "2" else "2", vouched)
+
+
+def test_move_whose_process_was_killed_is_no_move_by_hand(workspace: Workspace, tracking: Tracking) -> None:
+    workspace.write("first").publish(tracking)
+    first = MlflowClient(tracking.uri).get_registered_model(tracking.experiment).tags[MOVED]
+    workspace.write("second", champion="1").publish(tracking)
+    MlflowClient(tracking.uri).set_registered_model_tag(tracking.experiment, MOVED, first)
+    for left_on in ("2", "1"):
+        MlflowClient(tracking.uri).set_registered_model_alias(tracking.experiment, "champion", left_on)
+        assert pull(workspace, tracking) == left_on
+
+
+@pytest.mark.parametrize("gone", ["", "bundles", "bundles/onnx", "bundles/onnx/bundle.json"])
+def test_champion_whose_files_are_gone_is_told_without_reading_them(
+    gone: str, workspace: Workspace, tracking: Tracking
+) -> None:
+    workspace.write("first").publish(tracking)
+    releases = Releases(log=workspace.root / "releases.jsonl")
+    assert release_fault(tracking, releases, "onnx") == ""
+    lost = Path(read_record(workspace.release, Release).locations["artifacts"]) / gone
+    shutil.rmtree(lost) if lost.is_dir() else lost.unlink()
+    said = release_fault(tracking, releases, "onnx")
+    assert "version 1, onnx: " in said
+    assert "Restore the artefact store" in said
 
 
 def test_line_that_was_changed_in_the_registry_is_refused(workspace: Workspace, tracking: Tracking) -> None:

@@ -67,6 +67,9 @@ def test_slice_of_an_attribute_is_read_back_whatever_its_value(by: str, value: s
     [
         ('recall of "5" pipe"', '5" pipe'),
         ("recall of crack", "crack"),
+        ("recall of 'crack'", "crack"),
+        ("recall of 'hair line'", "hair line"),
+        ("recall of it's", "it's"),
         ('recall of "C:\\dir"', "C:\\dir"),
         ('ap50 of "half\\"', "half\\"),
     ],

@@ -46,7 +46,7 @@ def test_params_of_the_repository_work(sections: Sections) -> None:
         pytest.param("use_case.target", "tensorrt-fp16", "which is not in export.targets", id="target not made"),
         pytest.param("export.targets", ["onnx", "coreml"], "export.targets.1: Input should be", id="no such target"),
         pytest.param("gate.rules", ["map50 > 0.6"], "'map50 > 0.6': not of any form", id="unread rule"),
-        pytest.param("gate.rules", ["mAP >= 0.6"], "'mAP >= 0.6': not of any form; write as in: map50", id="unread"),
+        pytest.param("gate.rules", ["mAP >= 0.6"], "'mAP >= 0.6': not of any form; write map50", id="unread"),
         pytest.param(
             "gate.rules",
             ["map50 >= 0.6 at 99.9 % confidence"],
@@ -135,6 +135,17 @@ def test_a_file_that_is_no_params_is_told(content: bytes, tmp_path: Path) -> Non
     (tmp_path / "params.yaml").write_bytes(content)
     with pytest.raises(PipelineError, match=r"params file (is not YAML|has no sections)"):
         main(params=tmp_path / "params.yaml")
+
+
+def test_a_class_that_parse_renames_is_told_before_labels_are_read(sections: Sections) -> None:
+    change("gate.rules", ['recall of "WBC" >= 0.5', 'precision of "Leukocyte" >= 0.5'])(sections)
+    change("parse.rename", {"WBC": "Leukocyte"})(sections)
+    said = (
+        "gate.rules: recall of \"WBC\" >= 0.5: no class 'WBC': parse.rename turns it into 'Leukocyte'; write that name"
+    )
+    assert told(sections) == [said]
+    change("parse.rename", {"WBC": "Leukocyte", "white": "WBC"})(sections)
+    assert told(sections) == []
 
 
 def test_a_class_that_new_labels_may_bring_is_no_fault(sections: Sections) -> None:
@@ -257,10 +268,37 @@ def test_less_space_than_asked_for_is_told(sections: Sections) -> None:
 
 
 def test_recall_without_precision_beside_it_is_a_doubt_and_no_fault(sections: Sections) -> None:
-    change("gate.rules", ["recall >= 0.9"])(sections)
+    change("gate.rules", ["recall >= 0.9", "map50 >= 0.5"])(sections)
     assert told(sections) == []
     (doubt,) = doubts(AllParams(sections, params_classes()))
     assert "a threshold of zero would pass" in doubt
+
+
+@pytest.mark.parametrize(
+    ("metric", "rule", "held"),
+    [
+        ("map50", "map50_95 >= 0.5", True),
+        ("map50", "ap50 of each class >= 0.5", True),
+        ("map50", "map50 not worse than champion by 0.05", True),
+        ("map50", "latency p95 <= 50 ms", False),
+        ("map50", 'ap50 of "crack" >= 0.5', False),
+        ("f1", "precision >= 0.5", False),
+        ("precision", "f1 >= 0.5", True),
+        ('precision of "crack"', 'precision of "crack" >= 0.5', True),
+        ('precision of "crack"', "precision of each class >= 0.5", True),
+        ('precision of "crack"', 'precision of "bolt" >= 0.5', False),
+        ('precision of "crack"', "precision >= 0.5", False),
+        ('ap50 of "crack"', 'ap50 of "crack" where size = small >= 0.5', False),
+    ],
+)
+def test_a_gate_that_leaves_out_the_use_cases_metric_is_a_doubt(
+    metric: str, rule: str, held: bool, sections: Sections
+) -> None:
+    change("use_case.metric", metric)(sections)
+    change("gate.rules", [rule])(sections)
+    assert told(sections) == []
+    found = doubts(AllParams(sections, params_classes()))
+    assert found == [] if held else f"none is about use_case.metric, {metric}: " in found[0]
 
 
 PROGRAM = """

@@ -10,6 +10,7 @@ import yaml
 
 from tasks.contracts.errors import PipelineError
 from tasks.metrics.named_classes import refuse_names_without_labels, tell_of_other_classes
+from tasks.metrics.renames import rename_hint
 
 OBJECTS = pd.DataFrame(
     {"label": ["crack", "bolt", "bolt"], "attributes": ['{"light": "dark"}', "{}", '{"light": "day", "wet": "no"}']}
@@ -100,7 +101,7 @@ def test_classes_that_came_or_went_since_the_last_run_are_told(
 ) -> None:
     figures = {"map50": 0.9, "size_mb": 3.0} | {f'ap50 of "{label}"': 0.9 for label in before}
     (tmp_path / "metrics.json").write_text(json.dumps({"onnx": figures}))
-    tell_of_other_classes(tmp_path / "metrics.json", OBJECTS)
+    tell_of_other_classes(tmp_path / "metrics.json", OBJECTS, {})
     assert caplog.messages == ([said] if said else [])
 
 
@@ -110,10 +111,34 @@ def test_without_figures_of_a_last_run_nothing_is_told(
 ) -> None:
     if content is not None:
         (tmp_path / "metrics.json").write_text(content)
-    tell_of_other_classes(tmp_path / "metrics.json", OBJECTS)
+    tell_of_other_classes(tmp_path / "metrics.json", OBJECTS, {})
     assert not caplog.messages
 
 
 def test_params_without_rules_name_nothing(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text("seed: 1\n")
     refuse_names_without_labels(tmp_path / "params.yaml", OBJECTS)
+
+
+def test_class_that_parse_renames_is_told_so(tmp_path: Path) -> None:
+    params = write(
+        tmp_path,
+        gate={"rules": ['recall of "bold" >= 0.5', 'recall of "crak" >= 0.5']},
+        parse={"rename": {"bold": "bolt"}},
+    )
+    with pytest.raises(PipelineError) as refused:
+        refuse_names_without_labels(params, OBJECTS)
+    assert refused.value.faults == [
+        "gate.rules: recall of \"bold\" >= 0.5: no class 'bold': parse.rename turns it into 'bolt'; write that name",
+        "gate.rules: recall of \"crak\" >= 0.5: no class 'crak', the nearest is 'crack'; classes are bolt, crack",
+    ]
+
+
+def test_own_rename_is_named_and_no_rename_back_is_advised() -> None:
+    assert rename_hint(["bold"], ["bolt"], {"bold": "bolt"}) == "parse.rename turns 'bold' into 'bolt'"
+    assert 'set parse.rename: {"bolt": "bold"}' in rename_hint(["bold"], ["bolt"], {"nut": "bolt"})
+    both = rename_hint(["WBC", "bold"], ["Leukocyte", "bolt"], {"WBC": "Leukocyte"})
+    assert both == (
+        "parse.rename turns 'WBC' into 'Leukocyte'. "
+        'If that is another name for the same, set parse.rename: {"bolt": "bold"}'
+    )

@@ -91,6 +91,38 @@ def test_rule_that_is_not_understood_says_why_and_lists_the_forms(text: str, why
     assert FORMS in caught.value.mend
 
 
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ("map50 >= 95%", "0.95 for 95 %"),
+        ('drop of recall of "a" <= 5 %', "0.95 for 95 %"),
+        ("map50 > 0.3", "write >= or <="),
+        ("map50 => 0.3", "write >= or <="),
+        ("latency p95 < 50 ms", "write >= or <="),
+        ("map50 ≥ 0.3", "write >= or <="),
+        ("map50 >= 0.3 with 90% confidence", "at 90 % confidence"),
+        ("map50 >= 0.3 at confidence 90", "at 90 % confidence"),
+        ("mAP@50 >= 0.5", "write map50 or map50_95"),
+        ("mAP50 >= 0.5", "write map50 or map50_95"),
+        ("mAP@0.5:0.95 >= 0.5", "write map50 or map50_95"),
+        ("map >= 0.5", "write map50 or map50_95"),
+        ("map50 >= 0,5", "write a decimal point"),
+    ],
+)
+def test_rule_that_is_written_as_elsewhere_says_how_it_is_written_here(text: str, cause: str) -> None:
+    with pytest.raises(PipelineError) as refused:
+        parse_rules([text], 0.95)
+    assert refused.value.faults == [f"'{text}': not of any form; {refused.value.faults[0].partition('; ')[2]}"]
+    assert refused.value.faults[0].count(cause) == 1
+    assert refused.value.faults[0].count("write") == 1
+
+
+@pytest.mark.parametrize("text", ['latency mean of "95 % > mAP" <= 50 ms', "speed >= 5"])
+def test_rule_without_such_a_cause_shows_examples(text: str) -> None:
+    with pytest.raises(PipelineError, match="write as in: map50"):
+        parse_rules([text], 0.95)
+
+
 def test_all_rules_that_are_not_understood_are_named_at_once() -> None:
     with pytest.raises(PipelineError) as caught:
         parse_rules(["one", "map50 >= 0.5", "two"], 0.95)

@@ -103,3 +103,16 @@ def test_images_that_are_labelled_in_voc_too_are_read_once(tmp_path: Path, label
 def test_list_of_classes_beside_other_labels_is_nothing(tmp_path: Path) -> None:
     files = {"annotations.xml": document(image("a.jpg", BOX)), "images/a.jpg": "", "classes.txt": "car\n"}
     assert run(export_of(tmp_path, files)).ledger.exports["export"].formats == ["cvat_images"]
+
+
+def test_rename_and_drop_that_no_label_has_met_are_told_with_the_nearest(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    boxes = [BOX.replace("car", label) for label in ("WBC", "Platelets", "RBC")]
+    export_of(tmp_path / "raw" / "cells", {"annotations.xml": document(image("a.jpg", *boxes))})
+    ledger = run(tmp_path / "raw", rename={"wbc": "Leukocyte", "RBC": "red"}, drop=["Platelet", "red"]).ledger
+    assert {"WBC", "Platelets", "red"} <= set(ledger.labels)
+    assert [record.message for record in caplog.records if "no label is" in record.message] == [
+        "parse.rename: no label is 'wbc', the nearest is 'WBC'; nothing came of it",
+        "parse.drop: no label is 'Platelet', the nearest is 'Platelets'; nothing came of it",
+    ]

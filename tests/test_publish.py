@@ -1,13 +1,15 @@
 """publish: what goes live, what is refused, what the log says, and that a kill at any point changes nothing."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import typer
 from mlflow import MlflowClient
 
-from tasks.clients.registry import MOVED, pull_champion
+from tasks.clients.known_releases import pull_champion
+from tasks.clients.registry import MOVED
 from tasks.clients.tracking import WEIGHTS_TAG, open_run
 from tasks.contracts.bundle import Output, Preprocessing
 from tasks.contracts.card import Card
@@ -71,6 +73,41 @@ def test_publish_again_changes_nothing(workspace: Workspace, tracking: Tracking)
     assert workspace.release.read_bytes() == release
     assert versions(tracking) == ["1"]
     assert logged(workspace) == [("release", None, "1")]
+
+
+def test_publishes_at_once_make_one_version_of_one_run(workspace: Workspace, tmp_path: Path) -> None:
+    # A registry that does not exist yet.
+    tracking = Tracking(uri=f"sqlite:///{tmp_path}/mlflow.db", experiment="belt", artifacts=f"{tmp_path}/artifacts")
+    workspace.write("first").params(tracking)
+    files, root = workspace.files, workspace.root
+    releases = [root / f"release-{number}.json" for number in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        done = [
+            pool.submit(
+                main,
+                verdict=root / "verdict.json",
+                evaluations=files.evaluations,
+                trained=files.trained,
+                exported=files.exported,
+                report=files.report,
+                release=release,
+                params=workspace.params_file,
+            )
+            for release in releases
+        ]
+    assert [each.exception() for each in done] == [None] * 4
+    assert (live(tracking), versions(tracking)) == ("1", ["1"])
+    assert len({read_record(release, Release).run_id for release in releases}) == 1
+    assert logged(workspace) == [("release", None, "1")]
+
+
+def test_server_that_made_two_versions_at_once_has_the_first_for_all(workspace: Workspace, tracking: Tracking) -> None:
+    workspace.write("first").publish(tracking)
+    client = MlflowClient(tracking.uri)
+    first = client.get_model_version(tracking.experiment, "1")
+    client.create_model_version(tracking.experiment, first.source, run_id=first.run_id, tags=first.tags)
+    workspace.publish(tracking)
+    assert (live(tracking), logged(workspace)) == ("1", [("release", None, "1")])
 
 
 def test_same_bundles_for_another_target_are_another_version(workspace: Workspace, tracking: Tracking) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from mypy_boto3_s3 import S3Client
 
+from tasks.clients.known_releases import pull_champion
 from tasks.clients.object_storage import Bucket
-from tasks.clients.registry import pull_champion
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.params import Tracking
 from tasks.contracts.record import read_record

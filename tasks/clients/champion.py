@@ -112,7 +112,7 @@ def check_measured(registry: Registry, version: str, bundle_sha256: str) -> None
 def roll_back(registry: Registry, version: str, by: By) -> Change:
     """Make an earlier (or later) version live, and say so in the log.
 
-    A site that signs may vouch so for what is live already.
+    A site that signs may vouch so for what is live already, and anybody for what was moved there by hand.
     Raises PipelineError if there is no such version, if its bundles do not come back from the registry, if it is live
     already, or without a reason.
     """
@@ -130,7 +130,11 @@ def roll_back(registry: Registry, version: str, by: By) -> Change:
             "Publish its bundles again, as a version of their own",
         )
     with registry.one_at_a_time():
-        before = registry.champion()
-        if before == version and by.sign is None:
+        before, done = registry.champion(), registry.changes()
+        logged = bool(done) and done[-1].version == version
+        if before == version and not logged:
+            # Somebody moved the alias by hand, and vouches for it now.
+            before = done[-1].version if done else None
+        elif before == version and by.sign is None:
             raise PipelineError("version is live already", f"{registry.name} version {version}", "Name another version")
         return registry.move(_line(registry, "rollback", (before, version), by, ""), by.sign)

@@ -9,13 +9,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.clients.release_log import check_log, check_signature
-from tasks.clients.shipped import BUNDLES_SHA256, CONTENT, TARGET, TARGETS, Shipped
+from tasks.clients.release_log import check_signature
+from tasks.clients.shipped import BUNDLES_SHA256, CONTENT, TARGETS, Shipped
 from tasks.clients.sqlite_lock import one_at_a_time
 from tasks.clients.tracking import connected, quiet_mlflow
-from tasks.contracts.bundle import PICKLED, Bundle, bundle_faults, bundle_sha256
+from tasks.contracts.bundle import Bundle, bundle_faults, bundle_sha256
 from tasks.contracts.errors import PipelineError
-from tasks.contracts.params import Releases, Tracking
+from tasks.contracts.params import Tracking
 from tasks.contracts.record import read_record
 from tasks.contracts.release import Change
 from tasks.contracts.stage import whole_output
@@ -53,9 +53,9 @@ class Registry:
         return {str(version.version): version for version in found}
 
     def holding(self, content_sha256: str) -> str | None:
-        """The number of the version that holds this content; None where it is not registered yet."""
-        held = {version.tags.get(CONTENT): number for number, version in self.versions().items()}
-        return held.get(content_sha256)
+        """The number of the first version that holds this content; None where it is not registered yet."""
+        held = (number for number, version in self.versions().items() if version.tags.get(CONTENT) == content_sha256)
+        return next(held, None)
 
     def register(self, shipped: Shipped, run_id: str, tags: Mapping[str, str], description: str) -> str:
         """The number of the version that ships this, made of the run's artefacts if there is none yet.
@@ -63,20 +63,22 @@ class Registry:
         A version that there is stays as it is, in its tags, too.
         """
         content = shipped.content_sha256
-        held = self.holding(content)
-        if held is not None:
-            return held
-        if self._model() is None:
-            self._client.create_registered_model(self.name)
-        source = self._client.get_run(run_id).info.artifact_uri
-        version = self._client.create_model_version(
-            self.name,
-            source,
-            run_id=run_id,
-            tags={**tags, **shipped.tags(), CONTENT: content},
-            description=description,
-        )
-        return str(version.version)
+        with self.one_at_a_time():
+            held = self.holding(content)
+            if held is not None:
+                return held
+            if self._model() is None:
+                self._client.create_registered_model(self.name)
+            source = self._client.get_run(run_id).info.artifact_uri
+            version = self._client.create_model_version(
+                self.name,
+                source,
+                run_id=run_id,
+                tags={**tags, **shipped.tags(), CONTENT: content},
+                description=description,
+            )
+        # Two machines may both have made one, at a server: the first is everybody's.
+        return self.holding(content) or str(version.version)
 
     def shipped(self, version: str) -> Shipped | None:
         """What the version's tags say that it ships; None of one that was registered before bundles had digests.
@@ -217,16 +219,35 @@ class Registry:
         """Name and place, for people."""
         return f"{self.name} at {self._tracking.uri}"
 
+    def check_logged(self, version: str) -> None:
+        """Raises PipelineError unless the log's last line made the version live, or a killed move left it there."""
+        lines, moved = self._lines(), self._tags().get(MOVED, "")
+        if version in [change.version for key, change in lines.items() if key >= moved]:
+            return
+        last = next(reversed(lines.values()), None)
+        ask = "python -m tasks.publish --rollback"
+        back = "" if last is None else f"Make version {last.version} live again: {ask} {last.version} --why REASON. "
+        raise PipelineError(
+            "what is live has no line in the release log",
+            f"{self.where}: the alias stands on version {version}, and was moved by hand",
+            f"{back}To vouch for version {version}: {ask} {version} --why REASON",
+        )
+
+    def check_whole(self, version: str, target: str) -> None:
+        """Raises PipelineError if the bundle's files are not there; they are listed, not read."""
+        mlflow = quiet_mlflow()
+        where = f"{self.location(version)}/{BUNDLES}/{target}"
+        try:
+            listed = mlflow.artifacts.list_artifacts(where, tracking_uri=self._tracking.uri)
+        except (mlflow.MlflowException, OSError) as error:
+            raise self._not_whole(version, target, f"{where} cannot be listed: {error}") from error
+        if not any(Path(file.path).name == "bundle.json" for file in listed):
+            raise self._not_whole(version, target, f"{where} holds no bundle.json")
+
     def check_signed(self, version: str, verify_with: Sequence[Path]) -> None:
         """Raises PipelineError unless the log's last line made the version live, names what it ships, and is signed."""
+        self.check_logged(version)
         changes = self.changes()
-        if not changes or changes[-1].version != version:
-            raise PipelineError(
-                "what is live has no line in the release log",
-                f"{self.where}: the alias stands on version {version}, and was moved by hand",
-                f"Put it on version {changes[-1].version if changes else 'none'} again, or vouch for it: "
-                f"python -m tasks.publish --rollback {version} --why REASON",
-            )
         check_signature(changes[-1], verify_with, self.where)
         if changes[-1].content_sha256 is None or changes[-1].model != self.name:
             raise PipelineError(
@@ -236,7 +257,7 @@ class Registry:
             )
 
     def one_at_a_time(self) -> AbstractContextManager[None]:
-        """Keep other processes of this machine from moving the alias meanwhile."""
+        """Keep other processes of this machine from making versions and moving the alias meanwhile."""
         return one_at_a_time(self._tracking.uri)
 
 
@@ -258,44 +279,3 @@ def open_registry(tracking: Tracking) -> Iterator[Registry]:
     """The registry of `tracking`; its errors become a PipelineError."""
     with connected(tracking) as client:
         yield Registry(client, tracking)
-
-
-def pull_champion(tracking: Tracking, target: str, to: Path, releases: Releases | None = None) -> str | None:
-    """Bring the champion's bundle of `target` to the folder `to`, whole or not at all, checked against its release.
-
-    Returns its registry version, or None where there is no champion yet. A champion that was not released for `target`
-    comes as the artefact that went live with it, since that is what a challenger has to beat.
-    releases: the log that the registry is held to, and who must have signed.
-    """
-    with open_registry(tracking) as registry:
-        version, changes = registry.champion(), registry.changes()
-        if releases is not None:
-            check_log(releases, registry.where, version, changes)
-        if version is None:
-            return None
-        if releases is not None and releases.verify_with:
-            registry.check_signed(version, releases.verify_with)
-        tags = registry.versions()[version].tags
-        held = tags.get(TARGETS, target).split(",")
-        if target not in held:
-            log.warning("champion %s was not released as %s; taking its %s", version, target, tags[TARGET])
-            target = tags[TARGET]
-        wanted = _not_pickled(registry, version, target, held)
-        if wanted != target:
-            log.warning("champion %s is a pickle as %s, which is not read; taking its %s", version, target, wanted)
-        registry.pull(version, wanted, to)
-        return version
-
-
-def _not_pickled(registry: Registry, version: str, target: str, held: list[str]) -> str:
-    """The target itself, or else another of the version's that can be read without running what is in it."""
-    # Where it is one, first another of the same arithmetic; a TorchScript program can read and write files.
-    for other in (target, "onnx", "openvino-fp32", "torchscript", *held):
-        if other in held and other not in PICKLED:
-            return other
-    raise PipelineError(
-        f"the champion was released as {target} alone",
-        f"{registry.name} version {version}: that is a pickle, which can run code, so it is never read from a registry",
-        "Roll back to a version with another bundle; or take the alias champion off it in MLflow, set "
-        "publish.new_registry: true for one release, and add onnx to export.targets for the next ones",
-    )

@@ -22,8 +22,10 @@ def database_path(url: str) -> Path | None:
 
 
 @contextmanager
-def one_at_a_time(url: str) -> Iterator[None]:
+def one_at_a_time(url: str, work: str = "") -> Iterator[None]:
     """Hold the lock file beside an SQLite database; a server needs none.
+
+    work: has a lock of its own, for what takes long and itself needs the database's.
 
     Raises PipelineError if there can be no file.
     """
@@ -33,7 +35,7 @@ def one_at_a_time(url: str) -> Iterator[None]:
         return
     try:
         database.parent.mkdir(parents=True, exist_ok=True)
-        lock = database.with_name(f"{database.name}.lock").open("w")
+        lock = database.with_name(f"{database.name}{work and f'.{work}'}.lock").open("w")
     except OSError as error:
         raise PipelineError(
             "no database can be there", f"{url}: {error}", "Mend its path in params.yaml, or make its folder writable"

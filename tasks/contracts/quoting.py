@@ -49,5 +49,12 @@ def quoting_hint(text: str) -> str | None:
     found = _MISREAD.fullmatch(text.removeprefix("drop of "))
     if found is None or found["label"] == "each class" or re.fullmatch(QUOTED, found["label"]):
         return None
-    label = found["label"].removeprefix('"').removesuffix('"')
+    label = found["label"]
+    for quote in ('"', "'"):
+        # Of both ends, or none: a mark within a label is a part of it.
+        if len(label) > 1 and label[0] == label[-1] == quote:
+            label = label[1:-1]
+            break
+    else:
+        label = label.removeprefix('"').removesuffix('"')
     return f"write its label as {quoted(label)}" if label else None

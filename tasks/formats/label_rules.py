@@ -1,7 +1,8 @@
 """What becomes of label names: renamed, left out, or refused as unknown."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 
 from tasks.contracts.errors import PipelineError, first_of
 from tasks.formats.labels import LABEL_DROPPED, LABEL_TOO_LONG, NO_LABEL
@@ -39,6 +40,16 @@ class LabelRules:
         """Remember an object of an unknown label."""
         count, first = self.unknown.get(label, (0, place))
         self.unknown[label] = (count + 1, first)
+
+    def unmet(self, labels: Collection[str]) -> Iterator[str]:
+        """Renames and drops that no label has met; `labels` are all that came, those dropped too, after renaming."""
+        unmet = [("parse.rename", label) for label, new in self.rename.items() if self.shown(new) not in labels]
+        unmet += [("parse.drop", label) for label in self.drop if self.shown(label) not in labels]
+        by_small = {label.casefold(): label for label in labels}
+        for param, label in unmet:
+            near = get_close_matches(label.casefold(), by_small, n=1)
+            nearest = f", the nearest is {by_small[near[0]]!r}" if near else ""
+            yield f"{param}: no label is {label!r}{nearest}; nothing came of it"
 
     def refuse_unknown(self) -> None:
         """Raise PipelineError naming every unknown label that has come, and where it stands."""

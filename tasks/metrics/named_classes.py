@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -23,6 +23,11 @@ class _Gate(Params):
     rules: list[str] = Field(default_factory=list)
 
 
+class _Parse(Params):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    rename: dict[str, str] = Field(default_factory=dict)
+
+
 class _Evaluate(Params):
     model_config = ConfigDict(extra="ignore", frozen=True)
     slice_attributes: list[str] = Field(default_factory=list)
@@ -31,7 +36,7 @@ class _Evaluate(Params):
 def look_at_names(params: Path, metrics: Path, objects: pd.DataFrame) -> None:
     """Hold what params name to the labels, and tell of classes that came or went since the last run."""
     refuse_names_without_labels(params, objects)
-    tell_of_other_classes(metrics, objects)
+    tell_of_other_classes(metrics, objects, read_params(params, "parse", _Parse).rename)
 
 
 def refuse_names_without_labels(params: Path, objects: pd.DataFrame) -> None:
@@ -53,7 +58,8 @@ def _faults(params: Path, objects: pd.DataFrame) -> Iterator[str]:
     rules, _ = understood(gate.rules, _ANY_CONFIDENCE)
     if "use_case" in read_sections(params):
         classes = sorted(objects["label"].unique())
-        yield from class_faults(rules, read_params(params, "use_case", UseCase), classes)
+        rename = read_params(params, "parse", _Parse).rename
+        yield from class_faults(rules, read_params(params, "use_case", UseCase), classes, rename)
     if evaluate.slice_attributes:
         values = _values(objects)
         yield from attribute_faults(evaluate.slice_attributes, sorted(values))
@@ -69,7 +75,7 @@ def _values(objects: pd.DataFrame) -> dict[str, list[str]]:
     return {name: sorted(values) for name, values in seen.items()}
 
 
-def tell_of_other_classes(metrics: Path, objects: pd.DataFrame) -> None:
+def tell_of_other_classes(metrics: Path, objects: pd.DataFrame, rename: Mapping[str, str]) -> None:
     """Warn of classes that came or went since `metrics`, the figures of the last run, if there are any.
 
     A champion cannot be measured on a class that it does not know, and a class that went is one nobody looks for.
@@ -84,5 +90,5 @@ def tell_of_other_classes(metrics: Path, objects: pd.DataFrame) -> None:
     if not before or not (gone or new):
         return
     says = [f"{word}: {', '.join(map(repr, some))}" for word, some in (("gone", gone), ("new", new)) if some]
-    hint = rename_hint(gone, new)
+    hint = rename_hint(gone, new, rename)
     log.warning("classes are not those of the last run, %s%s", "; ".join(says), f". {hint}" if hint else "")

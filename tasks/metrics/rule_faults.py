@@ -85,13 +85,22 @@ def slice_faults(rules: Iterable[Rule], attributes: Sequence[str]) -> Iterator[s
             yield f"gate.rules: {rule.text}: no size {part!r}; sizes are {', '.join(SIZES)}"
 
 
-def class_faults(rules: Iterable[Rule], use_case: UseCase, classes: Sequence[str]) -> Iterator[str]:
-    """Classes that rules or the use case name and that do not exist."""
+def class_faults(
+    rules: Iterable[Rule], use_case: UseCase, classes: Sequence[str] | None, rename: Mapping[str, str]
+) -> Iterator[str]:
+    """Classes that rules or the use case name and that do not exist, or that parse.rename calls otherwise.
+
+    classes: None where they are not known yet.
+    """
     named = [(f"gate.rules: {rule.text}", rule.label) for rule in rules if isinstance(rule, MetricRule)]
     named.append(("use_case.metric", use_case.label))
     named += [("use_case.operating_points", label) for label in use_case.operating_points]
     for where, label in named:
-        if label is not None and label not in classes:
+        if label is None or (classes is not None and label in classes):
+            continue
+        if label in rename and label not in rename.values():
+            yield f"{where}: no class {label!r}: parse.rename turns it into {rename[label]!r}; write that name"
+        elif classes is not None:
             yield f"{where}: no class {label!r}{_nearest(label, classes)}; classes are {', '.join(classes) or 'none'}"
 
 
@@ -134,6 +143,24 @@ def recall_alone(rules: Sequence[Rule]) -> Iterator[str]:
                 f"gate.rules: {rule.text}: no rule holds precision beside it, so a threshold of zero would pass; "
                 f"add one such as {wanted} >= 0.5"
             )
+
+
+def metric_unheld(rules: Sequence[Rule], use_case: UseCase | None) -> Iterator[str]:
+    """Says where rules leave out what the use case is for: one could be accepted whose metric is zero.
+
+    AP counts at any overlap, a mean or one class of it by a rule on each class; F1 counts for precision and recall.
+    """
+    if use_case is None or not rules:
+        return
+    name = use_case.metric.partition(" of ")[0]
+    near = {"f1", name} if "ap" not in name else {"map50", "map50_95", "ap50", "ap50_95"}
+    about = [rule for rule in rules if isinstance(rule, MetricRule) and rule.where is None and rule.name in near]
+    if any(rule.each_class or rule.label == use_case.label for rule in about):
+        return
+    yield (
+        f"gate.rules: none is about use_case.metric, {use_case.metric}: a detector could be accepted whatever it is; "
+        f"add one such as {use_case.metric} >= 0.5"
+    )
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:

@@ -34,6 +34,19 @@ _METRIC_FORMS = {
     "champion": re.compile(rf"{_METRIC} not worse than champion(?: by {_NUMBER})?{_CONFIDENCE}"),
 }
 _EXAMPLES = 'write as in: map50 >= 0.6, recall of "crack" >= 0.95, latency p95 <= 50 ms'
+_CAUSES = [  # what is often written otherwise, outside quotes, and how it is written
+    (re.compile(r"[<>]=? ?[\d.]+ ?%"), "write a share as a number from 0 to 1: 0.95 for 95 %"),
+    (re.compile(r"[<>](?!=)|=[<>]|[≤≥]|=="), "write >= or <="),
+    (
+        re.compile(r"(?<!at )\b\d+(?:\.\d+)? ?% conf|\bconfidence (?:of )?\d"),
+        "write a confidence as: at 90 % confidence",
+    ),
+    (
+        re.compile(r"\b(?i:m?ap) ?@|\b(?!m?ap50(?:_95)?\b)(?i:m?ap)[\d_]*\b"),
+        "write map50 or map50_95, of one class ap50",
+    ),
+    (re.compile(r"\d,\d"), "write a decimal point: 0.95"),
+]
 _BUDGET_FORM = re.compile(
     rf"(?P<figure>latency p50|latency p95|latency p99|size|peak memory) ?<= ?{_NUMBER} ?(?P<unit>\w+)"
 )
@@ -94,8 +107,9 @@ def _parse(text: str, confidence: float) -> Rule:
         found = form.fullmatch(plain)
         if found:
             return _metric(plain, kind, found, confidence)  # type: ignore[arg-type]
+    causes = [cause for form, cause in _CAUSES if form.search(re.sub(QUOTED, '""', plain))]
     hint = quoting_hint(plain)
-    raise ValueError(f"not of any form; {hint or _EXAMPLES}")
+    raise ValueError(f"not of any form; {'; '.join(causes if hint is None else [hint, *causes]) or _EXAMPLES}")
 
 
 def _budget(text: str, found: re.Match[str]) -> BudgetRule:
