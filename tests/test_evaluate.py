@@ -36,7 +36,7 @@ def test_figures_are_those_that_one_counts_by_hand(workspace: Path) -> None:
     assert evaluation.overall["map50"].value == pytest.approx((1 + 1 / 3) / 2, abs=0.01)
     assert evaluation.overall["precision"].value == pytest.approx(16 / 24)
     assert evaluation.confusion["background"]["crack"] == 8
-    assert evaluation.errors["crack"] == {"missed": 0, "background": 8, "class": 0, "localisation": 0, "duplicate": 0}
+    assert {kind: count for kind, count in evaluation.errors["crack"].items() if count} == {"background": 8}
     for interval in (*evaluation.overall.values(), bolt.ap50, bolt.recall, crack.precision):
         assert interval.low is not None
         assert interval.value is not None
