@@ -91,6 +91,7 @@ def compare(data: TrainingData, test: TrainingData, recipe: Recipe, seeds: int) 
             ours.append(_learnt(own, held_out, recipe, loss))
             theirs, loss = _plain(data, dataset, recipe, seed, folder / "plain")
             plain.append(_learnt(theirs, held_out, recipe, loss))
+        typer.echo(f"seed {seed}: ours {ours[-1]}, library {plain[-1]}", err=True)
     return ours, plain
 
 
