@@ -60,7 +60,7 @@ from tasks.contracts.params import (
 from tasks.contracts.record import Record, write_record
 from tasks.contracts.sections import AllParams
 from tasks.contracts.stage import run, whole_output
-from tasks.detectors.presence import device_faults, recipe_faults
+from tasks.detectors.presence import LOOKED_FOR, device_faults, recipe_faults
 from tasks.detectors.recipe import Recipe
 from tasks.detectors.search_space import Space, check_space
 from tasks.metrics.rule_faults import (
@@ -244,7 +244,7 @@ def _stores(asked: AllParams, seconds: float) -> Mapping[str, Question]:
 
 def _machine(asked: AllParams) -> Iterator[str]:
     """Weights, devices and the libraries of each target."""
-    recipe, evaluate = asked.read("train", Recipe), asked.read("evaluate", _Evaluate)
+    recipe, evaluate = asked.read("train", Recipe, LOOKED_FOR), asked.read("evaluate", _Evaluate)
     export = asked.read("export", _Export)
     if recipe is not None:
         yield from recipe_faults(recipe)
@@ -269,10 +269,8 @@ def main(
     asked = AllParams(sections, params_classes())
     found = [*_seed_faults(params), *doctor(asked, asked.read("doctor", DoctorParams) or DoctorParams())]
     if found:
-        things = "1 thing" if len(found) == 1 else f"{len(found):,} things"
-        raise PipelineError(
-            f"{things} cannot work", f"{params}\n{first_of(found)}\n", "Mend them and run again; nothing has run yet"
-        )
+        things = f"{len(found):,} thing{'s' * (len(found) != 1)} cannot work"
+        raise PipelineError(things, f"{params}\n{first_of(found)}\n", "Mend and run again; nothing has run yet")
     for doubt in doubts(asked):
         log.warning(doubt)
     if report is not None:

@@ -261,6 +261,20 @@ def test_architectures_of_ours_and_of_the_library_are_found(model: str, sections
     assert told(sections) == []
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"imgsz": 640}, {"epochs": 0}, {"imgsz": 640, "epochs": "many", "optimizer": "Lion"}]
+)
+def test_missing_weights_are_told_beside_what_else_is_wrong_with_the_recipe(
+    wrong: dict[str, object], sections: Sections
+) -> None:
+    sections["train"] |= {"model": "yolo26n.pt", **wrong}
+    found = told(sections)
+    assert len(found) == len(wrong) + 1
+    assert "weights 'yolo26n.pt' are neither here" in found[-1]
+    sections["train"]["allow_download"] = "perhaps"
+    assert not any("neither here" in fault for fault in told(sections))  # it might be meant to fetch them
+
+
 def test_less_space_than_asked_for_is_told(sections: Sections) -> None:
     found = doctor(AllParams(sections, params_classes()), DoctorParams(timeout_seconds=3, min_free_gigabytes=1e9))
     assert len(found) == 1

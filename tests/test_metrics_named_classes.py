@@ -100,7 +100,8 @@ def test_classes_that_came_or_went_since_the_last_run_are_told(
     before: list[str], said: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     figures = {"map50": 0.9, "size_mb": 3.0} | {f'ap50 of "{label}"': 0.9 for label in before}
-    (tmp_path / "metrics.json").write_text(json.dumps({"onnx": figures}))
+    of_champion = {'ap50 of "of an older run"': 0.9}
+    (tmp_path / "metrics.json").write_text(json.dumps({"onnx": figures, "champion": of_champion}))
     tell_of_other_classes(tmp_path / "metrics.json", OBJECTS, {})
     assert caplog.messages == ([said] if said else [])
 

@@ -1,8 +1,10 @@
 """All sections of params.yaml, each as its own stage reads it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 from typing import TypeVar
+
+from pydantic import ValidationError
 
 from tasks.contracts.params import Params, Tracking, UseCase, section_faults
 
@@ -12,7 +14,7 @@ SHARED: dict[str, type[Params]] = {"use_case": UseCase, "tracking": Tracking}
 
 
 class AllParams:
-    """All sections: what is wrong with them, and the values of those with which nothing is."""
+    """All sections: what is wrong with them, and the values with which nothing is."""
 
     def __init__(self, sections: Mapping[str, object], of_stages: Mapping[str, type[Params]]) -> None:
         """sections: of params.yaml, by name; of_stages: by stage, the class that its section has to fit."""
@@ -21,15 +23,34 @@ class AllParams:
             f"{name} is unknown{_nearest(str(name), models)}" for name in sections if name not in {*models, "seed"}
         ]
         self._values: dict[str, Params] = {}
+        self._wrong: dict[str, set[str]] = {}  # what has its default in `_values`, as what is there cannot be
         for name, model in models.items():
             found = section_faults(sections.get(name), name, model)
             self.faults += found if name in sections or not found else [f"section {name} is missing"]
-            if not found:
-                self._values[name] = model.model_validate(sections.get(name) or {})
+            values, self._wrong[name] = _sound(sections.get(name) or {}, model)
+            if values is not None:
+                self._values[name] = values
 
-    def read(self, name: str, model: type[S]) -> S | None:
-        """A section, or the part of it that `model` has; None if something is wrong with it."""
-        return model.model_validate(self._values[name].model_dump()) if name in self._values else None
+    def read(self, name: str, model: type[S], needs: Collection[str] | None = None) -> S | None:
+        """A section, or the part of it that `model` has; None if something is wrong with what it needs (None: all)."""
+        wanted = {*(model.model_fields if needs is None else needs)}
+        if name not in self._values or self._wrong[name] & wanted:
+            return None
+        return model.model_validate(self._values[name].model_dump())
+
+
+def _sound(section: object, model: type[Params]) -> tuple[Params | None, set[str]]:
+    """What a section is without the values that cannot be, and the names of those; None if it is nothing without."""
+    try:
+        return model.model_validate(section), set()
+    except ValidationError as error:
+        wrong = {str(fault["loc"][0]) for fault in error.errors() if fault["loc"]}
+    if not isinstance(section, Mapping) or not wrong:
+        return None, wrong
+    try:
+        return model.model_validate({name: value for name, value in section.items() if name not in wrong}), wrong
+    except ValidationError:
+        return None, wrong
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

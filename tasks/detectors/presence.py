@@ -12,6 +12,7 @@ from tasks.contracts.errors import PipelineError
 from tasks.detectors.recipe import Recipe
 from tasks.detectors.trust import check_trust
 
+LOOKED_FOR = ("model", "weights", "allow_download", "trust", "device", "batch")  # of a recipe, by `recipe_faults`
 _ARCHITECTURES = Path(str(files("tasks.detectors"))) / "architectures"
 _LARGE_FILE_POINTER = b"version https://git-lfs"
 _LEAST_BYTES = 1000  # of weights; a pointer or a page of an error is smaller

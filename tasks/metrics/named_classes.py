@@ -82,7 +82,9 @@ def tell_of_other_classes(metrics: Path, objects: pd.DataFrame, rename: Mapping[
     """
     try:
         figures: dict[str, dict[str, float | None]] = json.loads(metrics.read_text("utf-8"))
-        before = {label for of in figures.values() for name in of if (label := label_of(name)) is not None}
+        # The champion's are those of an older run.
+        own = [of for target, of in figures.items() if target != "champion"]
+        before = {label for of in own for name in of if (label := label_of(name)) is not None}
     except (OSError, ValueError, AttributeError, TypeError):
         return  # of no run, or of another version
     now = set(objects["label"])
