@@ -46,8 +46,13 @@ def measured(rule: RuleResult) -> str:
     """Value and interval of a rule, with its unit."""
     if rule.value is None:
         return rule.reason  # say, that there is no champion yet
-    interval = "" if rule.low is None or rule.high is None else f" [{rule.low:.3g}, {rule.high:.3g}]"
-    return f"{rule.value:.3g}{interval} {rule.unit}".rstrip()
+    interval = "" if rule.low is None or rule.high is None else f" [{_figure(rule.low)}, {_figure(rule.high)}]"
+    return f"{_figure(rule.value)}{interval} {rule.unit}".rstrip()
+
+
+def _figure(value: float) -> str:
+    """Three digits, or all before the point: a latency of 1,935 ms is no 1.94e+03."""
+    return f"{value:.3g}" if abs(value) < 100 else f"{value:,.0f}"
 
 
 def main(
