@@ -27,7 +27,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
         server = f"site-{params['site']}" if "site" in params else f"{item.path.stem}{params.get('runner', '')}"
         item.add_marker(pytest.mark.xdist_group(server))
-    items.sort(key=lambda item: item.get_closest_marker("flows") is None)
+    ranks = {"flows": 0, "slow": 1}
+    rank = dict.fromkeys((item.path for item in items), 2)  # of a file, whose tests stay in their order
+    for item in items:
+        rank[item.path] = min(rank[item.path], *(ranks.get(mark.name, 2) for mark in item.iter_markers()))
+    items.sort(key=lambda item: rank[item.path])
 
 
 @pytest.fixture(scope="session")
