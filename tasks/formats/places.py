@@ -38,7 +38,7 @@ _OF_IMAGE = re.compile(
 _SIDE = re.compile(r"width|height|(^|[_. ])[wh]$")
 _CORNER = re.compile(r"(^|[_. ])([xy]|[xy][_.]?c|c[_.]?[xy]|left|top)($|[_. ])|cent(er|re)")
 _MOST_NUMBERS = 12  # of one object's place; settings have more
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)  # in digits: no nan, no inf
 _NUMBERS_ALONE = re.compile(r"([a-z]+\s*)?[\[\](){}\s,;.+\-\de]+", re.IGNORECASE)
 _TOKENS = re.compile(r"(<loc_?\d+>\s*){4}")  # of models that write boxes as text
 _KEY = re.compile(r"([A-Za-z]\w*)[\"']?\s*:")
@@ -75,7 +75,7 @@ def has_place_keys(text: str) -> bool:
 def is_place_text(text: str) -> bool:
     """Whether a text is four numbers or more, as lists, runs of masks and polygons are written, or tokens of places."""
     if _NUMBERS_ALONE.fullmatch(text):
-        return len(text.replace(",", " ").split()) >= 4 and len(_NUMBER.findall(text)) >= 4
+        return len(text.replace(",", " ").split()) >= 4 and len(NUMBER.findall(text)) >= 4
     return _TOKENS.search(text) is not None
 
 

@@ -38,6 +38,15 @@ def head_of(path: Path) -> str:
     return content.decode(_encoding(content), errors="ignore").replace("\r\n", "\n").replace("\r", "\n")
 
 
+def is_number(text: str) -> bool:
+    """Whether a text is a number, nan and inf among them: they stand where one belongs."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _encoding(content: bytes) -> str:
     marked = next((encoding for mark, encoding in _MARKS if content.startswith(mark)), None)
     if marked is not None:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from tasks.contracts.errors import PipelineError
 from tasks.formats.image_names import ImageNames
-from tasks.formats.places import could_be_labels, has_place_keys, has_places
+from tasks.formats.places import NUMBER, could_be_labels, has_place_keys, has_places
 from tasks.formats.text_files import head_of
 from tasks.formats.unread_tables import table_kind
 from tasks.formats.unread_xml import xml_kind
@@ -174,7 +174,7 @@ def _rows_kind(path: Path, rows: list[list[str]], names: ImageNames, *, is_in_la
 
 
 def _numbers(words: list[str]) -> int:
-    return sum(re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", word, re.IGNORECASE) is not None for word in words)
+    return sum(NUMBER.fullmatch(word) is not None for word in words)
 
 
 def _is_json_of_labels(path: Path, text: str, names: ImageNames) -> bool:

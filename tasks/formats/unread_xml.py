@@ -7,6 +7,7 @@ from tasks.contracts.errors import PipelineError
 from tasks.formats import xml_stream
 from tasks.formats.image_names import ImageNames
 from tasks.formats.places import are_place_names, is_place_text
+from tasks.formats.text_files import is_number
 
 _TAGS = frozenset(
     {"object", "box", "bndbox", "robndbox", "bbox", "polygon", "rect", "rectangle", "track", "hrsc_object"}
@@ -46,7 +47,7 @@ class _Elements:
         self._root = self._root or name
         self.count += 1
         self._has_tag = self._has_tag or name in _TAGS
-        numeric = [key.lower() for key, value in attributes.items() if _is_number(value)]
+        numeric = [key.lower() for key, value in attributes.items() if is_number(value)]
         self._has_place = self._has_place or are_place_names(numeric)
         for value in attributes.values():
             self.data(value)
@@ -58,11 +59,3 @@ class _Elements:
         """Look at a text, which may be a piece of one."""
         self._is_named = self._is_named or self._names.has(text)
         self._has_place = self._has_place or is_place_text(text)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

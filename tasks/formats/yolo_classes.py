@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tasks.contracts.errors import PipelineError
 from tasks.formats.near_names import near
-from tasks.formats.text_files import read_text
+from tasks.formats.text_files import is_number, read_text
 from tasks.formats.yolo_entries import USUAL_SUBSETS, Named, entries_of
 from tasks.formats.yolo_files import swapped
 from tasks.formats.yolo_layout import YoloLayout, names_of_yaml
@@ -39,19 +39,11 @@ def is_label_rows(text: str, *, is_certain: bool) -> bool:
 
 
 def _is_label_row(row: list[str]) -> bool:
-    return len(row) >= 5 and re.fullmatch(r"\d+(\.0+)?", row[0]) is not None and all(map(_is_number, row[1:5]))
+    return len(row) >= 5 and re.fullmatch(r"\d+(\.0+)?", row[0]) is not None and all(map(is_number, row[1:5]))
 
 
 def _are_fractions(words: list[str]) -> bool:
     return all(0 <= float(word) <= _FARTHEST for word in words)
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
 
 
 def class_names(label_file: Path, export: Path, described: Container[Path]) -> tuple[Path, Mapping[int, str]] | None:
