@@ -43,3 +43,8 @@ class Verdict(Record):
     rules: list[str] = []  # gate.rules, as params had them
     confidence: float | None = None  # gate.confidence, percent
     evaluations_sha256: dict[str, str] = {}  # target -> of the whole folder that evaluate wrote for it
+
+
+def three_digits(value: float) -> str:
+    """A figure for people, without an exponent where it is large: 0.985, 12.3, 1,935."""
+    return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}"

@@ -3,7 +3,7 @@
 from functools import partial
 
 from tasks.contracts.evaluation import Evaluation
-from tasks.contracts.verdict import RuleResult
+from tasks.contracts.verdict import RuleResult, three_digits
 from tasks.metrics.rules import BudgetRule
 
 
@@ -20,7 +20,7 @@ def judge_budget(rule: BudgetRule, evaluation: Evaluation) -> RuleResult:
         bound=rule.bound,
         unit=rule.unit,
     )
-    says = f"{rule.figure} is {_figure(value)} {rule.unit}"
+    says = f"{rule.figure} is {three_digits(value)} {rule.unit}"
     highest = value if high is None else max(value, high)
     if highest <= rule.bound:
         reason = f"{says}, and {rule.bound:,.10g} {rule.unit} is allowed"
@@ -29,10 +29,12 @@ def judge_budget(rule: BudgetRule, evaluation: Evaluation) -> RuleResult:
         reason = f"{says} on a busy machine: {busy}; run evaluate again where nothing else runs"
         return result(outcome="undecided", shortfall=highest - rule.bound, more_objects=None, reason=reason)
     if value <= rule.bound:
-        reason = f"{says}, but over its rounds up to {_figure(highest)} {rule.unit}, and {rule.bound:,.10g} is allowed"
+        reason = (
+            f"{says}, but over its rounds up to {three_digits(highest)} {rule.unit}, and {rule.bound:,.10g} is allowed"
+        )
         return result(outcome="undecided", shortfall=highest - rule.bound, more_objects=None, reason=reason)
     over = value - rule.bound
-    reason = f"{says}, {_figure(over)} {rule.unit} over the {rule.bound:,.10g} {rule.unit} that is allowed"
+    reason = f"{says}, {three_digits(over)} {rule.unit} over the {rule.bound:,.10g} {rule.unit} that is allowed"
     return result(outcome="rejected", shortfall=over, more_objects=None, reason=reason)
 
 
@@ -56,8 +58,3 @@ def _cost(figure: str, evaluation: Evaluation) -> float:
         "size": evaluation.size_bytes / 1e6,
         "peak memory": evaluation.peak_memory_mb,
     }[figure]
-
-
-def _figure(value: float) -> str:
-    """Three figures, and from a thousand on in whole units: never with an exponent."""
-    return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}"

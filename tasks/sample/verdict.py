@@ -15,7 +15,7 @@ from rich.table import Table
 
 from tasks.contracts.record import read_record
 from tasks.contracts.stage import run
-from tasks.contracts.verdict import RuleResult, Verdict
+from tasks.contracts.verdict import RuleResult, Verdict, three_digits
 
 NEXT = """\
 Report:     {report}
@@ -46,13 +46,10 @@ def measured(rule: RuleResult) -> str:
     """Value and interval of a rule, with its unit."""
     if rule.value is None:
         return rule.reason  # say, that there is no champion yet
-    interval = "" if rule.low is None or rule.high is None else f" [{_figure(rule.low)}, {_figure(rule.high)}]"
-    return f"{_figure(rule.value)}{interval} {rule.unit}".rstrip()
-
-
-def _figure(value: float) -> str:
-    """Three digits, or all before the point: a latency of 1,935 ms is no 1.94e+03."""
-    return f"{value:.3g}" if abs(value) < 100 else f"{value:,.0f}"
+    interval = (
+        "" if rule.low is None or rule.high is None else f" [{three_digits(rule.low)}, {three_digits(rule.high)}]"
+    )
+    return f"{three_digits(rule.value)}{interval} {rule.unit}".rstrip()
 
 
 def main(
