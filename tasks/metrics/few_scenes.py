@@ -8,7 +8,7 @@ from tasks.metrics.intervals import Counts
 
 Classes = Mapping[str, ClassEvaluation | ClassSlice]  # by label
 
-_PRECISION = {"map50": "ap50", "map50_95": "ap50_95", "ap50": "ap50", "ap50_95": "ap50_95"}
+_OF_CLASS = {"map50": "ap50", "map50_95": "ap50_95", "ap50": "ap50", "ap50_95": "ap50_95"}
 _NAMED = 3  # classes
 
 
@@ -20,12 +20,12 @@ def unproven(metric: str, classes: Classes, fewest: int, tail: float) -> float:
     0 for other metrics: rates are over all objects together, and of a single class nothing is decided.
     """
     present = [of for of in classes.values() if of.objects]
-    if metric not in _PRECISION or len(present) < 2:
+    if metric not in _OF_CLASS or len(present) < 2:
         return 0.0
     lower = 0.0
     for of in present:
         if of.groups < fewest:
-            lower += (getattr(of, _PRECISION[metric]).value or 0.0) * (1 - tail ** (1 / of.groups))
+            lower += (getattr(of, _OF_CLASS[metric]).value or 0.0) * (1 - tail ** (1 / of.groups))
     return lower / len(present)
 
 
