@@ -1,5 +1,6 @@
 """The release log in Git outlives a registry, and a site's key says who released what is live."""
 
+import logging
 import re
 import shutil
 from pathlib import Path
@@ -126,7 +127,7 @@ def test_registry_that_begins_anew_on_purpose_gets_its_first_release(workspace: 
 
 @pytest.mark.parametrize("vouched", ["1", "2"])
 def test_alias_that_was_moved_by_hand_is_refused_until_somebody_vouches_for_it(
-    vouched: str, workspace: Workspace, tracking: Tracking
+    vouched: str, workspace: Workspace, tracking: Tracking, caplog: pytest.LogCaptureFixture
 ) -> None:
     workspace.write("first").publish(tracking)
     workspace.write("second", champion="1").publish(tracking)
@@ -136,7 +137,9 @@ def test_alias_that_was_moved_by_hand_is_refused_until_somebody_vouches_for_it(
     assert re.search(moved, release_fault(tracking, releases, "onnx"))
     with pytest.raises(PipelineError, match=moved):
         pull(workspace, tracking)
+    caplog.set_level(logging.INFO)
     roll_back(workspace, tracking, vouched)
+    assert caplog.messages[-1].startswith("release.json still tells of the last publish; what is live stands last in ")
     assert release_fault(tracking, releases, "onnx") == ""
     assert pull(workspace, tracking) == vouched
     assert logged(workspace)[-1] == ("rollback", "1" if vouched == "2" else "2", vouched)
