@@ -5,79 +5,21 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
 
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.evaluation import Evaluation
 from tasks.contracts.record import read_record, write_record
 from tasks.contracts.verdict import Outcome, Verdict
-from tasks.report import main
 from tests.report_data_fixture import Scene
 from tests.report_fixture import write_inputs
+from tests.report_page_fixture import PLAIN, Page, draw, drawn_from
 
-PLAIN = Scene(images=12, targets=("pytorch", "openvino-int8", "champion"), trials=0)
 HINT = "set export.nms_agnostic: true: 12 of 16 errors are boxes of several classes on one object"
-VOID = {"meta", "br", "img", "link", "input", "hr"}
 SECTIONS = ["rules", "targets", "champion", "classes", "errors", "images", "slices", "findings", "data", "split",
             "training", "sweep", "lineage"]  # fmt: skip
-
-
-class Page(HTMLParser):
-    """What a reader of the page meets: its tags in order, its text, and whether every tag is closed."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: list[str] = []
-        self.feed(html)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        names = [name for name, _ in attrs]
-        assert len(names) == len(set(names)), f"an attribute twice in {tag}: {names}"
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] != "style":
-            self.texts.append(data)
-
-    @property
-    def text(self) -> str:
-        return re.sub(r"\s+", " ", " ".join(self.texts))
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.tags if name == tag]
-
-
-def draw(folder: Path, scene: Scene, params: str = "") -> tuple[str, dict[str, Path]]:
-    paths = write_inputs(folder, scene)
-    return drawn_from(paths, folder, params), paths
-
-
-def drawn_from(paths: dict[str, Path], folder: Path, params: str = "") -> str:
-    knobs = folder / "params.yaml"
-    knobs.write_text("use_case: {target: openvino-int8, metric: map50}\n" + params)
-    main(**paths_as_options(paths), report_path=folder / "report.html", params=knobs)
-    return (folder / "report.html").read_text(encoding="utf-8")
-
-
-def paths_as_options(paths: dict[str, Path]) -> dict[str, Path]:
-    return {name: path for name, path in paths.items() if name != "report"}
 
 
 @pytest.fixture(scope="module")
@@ -303,55 +245,6 @@ def test_live_is_the_champion_alone(rich: tuple[str, dict[str, Path]]) -> None:
     assert len(re.findall(r"\blive\b", text, re.IGNORECASE)) == 2
 
 
-@pytest.mark.parametrize(
-    ("moved", "headline", "cell"),
-    [
-        pytest.param([0.0], "equal in all resamples", "equal in all", id="always equal"),
-        pytest.param([0.0, 0.01], "ahead in 50 % of resamples, equal in 50 %", "50 % equal in 50 %", id="half"),
-        pytest.param([0.01], "ahead in 100 % of resamples", "100 %", id="never equal"),
-    ],
-)
-def test_resamples_without_a_difference_count_for_neither_side(
-    tmp_path: Path, moved: list[float], headline: str, cell: str
-) -> None:
-    paths = write_inputs(tmp_path, PLAIN)
-    of = [paths["evaluations"] / target / "resamples.parquet" for target in ("openvino-int8", "champion")]
-    table = pd.read_parquet(of[0])
-    table["map50"] = 0.5
-    table.to_parquet(of[1])
-    table["map50"] += np.resize(moved, len(table))
-    table.to_parquet(of[0])
-    text = Page(drawn_from(paths, tmp_path)).text
-    assert f"{headline} Latency" in text
-    assert f"{cell} mAP50-95" in text[text.index("Ahead in") :]
-
-
-@pytest.mark.parametrize(
-    ("groups", "shown", "interval"),
-    [
-        pytest.param([1, 1], "no interval: 1 group a class", False, id="one group"),
-        pytest.param([1, 2], "2 groups a class", True, id="two groups of one class"),
-        pytest.param([7], "7 groups", True, id="one class"),
-    ],
-)
-def test_slice_says_how_many_groups_it_rests_on_and_has_no_interval_over_one(
-    tmp_path: Path, groups: list[int], shown: str, *, interval: bool
-) -> None:
-    paths = write_inputs(tmp_path, PLAIN)
-    file = paths["evaluations"] / "openvino-int8" / "evaluation.json"
-    evaluation = read_record(file, Evaluation)
-    part = evaluation.slices[0]
-    of_class = next(iter(part.classes.values()))
-    classes = {f"class {n}": of_class.model_copy(update={"groups": count}) for n, count in enumerate(groups)}
-    only = part.model_copy(update={"part": "only", "classes": classes})
-    write_record(evaluation.model_copy(update={"slices": [only]}), file)
-    text = Page(drawn_from(paths, tmp_path)).text
-    row = text[text.index("only 5 9") :][:90]
-    assert row.count(shown.removesuffix(" a class")) == 2
-    assert shown in row
-    assert (f"{part.ap50.low:.3f}" in row) is interval
-
-
 def test_amounts_shown_follow_params(tmp_path: Path) -> None:
     html, _ = draw(tmp_path, replace(PLAIN, images=30), "report: {worst_images: 1, findings: 2, thumbnails: 0}")
     photos = [drawing for drawing in Page(html).all("svg") if drawing.get("class") == "photo"]
@@ -364,15 +257,3 @@ def test_missing_evaluations_say_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(PipelineError, match=r"Run evaluate for each of export\.targets"):
         drawn_from(paths, tmp_path)
     assert not (tmp_path / "report.html").exists()
-
-
-def test_latency_of_a_busy_machine_is_shown_as_such(tmp_path: Path) -> None:
-    paths = write_inputs(tmp_path, PLAIN)
-    file = paths["evaluations"] / "openvino-int8" / "evaluation.json"
-    evaluation = read_record(file, Evaluation)
-    assert evaluation.latency is not None
-    busy = evaluation.latency.model_copy(update={"busy": "other processes took 46% of the processors (load 17.0)"})
-    write_record(evaluation.model_copy(update={"latency": busy}), file)
-    text = Page(drawn_from(paths, tmp_path)).text
-    assert "on a busy machine" in text
-    assert "other processes took 46% of the processors (load 17.0)" in text

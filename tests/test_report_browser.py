@@ -12,7 +12,7 @@ import pytest
 
 from tests.needs import lacking
 from tests.report_data_fixture import LANDSCAPE, PANORAMA, PORTRAIT, Scene
-from tests.test_report import PLAIN, draw
+from tests.report_page_fixture import PLAIN, draw
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 TARGETS = (*Scene().targets[:-1], "openvino-fp32", "tensorrt-fp16", "champion")
