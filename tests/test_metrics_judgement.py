@@ -1,6 +1,7 @@
 """Targets are compared in pairs with checkpoint and champion, and few objects or scenes show little."""
 
 import math
+import re
 
 import numpy as np
 import pandas as pd
@@ -54,6 +55,17 @@ def test_interval_of_a_difference_is_what_a_rule_of_its_confidence_goes_by(of: s
     # A drop is counted downwards.
     expected = (-result.high, -result.low) if of == "pytorch" else (result.low, result.high)
     assert interval_between("map50", artefact, other) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("share", "said"), [(0.95, r"at 95 % confidence at least 0\.\d+ above, and"), (0.7, r"at most 0\.\d+ below, and")]
+)
+def test_a_gain_over_the_champion_says_by_how_much_it_is_above_at_least(share: float, said: str) -> None:
+    champion = target("champion", 0.7, of_version="4")
+    result = only_result(judged(["recall not worse than champion by 0.2"], target("onnx", share), champion=champion))
+    assert result.low is not None
+    assert (result.low > 0) == ("least" in said)
+    assert re.search(said, result.reason)
 
 
 def test_paired_bound_is_narrower_than_two_bounds_apart() -> None:
