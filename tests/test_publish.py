@@ -1,12 +1,15 @@
 """publish: what goes live, what is refused, what the log says, and that a kill at any point changes nothing."""
 
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
 from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
 
 from tasks.clients.known_releases import pull_champion
 from tasks.clients.registry import MOVED
@@ -75,7 +78,17 @@ def test_publish_again_changes_nothing(workspace: Workspace, tracking: Tracking)
     assert logged(workspace) == [("release", None, "1")]
 
 
-def test_publishes_at_once_make_one_version_of_one_run(workspace: Workspace, tmp_path: Path) -> None:
+def test_publishes_at_once_make_one_version_of_one_run(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = MlflowClient.create_model_version
+
+    def create_late(*words: Any, **named: Any) -> ModelVersion:
+        """So late that all have looked whether there is one."""
+        time.sleep(1)
+        return create(*words, **named)
+
+    monkeypatch.setattr(MlflowClient, "create_model_version", create_late)
     # A registry that does not exist yet.
     tracking = Tracking(uri=f"sqlite:///{tmp_path}/mlflow.db", experiment="belt", artifacts=f"{tmp_path}/artifacts")
     workspace.write("first").params(tracking)

@@ -63,20 +63,19 @@ class Registry:
         A version that there is stays as it is, in its tags, too.
         """
         content = shipped.content_sha256
-        with self.one_at_a_time():
-            held = self.holding(content)
-            if held is not None:
-                return held
-            if self._model() is None:
-                self._client.create_registered_model(self.name)
-            source = self._client.get_run(run_id).info.artifact_uri
-            version = self._client.create_model_version(
-                self.name,
-                source,
-                run_id=run_id,
-                tags={**tags, **shipped.tags(), CONTENT: content},
-                description=description,
-            )
+        held = self.holding(content)
+        if held is not None:
+            return held
+        if self._model() is None:
+            self._client.create_registered_model(self.name)
+        source = self._client.get_run(run_id).info.artifact_uri
+        version = self._client.create_model_version(
+            self.name,
+            source,
+            run_id=run_id,
+            tags={**tags, **shipped.tags(), CONTENT: content},
+            description=description,
+        )
         # Two machines may both have made one, at a server: the first is everybody's.
         return self.holding(content) or str(version.version)
 
@@ -257,7 +256,7 @@ class Registry:
             )
 
     def one_at_a_time(self) -> AbstractContextManager[None]:
-        """Keep other processes of this machine from making versions and moving the alias meanwhile."""
+        """Keep other processes of this machine from moving the alias meanwhile."""
         return one_at_a_time(self._tracking.uri)
 
 
