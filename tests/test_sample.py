@@ -1,5 +1,8 @@
 """The sample: the same bytes from the same seed, shapes where the parts are, and every fault that it says it plants."""
 
+import os
+import subprocess
+import sys
 import zipfile
 from itertools import pairwise
 from pathlib import Path
@@ -9,6 +12,8 @@ import numpy as np
 import pytest
 
 from tasks.contracts.images import Image
+from tasks.contracts.record import write_record
+from tasks.contracts.verdict import RuleResult, TargetVerdict, Verdict
 from tasks.sample.__main__ import draw_project, main
 from tasks.sample.labelling import seen_in
 from tasks.sample.parts import Part, draw_part
@@ -151,3 +156,31 @@ def test_default_sample_has_many_sequences_and_enough_cracks_to_judge() -> None:
 
 def _no_image() -> Image:
     return np.zeros((FRAME_WH[1], FRAME_WH[0], 3), dtype=np.uint8)
+
+
+def test_the_last_words_show_the_verdict_with_its_bounds_and_where_the_report_is(tmp_path: Path) -> None:
+    rules = [
+        RuleResult(
+            rule=rule, metric="", outcome="accepted", value=value, low=low, high=high, bound=0, unit=unit,
+            shortfall=None, more_objects=None, reason="",
+        )
+        for rule, value, low, high, unit in (
+            ("map50 >= 0.6", 0.98465, 0.8249, 0.9943, ""),
+            ("latency p95 <= 2000 ms", 1935.4, None, None, "ms"),
+        )
+    ]  # fmt: skip
+    verdict = Verdict(
+        accepted=True, target="onnx", outcome="accepted", reason="all pass",
+        targets={"onnx": TargetVerdict(outcome="accepted", rules=rules)}, released=["onnx"], champion_version=None,
+    )  # fmt: skip
+    write_record(verdict, tmp_path / "verdict.json")
+    command = [sys.executable, "-m", "tasks.sample.verdict", "--verdict", str(tmp_path / "verdict.json")]
+    done = subprocess.run(
+        [*command, "--report", str(tmp_path / "report.html")],
+        capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1], env=os.environ | {"COLUMNS": "120"},
+    )  # fmt: skip
+    assert "ACCEPTED: all pass" in done.stdout
+    assert "0.985 [0.825, 0.994]" in done.stdout
+    assert "1,935 ms" in done.stdout
+    assert "In brackets: one-sided bounds, each at the rule's confidence." in done.stdout
+    assert (tmp_path / "report.html").as_uri() in done.stdout
