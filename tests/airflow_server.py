@@ -150,8 +150,17 @@ def as_owner(folder: Path) -> list[str]:
 
 
 @contextmanager
-def airflow_server(repository: Path, variables: Mapping[str, str], seconds: float = 240) -> Iterator[Server]:
-    """Start `repository`'s Airflow as its owner, give it once it is healthy, stop it at the end."""
+def airflow_server(repository: Path, variables: Mapping[str, str]) -> Iterator[Server]:
+    """Start `repository`'s Airflow, give it once it is healthy, stop it at the end."""
+    server = start_airflow(repository, variables)
+    try:
+        yield server
+    finally:
+        stop_airflow(server.process)
+
+
+def start_airflow(repository: Path, variables: Mapping[str, str], seconds: float = 240) -> Server:
+    """Start `repository`'s Airflow as its owner; returns once it is healthy and knows its DAGs."""
     port, home = free_port(), repository / ".airflow"
     process = subprocess.Popen(
         [
@@ -168,19 +177,28 @@ def airflow_server(repository: Path, variables: Mapping[str, str], seconds: floa
         text=True,
         start_new_session=True,
     )
-    assert process.stdout is not None
     try:
-        said = []
-        for line in process.stdout:
-            said.append(line)
-            if found := re.search(r"(http://\S+).*password: (\S+)", line):
-                server = Server(process, found[1], found[2], home)
-                # The dag-processor may still be reading.
-                wait_for(server.knows, seconds)
-                yield server
-                break
-        else:
-            raise RuntimeError("".join(said))
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(timeout=60)
+        return _healthy(process, home, seconds)
+    except BaseException:
+        stop_airflow(process)
+        raise
+
+
+def _healthy(process: subprocess.Popen[str], home: Path, seconds: float) -> Server:
+    """The server of a start script, once it says where it is."""
+    assert process.stdout is not None
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if found := re.search(r"(http://\S+).*password: (\S+)", line):
+            server = Server(process, found[1], found[2], home)
+            # The dag-processor may still be reading.
+            wait_for(server.knows, seconds)
+            return server
+    raise RuntimeError("".join(said))
+
+
+def stop_airflow(process: subprocess.Popen[str]) -> None:
+    """Stop a server by its start script; nothing if that has ended."""
+    process.send_signal(signal.SIGTERM)
+    process.wait(timeout=60)

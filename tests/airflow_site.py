@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.airflow_server import Server, airflow_server
+from tests.airflow_server import Server, airflow_server, start_airflow, stop_airflow
 from tests.airflow_stand_in import commit, make_repository
 from tests.engine_fixture import containers, hand_over, need_engine
 
@@ -40,6 +40,10 @@ class Site:
     runner: str
     repository: Path
     server: Server
+
+    def restart(self) -> None:
+        """Start its Airflow again, which has ended."""
+        self.server = start_airflow(self.repository, variables_of(self.repository, self.runner))
 
     def workspace(self, run_id: str) -> Path:
         """A run's workspace."""
@@ -131,20 +135,29 @@ def running_site(folder: Path, runner: str, prepare: Callable[[Path], None] = al
     prepare(repository)
     with airflow_of(repository, runner) as server:
         server.call("PATCH", "/pools/gpu", {"name": "gpu", "slots": 8, "include_deferred": False})
-        yield Site(runner, repository, server)
+        site = Site(runner, repository, server)
+        try:
+            yield site
+        finally:
+            stop_airflow(site.server.process)
+
+
+def variables_of(repository: Path, runner: str) -> dict[str, str]:
+    """What tells a repository's Airflow how to run stages."""
+    return {"SIGHTLINE_RUNNER": runner, "HOME": str(repository.parent)}
 
 
 @contextmanager
 def airflow_of(repository: Path, runner: str) -> Iterator[Server]:
     """Start a repository's Airflow; at the end no process and no container of it may be left."""
     folder = repository.parent
+    if runner == "docker":
+        hand_over(folder)
     with pytest.MonkeyPatch.context() as patch:
-        if runner == "docker":
-            hand_over(folder)
-            # Git does not trust what belongs to others; root's tests look into what they have handed over.
-            (folder / "gitconfig").write_text("[safe]\n    directory = *\n")
-            patch.setenv("GIT_CONFIG_GLOBAL", str(folder / "gitconfig"))
-        with airflow_server(repository, {"SIGHTLINE_RUNNER": runner, "HOME": str(folder)}) as server:
+        # Git does not trust what belongs to others; root's tests look into what they have handed over.
+        (folder / "gitconfig").write_text("[safe]\n    directory = *\n")
+        patch.setenv("GIT_CONFIG_GLOBAL", str(folder / "gitconfig"))
+        with airflow_server(repository, variables_of(repository, runner)) as server:
             yield server
     found = (process.info for process in psutil.process_iter(["cmdline", "cwd"]))
     assert [info for info in found if str(repository) in f"{info['cmdline']} {info['cwd']}"] == []

@@ -9,19 +9,16 @@ import yaml
 from playwright.sync_api import Browser, expect
 
 from tests.airflow_browser import BEFORE_LOGIN, PATIENCE_MS, Visit, browser
-from tests.airflow_server import Server, airflow_server
-from tests.airflow_stand_in import make_repository
+from tests.airflow_server import Server
+from tests.airflow_site import Site
 
-pytestmark = pytest.mark.flows
+pytestmark = [pytest.mark.flows, pytest.mark.parametrize("site", ["process"], indirect=True)]
 RUNS = "/api/v2/dags/training/dagRuns"
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Airflow on stages that stand in."""
-    repository = make_repository(tmp_path_factory.mktemp("page") / "repository")
-    with airflow_server(repository, {"STAND_IN_JOURNAL": str(repository / "journal.txt")}) as running:
-        yield running
+@pytest.fixture
+def server(site: Site) -> Server:
+    return site.server
 
 
 @pytest.fixture(scope="module")

@@ -176,7 +176,7 @@ def test_push_changes_the_form_and_the_next_run(team: Team, tmp_path: Path) -> N
     def default() -> bool:
         return bool(team.airflow.call("GET", "/dags/training/details")["params"]["seed"]["value"] == 8)
 
-    wait_for(default, 60)
+    wait_for(default, 120)
 
 
 def storage(team: Team) -> "S3Client":

@@ -1,12 +1,13 @@
 """What dies while training: nothing runs twice at once, nothing is left, and training goes on from its last epoch."""
 
+import os
 import subprocess
 import time
 
 import psutil
 import pytest
 
-from tests.airflow_server import wait_for
+from tests.airflow_server import AIRFLOW, wait_for
 from tests.airflow_site import Site, tries_of
 
 # The first run's workspace is what trainings start from.
@@ -88,10 +89,56 @@ def test_training_of_a_killed_worker_goes_on(site: Site) -> None:
     assert tries_to_the_end(site, "worker", epochs=800) in {2, 3}
 
 
+@pytest.mark.parametrize("site", ["process"], indirect=True)
+def test_only_loopback_is_listened_on_and_secrets_are_their_users_alone(site: Site) -> None:
+    pids = set(living(sessions_of(site)))
+    listening = {
+        connection.laddr[0]
+        for connection in psutil.net_connections("tcp")
+        if connection.laddr and connection.status == psutil.CONN_LISTEN and connection.pid in pids
+    }
+    assert listening == {"127.0.0.1"}
+    for name in ("airflow.db", "logins.json", "passwords.json"):
+        assert (site.server.home / name).stat().st_mode & 0o077 == 0, name
+
+
+@pytest.mark.parametrize("site", ["process"], indirect=True)
+def test_killed_server_is_cleared_away_by_the_next_one(site: Site) -> None:
+    left, password = sessions_of(site), site.server.password
+    assert len(left) == 3
+    script = site.repository / "docker" / "airflow" / "standalone.py"
+    refused = subprocess.run([AIRFLOW / "python", script], capture_output=True, text=True, check=False)
+    assert "is running already" in refused.stderr
+    site.server.process.kill()
+    assert living(left)
+    site.restart()
+    assert not living(left)
+    assert site.server.password == password
+
+
 def test_stopped_server_ends_what_still_trains(site: Site) -> None:
     # The last test of all with this server.
     train(site, "unfinished", epochs=700)
+    own = sessions_of(site)
     site.server.process.terminate()
     assert site.server.process.wait(30) == 0
     assert site.left("unfinished") == []
     assert site.notes("unfinished", "end") == ["train"]
+    wait_for(lambda: not living(own), 10)
+
+
+def sessions_of(site: Site) -> set[int]:
+    """Sessions that the components of its Airflow lead."""
+    return {child.pid for child in psutil.Process(site.server.process.pid).children()}
+
+
+def living(sessions: set[int]) -> list[int]:
+    """Processes of these sessions."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if os.getsid(process.pid) in sessions and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process.pid)
+        except (ProcessLookupError, psutil.Error):
+            continue
+    return found

@@ -221,9 +221,9 @@ def test_rejection_stops_at_publish_and_says_what_fell_short(checkout: Path) -> 
 
 def test_a_limit_of_the_checks_trains_nothing(checkout: Path) -> None:
     change_params(checkout, {"gate": {"rules": ["size <= 50 MB"]}, "check": {"min_objects_per_class": 20}})
-    done = run(checkout, "dvc", "repro")
+    done = run(checkout, "dvc", "repro", "train")
     assert done.returncode == 0, done.stderr
-    assert stages_run(done.stdout) == ["doctor", "check", "split", "gate", "report", "publish"]
+    assert stages_run(done.stdout) == ["doctor", "check", "split"]
 
 
 def test_one_changed_label_takes_one_export_in_and_moves_no_image(checkout: Path) -> None:
