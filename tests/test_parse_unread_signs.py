@@ -53,6 +53,9 @@ BOSCH = "- boxes:\n  - {label: Red, x_max: 40, x_min: 1, y_max: 5, y_min: 2}\n  
         ("license.txt", "license.jpg 20,20,80,80,0\n", "rows of an image"),
         ("b_gt.txt", "20,20,80,80,dog\n", r"beside an image.*b_gt\.txt"),
         ("b.lines.txt", "20 20 80 80 90 90\n", r"beside an image.*b\.lines\.txt"),
+        ("b.txt", "20.5 20.2\n80.1 80.2\n", r"points, such as landmarks\): .*b\.txt"),
+        ("b.txt", "nose 20.5 20.2\n", "such as landmarks"),
+        ("b_land.pts", "version: 1\nn_points: 2\n{\n20.5 20.2\n80.1 80.2\n}\n", r"landmarks\): .*b_land\.pts"),
         ("b.txt", json.dumps(LABELME), r"JSON.*b\.txt"),
         ("b.txt", json.dumps(LABELME)[:-1], r"JSON.*b\.txt"),
         ("b.xml", VOC, "XML with objects"),
@@ -93,6 +96,8 @@ def test_file_that_could_be_labels_by_any_sign_stops_the_run(tmp_path: Path, nam
         ("README.dataset.txt", "2 classes: b.jpg is one of 1,000 at 640 x 640, 3 4 5\nThere are\nothers\n"),
         ("README", "b.jpg is 1 of 9, class 0, at 5 5 2 4\n"),
         ("LICENSE.txt", "b.jpg 1 2 3 4 5\n"),
+        ("images/b.txt", "a photo of 2 cars on 3 roads\n"),
+        ("images/b.txt", "2 cars, 3 vans\n"),
         ("hints.txt", "in b.jpg there are 3 of 4 cars, 1 of 2 vans and no bus\n"),
         ("b.txt.log", "1 2 3 4 5\n"),
         ("run.yaml", "source: x\nbox: 7.5\nimgsz: [1, 2, 3, 4]\n"),
@@ -116,7 +121,16 @@ def test_packed_labels_are_named_whatever_is_in_them(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "mask",
-    ["masks/b.png", "train/masks/b.png", "gtFine/b_gtFine_labelIds.png", "labels/b_mask.png", "images/b_mask.png"],
+    [
+        "masks/b.png",
+        "masks/b.jpg",
+        "SegmentationClass/b.jpeg",
+        "images/b_mask.webp",
+        "train/masks/b.png",
+        "gtFine/b_gtFine_labelIds.png",
+        "labels/b_mask.png",
+        "images/b_mask.png",
+    ],
 )
 def test_masks_of_images_without_other_labels_stop_the_run(tmp_path: Path, mask: str) -> None:
     raw = beside_sound_labels(tmp_path, {"images/b.jpg": ""})

@@ -11,7 +11,7 @@ from tasks.formats.near_names import near
 from tasks.formats.recognised import Recognised
 from tasks.formats.recognition import Search, yolo
 from tasks.formats.text_files import head_of
-from tasks.formats.unread import IGNORE, why_labels
+from tasks.formats.unread import IGNORE, UNREAD, why_labels
 from tasks.formats.written_paths import is_image
 from tasks.formats.yolo_classes import by_names_file, classes_layout, image_of, is_label_rows, root_of
 from tasks.formats.yolo_entries import is_label_name
@@ -23,7 +23,6 @@ _MASKS = re.compile(
     re.IGNORECASE,
 )
 _MASK_END = re.compile(r"[_-](masks?|seg|segmentation|gtfine_\w+|labels?|gt)$")
-_MASK_SUFFIXES = frozenset({".png", ".bmp", ".tif", ".tiff", ".gif"})  # without loss
 _KEYS = re.compile(r"^\s*(nc|train|val)\s*:", re.MULTILINE)
 _YAML = (".yaml", ".yml")
 _SHOWN = 3
@@ -45,7 +44,7 @@ def recognise(export: Path, faults: list[str], is_ignored: Callable[[Path], bool
     for path in sorted(set(left) - set(rows) - search.claimed):
         kind = why_labels(path, names, is_in_label_folder=_is_in_label_folder(path, export))
         if kind is not None:
-            search.faults.append(str(PipelineError(f"labels in a format that is not read ({kind})", str(path), IGNORE)))
+            search.faults.append(str(PipelineError(f"{UNREAD} ({kind})", str(path), IGNORE)))
     search.faults += _masks(search, search.images)
     faults += search.faults
 
@@ -95,8 +94,6 @@ def _masks(search: Search, images: Mapping[str, Sequence[Path]]) -> Iterator[str
 
 def _masked(path: Path, images: Mapping[str, Sequence[Path]], export: Path) -> Path | None:
     """The image that a picture is a mask of: of its stem but not in a folder of masks, or b.jpg of b_mask.png."""
-    if path.suffix.lower() not in _MASK_SUFFIXES:
-        return None
     stem = near(path.stem)
     plain = _MASK_END.sub("", stem)
     if not _is_in_mask_folder(path, export) and plain == stem:

@@ -3,42 +3,27 @@
 import codecs
 import json
 import re
-import zipfile
 from collections.abc import Callable, Container, Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from tasks.contracts.errors import PipelineError
 from tasks.formats.image_names import ImageNames
 from tasks.formats.places import NUMBER, could_be_labels, has_place_keys, has_places
 from tasks.formats.text_files import head_of
+from tasks.formats.unread_binary import binary_kind
 from tasks.formats.unread_tables import table_kind
 from tasks.formats.unread_xml import xml_kind
 from tasks.formats.written_paths import is_image
 
+UNREAD = "could be labels, in a format that is not read"
 IGNORE = "Export them in a format that is read, or name them in parse.ignore"
 _COCO = ("images", "annotations", "categories")
-_COLUMNS = re.compile(r"(^|[._])(bbox|bboxes|boxes|objects|xmin|x_min|annotations|segmentation)($|[._])", re.IGNORECASE)
-_LABEL_SUFFIXES = frozenset(
-    {".xml", ".json", ".jsonl", ".ndjson", ".yaml", ".yml", ".data", ".csv", ".tsv", ".txt", ".tar"}
-)
 _ITEMS = 20  # of annotations that are looked at
 _ROWS = 200
+# Lines of DOTA and of landmarks that are before or around their rows.
+_HEADS = ("imagesource", "gsd", "version:", "n_points", "{", "}")
 _TEXT_BYTES = 4096  # looked at to tell a text
-_TF_RECORD = re.compile(r"\.(tf)?records?(-\d+-of-\d+)?$", re.IGNORECASE)
-_PACKED = {".gz", ".bz2", ".xz", ".zst"}  # of one file
-# Of tables and containers that are not looked into.
-_BY_ENDING = {
-    ".mat": "MATLAB",
-    **dict.fromkeys(
-        (".tar", ".tgz", ".tbz2", ".txz", ".7z", ".rar"), "an archive within an export, which stays packed"
-    ),
-    **dict.fromkeys((".xlsx", ".xls", ".xlsm", ".ods"), "a spreadsheet; save it as CSV"),
-    ".odgt": "CrowdHuman's lines of JSON",
-}
 _ABOUT = frozenset({"readme", "license", "licence", "copying", "notice", "citation", "changelog", "changes", "authors"})
 # Texts about a data set or a training, and programs.
 _NO_LABELS = frozenset(
@@ -60,7 +45,7 @@ def json_fault(path: Path, content: object, images: Container[str]) -> PipelineE
     kind = _json_kind(content)
     if kind is None and not _holds_labels(path, content, ImageNames(images)):
         return None
-    return PipelineError(f"labels in a format that is not read ({kind or 'JSON of its own kind'})", str(path), IGNORE)
+    return PipelineError(f"{UNREAD} ({kind or 'JSON of its own kind'})", str(path), IGNORE)
 
 
 def _is_coco(path: Path, content: dict[str, Any], lacking: str) -> bool:
@@ -100,7 +85,7 @@ def _holds_labels(path: Path, content: object, names: ImageNames) -> bool:
 
 def why_labels(path: Path, names: ImageNames, *, is_in_label_folder: bool) -> str | None:
     """What kind of labels a file seems to hold that no reader takes; None where it holds none."""
-    kind = _binary_kind(path)
+    kind = binary_kind(path, names)
     suffix = path.suffix.lower()
     is_about = path.name.lower().split(".")[0] in _ABOUT and not names.has_file(path)
     if kind is None and not is_about and suffix not in _NO_LABELS and _is_text(path):
@@ -109,36 +94,10 @@ def why_labels(path: Path, names: ImageNames, *, is_in_label_folder: bool) -> st
     return kind
 
 
-def _binary_kind(path: Path) -> str | None:
-    suffix = path.suffix.lower()
-    kind = _BY_ENDING.get(suffix)
-    if _TF_RECORD.search(path.name):
-        kind = "TFRecord"
-    elif suffix == ".parquet" and any(map(_COLUMNS.search, _parquet_columns(path))):
-        kind = "Parquet with boxes"
-    elif suffix == ".zip" and any(map(_is_label_name, _zipped(path))):
-        kind = "a zip within an export, which stays packed"
-    elif suffix in _PACKED and _is_label_name(path.stem):
-        kind = "packed within an export"
-    return kind
-
-
 def _is_text(path: Path) -> bool:
     with path.open("rb") as file:
         head = file.read(_TEXT_BYTES)
     return b"\0" not in head or head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-
-
-def _is_label_name(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in _LABEL_SUFFIXES
-
-
-def _zipped(path: Path) -> list[str]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.namelist()
-    except (zipfile.BadZipFile, OSError, NotImplementedError, UnicodeError):
-        return []
 
 
 def _text_kind(path: Path, names: ImageNames, *, is_in_label_folder: bool) -> str | None:
@@ -152,6 +111,26 @@ def _text_kind(path: Path, names: ImageNames, *, is_in_label_folder: bool) -> st
 
 
 def _rows_kind(path: Path, rows: list[list[str]], names: ImageNames, *, is_in_label_folder: bool) -> str | None:
+    kind = _named_rows_kind(rows, names)
+    if kind is not None:
+        return kind
+    if path.stem.lower() == "gt" and all(_numbers(row) >= 6 for row in rows):
+        return "MOT"
+    body = [row for row in rows if not row[0].lower().startswith(_HEADS)]
+    # One odd row must not hide the others.
+    half = max(1, len(body) / 2)
+    if (is_in_label_folder or names.has_file(path)) and sum(_numbers(row) >= 4 for row in body) >= half:
+        return "rows of numbers beside an image, such as KITTI or DOTA"
+    # A name or a number of visibility may stand beside the two; prose has more words.
+    points = [row for row in body if _numbers(row) >= 2 and 2 * _numbers(row) > len(row)]
+    is_counted = any(row[0].lower().startswith("n_points") for row in rows)
+    if (is_counted or names.has_file(path)) and len(points) >= half:
+        return "rows of points, such as landmarks"
+    return None
+
+
+def _named_rows_kind(rows: list[list[str]], names: ImageNames) -> str | None:
+    """What kind of labels rows seem to be that tell of which image they are."""
     if all(is_image(row[0]) and _numbers(row[1:]) >= 4 for row in rows):
         return "rows of an image and its boxes"
     # In prose words outweigh numbers. An image on which nothing is labelled has a row without numbers.
@@ -162,14 +141,6 @@ def _rows_kind(path: Path, rows: list[list[str]], names: ImageNames, *, is_in_la
     numbers = [row for row in rows if _numbers(row) == len(row)]
     if heads and len(heads) + len(numbers) == len(rows) and any(len(row) >= 4 for row in numbers):
         return "an image and the rows of its boxes, such as WIDER FACE"
-    if path.stem.lower() == "gt" and all(_numbers(row) >= 6 for row in rows):
-        return "MOT"
-    # DOTA has two lines of its own before.
-    body = [row for row in rows if not row[0].lower().startswith(("imagesource", "gsd"))]
-    # One odd row must not hide the others.
-    is_sure = is_in_label_folder or names.has_file(path)
-    if is_sure and 2 * sum(_numbers(row) >= 4 for row in body) >= max(1, len(body)):
-        return "rows of numbers beside an image, such as KITTI or DOTA"
     return None
 
 
@@ -192,13 +163,6 @@ def _json_contents(text: str) -> Iterator[object]:
             continue
         if part is text:
             return
-
-
-def _parquet_columns(path: Path) -> list[str]:
-    try:
-        return [column.path for column in pq.ParquetFile(path).schema]
-    except (pa.ArrowException, OSError):
-        return []
 
 
 def _yaml_kind(path: Path, names: ImageNames) -> str | None:
