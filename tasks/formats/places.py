@@ -1,8 +1,9 @@
 """Signs in JSON, YAML and tables of where an object is, of whatever tool."""
 
+import random
 import re
-from collections.abc import Collection, Iterator
-from itertools import chain
+from collections.abc import Collection, Iterator, Sequence
+from itertools import chain, islice
 
 from tasks.formats.image_names import ImageNames
 
@@ -38,33 +39,48 @@ _OF_IMAGE = re.compile(
 _SIDE = re.compile(r"width|height|(^|[_. ])[wh]$")
 _CORNER = re.compile(r"(^|[_. ])([xy]|[xy][_.]?c|c[_.]?[xy]|left|top)($|[_. ])|cent(er|re)")
 _MOST_NUMBERS = 12  # of one object's place; settings have more
+_MOST_VALUES = 20_000  # of each depth of a JSON that are looked at for places
+_MOST_TEXTS = 1_000_000  # that are looked at for names of images, where there are places
+_LARGE = 100_000  # characters of JSON, below which fewer than `_MOST_VALUES` stand side by side
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)  # in digits: no nan, no inf
 _NUMBERS_ALONE = re.compile(r"([a-z]+\s*)?[\[\](){}\s,;.+\-\de]+", re.IGNORECASE)
 _TOKENS = re.compile(r"(<loc_?\d+>\s*){4}")  # of models that write boxes as text
+_PLACE_MEMBER = re.compile(rf'"(?:{"|".join(sorted(_PLACES))})"\s*:(?!\s*(?:null|""|\[\s*\]))')  # not empty
 _KEY = re.compile(r"([A-Za-z]\w*)[\"']?\s*:")
 
 
 def has_places(content: object) -> bool:
-    """Whether JSON tells somewhere where an object is, under a key that tools use for that."""
-    return any(map(_has_place_key, _dicts(content)))
+    """Whether JSON tells somewhere where an object is, under a key that tools use for that.
+
+    Of large contents a sample is looked at; `has_place_members` is for the others.
+    """
+    return any(isinstance(one, dict) and _has_place_key(one) for one in _values(content))
+
+
+def has_place_members(text: str) -> bool:
+    """The same of the whole text of a JSON, at a fraction of the time that it takes to read it."""
+    return len(text) >= _LARGE and _PLACE_MEMBER.search(text.lower()) is not None
 
 
 def could_be_labels(content: object, names: ImageNames, *, is_named_like_image: bool) -> bool:
-    """Whether JSON is about an image that is there, and holds numbers that could be a place in it."""
-    is_named, is_placed = is_named_like_image, False
-    for one in _values(content):
-        if isinstance(one, str):
-            is_named = is_named or names.has(one)
-            is_placed = is_placed or is_place_text(one)
-        elif isinstance(one, list):
-            is_placed = is_placed or _are_points(one)
-        elif isinstance(one, dict):
-            is_named = is_named or any(map(names.has, one))
-            numeric = [str(key).lower() for key, value in one.items() if _is_number(value)]
-            is_placed = is_placed or "bitmap" in one or (len(numeric) <= _MOST_NUMBERS and are_place_names(numeric))
-        if is_named and is_placed:
-            return True
-    return False
+    """Whether JSON is about an image that is there, and holds numbers that could be a place in it.
+
+    Places are alike in all objects of a file, so a sample tells of them; the images that are there may be few of many.
+    """
+    if not any(map(_could_be_place, _values(content))):
+        return False
+    return is_named_like_image or any(map(names.has, islice(_texts(content), _MOST_TEXTS)))
+
+
+def _could_be_place(value: object) -> bool:
+    if isinstance(value, str):
+        return is_place_text(value)
+    if isinstance(value, list):
+        return _are_points(value)
+    if not isinstance(value, dict):
+        return False
+    numeric = [str(key).lower() for key, number in value.items() if _is_number(number)]
+    return "bitmap" in value or (len(numeric) <= _MOST_NUMBERS and are_place_names(numeric))
 
 
 def has_place_keys(text: str) -> bool:
@@ -98,20 +114,41 @@ def _are_place_keys(keys: Collection[str]) -> bool:
     return not _PLACES.isdisjoint(keys) or any(sides <= set(keys) for sides in _SIDES)
 
 
-def _dicts(content: object) -> Iterator[dict[str, object]]:
-    return (one for one in _values(content) if isinstance(one, dict))
-
-
 def _values(content: object) -> Iterator[object]:
-    """All values, however deep; of rows of numbers only the rows."""
+    """At most 20,000 values of each depth, however deep; of rows of numbers only the rows."""
+    level: Sequence[object] = [content]
+    while level:
+        yield from level
+        level = _fair_sample([inner for one in level if (inner := _inner(one))])
+
+
+def _inner(value: object) -> Sequence[object]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) and value and not _is_number(value[0]) else ()
+
+
+def _fair_sample(groups: Sequence[Sequence[object]]) -> Sequence[object]:
+    """Of each group as much as of any other, so that few values beside many are not missed; the same each time."""
+    if sum(map(len, groups)) > _MOST_VALUES:
+        share = max(1, _MOST_VALUES // len(groups))
+        draw = random.Random(0)  # noqa: S311
+        groups = [group if len(group) <= share else draw.sample(group, share) for group in groups]
+    return list(chain.from_iterable(groups))
+
+
+def _texts(content: object) -> Iterator[str]:
+    """All texts and keys; what comes last in the file comes first."""
     left = [content]
     while left:
         one = left.pop()
-        yield one
-        if isinstance(one, dict):
+        if isinstance(one, str):
+            yield one
+        elif isinstance(one, dict):
+            yield from one
             left += one.values()
-        elif isinstance(one, list) and not (one and _is_number(one[0])):
-            left += one
+        else:
+            left += _inner(one)
 
 
 def _are_points(row: list[object]) -> bool:

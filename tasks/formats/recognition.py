@@ -174,8 +174,9 @@ def _media_folder(path: Path, export: Path) -> Path:
 
 
 def _other_json(path: Path, search: Search) -> Recognised | None:
+    text = read_text(path)
     try:
-        content = json.loads(read_text(path))
+        content = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise PipelineError("JSON cannot be read", f"{path}: {error}", "Export the labels again") from error
     if is_labelme(content):
@@ -190,7 +191,7 @@ def _other_json(path: Path, search: Search) -> Recognised | None:
             [path],
             images=frozenset(map(_stem, createml_names(content))),
         )
-    fault = json_fault(path, content, search.images)
+    fault = json_fault(path, text, content, search.images)
     if fault is not None:
         raise fault
     return None

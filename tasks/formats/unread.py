@@ -9,7 +9,7 @@ from typing import Any
 
 from tasks.contracts.errors import PipelineError
 from tasks.formats.image_names import ImageNames
-from tasks.formats.places import NUMBER, could_be_labels, has_place_keys, has_places
+from tasks.formats.places import NUMBER, could_be_labels, has_place_keys, has_place_members, has_places
 from tasks.formats.text_files import head_of
 from tasks.formats.unread_binary import binary_kind
 from tasks.formats.unread_tables import table_kind
@@ -34,8 +34,11 @@ _NO_LABELS = frozenset(
 )
 
 
-def json_fault(path: Path, content: object, images: Container[str]) -> PipelineError | None:
-    """The fault of a JSON that is no format that is read, but looks like labels. images: the near stems of all."""
+def json_fault(path: Path, text: str, content: object, images: Container[str]) -> PipelineError | None:
+    """The fault of a JSON that is no format that is read, but looks like labels.
+
+    content: of `text`. images: the near stems of all.
+    """
     if isinstance(content, dict):
         lacking = [key for key in _COCO if not isinstance(content.get(key), list)]
         if len(lacking) == 1 and _is_coco(path, content, lacking[0]):
@@ -43,7 +46,7 @@ def json_fault(path: Path, content: object, images: Container[str]) -> PipelineE
                 f"COCO without `{lacking[0]}`", str(path), "Add the key, or name the file in parse.ignore"
             )
     kind = _json_kind(content)
-    if kind is None and not _holds_labels(path, content, ImageNames(images)):
+    if kind is None and not _holds_labels(path, content, ImageNames(images)) and not has_place_members(text):
         return None
     return PipelineError(f"{UNREAD} ({kind or 'JSON of its own kind'})", str(path), IGNORE)
 
