@@ -36,7 +36,19 @@ _OF_IMAGE = re.compile(
     r"|iso|exposure|focal|channels|depth|area|year|month|day|hour|frame|index|number|count|epoch|step)($|[_. ])"
     r"|(latitude|longitude)span"
 )
+# Columns and keys of where a camera was, how it was set, and of the weather; said of no place in an image.
+_ELSEWHERE = re.compile(
+    r"(^|[_. ])(temperature|temp|humidity|pressure|precipitation|wind|cloud|clouds|visibility|speed|heading|altitude"
+    r"|brightness|contrast|sharpness|entropy|blur|saturation|mean|std|aperture|shutter|gain|accuracy|age)($|[_. ])"
+    r"|^(f_?number|exposure_?(time|bias)?|focal_?length|shutter_?speed|white_?balance|[xy]_?resolution"
+    r"|bits_?per_?sample|gps\w*|megapixels)$"
+)
+_TURNS = (frozenset({"qw", "qx", "qy", "qz"}), frozenset({"roll", "pitch", "yaw"}))
+_POSE = re.compile(r"q[wxyz]|[tpv]?_?[xyz]|roll|pitch|yaw")
+_FOCAL = (frozenset({"fx", "fy"}), frozenset({"fl_x", "fl_y"}))
+_INTRINSICS = re.compile(r"f_?l?_?[xy]|c[xy]|k\d|p[12]|skew")
 _SIDE = re.compile(r"width|height|(^|[_. ])[wh]$")
+_EXTENT = re.compile(_SIDE.pattern + r"|length|(^|[_. ])(l|d[xyz]|size)($|[_. ])")  # of a box in space
 _CORNER = re.compile(r"(^|[_. ])([xy]|[xy][_.]?c|c[_.]?[xy]|left|top)($|[_. ])|cent(er|re)")
 _MOST_NUMBERS = 12  # of one object's place; settings have more
 _MOST_VALUES = 20_000  # of each depth of a JSON that are looked at for places
@@ -98,10 +110,20 @@ def is_place_text(text: str) -> bool:
 def are_place_names(names: Collection[str]) -> bool:
     """Whether numbers that are called so, in small letters, could be a place in an image."""
     sides = [name for name in names if _SIDE.search(name)]
-    others = [name for name in names if not _SIDE.search(name) and not _OF_IMAGE.search(name)]
+    others = [name for name in _without_camera(names) if not _SIDE.search(name) and not _OF_IMAGE.search(name)]
     if any(map(_CORNER.search, others)):
         return len(others) >= 2 and len(others) + len(sides) >= 4
     return len(others) >= 4
+
+
+def _without_camera(names: Collection[str]) -> list[str]:
+    """Names without those of a camera's pose, lens and weather. A pose with sides may be a box in space."""
+    left = [name for name in names if not _ELSEWHERE.search(name)]
+    if any(turn <= set(left) for turn in _TURNS) and not any(map(_EXTENT.search, left)):
+        left = [name for name in left if not _POSE.fullmatch(name)]
+    if any(focal <= set(left) for focal in _FOCAL):
+        left = [name for name in left if not _INTRINSICS.fullmatch(name)]
+    return left
 
 
 def _has_place_key(one: dict[str, object]) -> bool:
