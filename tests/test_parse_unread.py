@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import struct
 import zipfile
 from contextlib import nullcontext
@@ -215,6 +216,31 @@ def test_file_is_passed_over_on_purpose(tmp_path: Path, pattern: str, caplog: py
     raw = beside_sound_labels(tmp_path, {"images/b.jpg": "", "labels/b.txt": ROW})
     assert run(raw, ignore=[pattern]).images["name"].tolist() == ["a.jpg"]
     assert f"parse.ignore {pattern}: {1 + (pattern == 'export/*')} files are passed over" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("files", "pattern"),
+    [
+        ({"b.jpg": "", "b [1].csv": "b.jpg;1;2;3;4\n"}, "export/b [[]1].csv"),
+        ({"b.jpg": "", "x.json": without("categories")}, "export/x.json"),
+        ({"images/b.jpg": "", "labels/b.txt": ROW}, "export/labels/b.txt"),
+        ({"images/b.jpg": "", "images/c.jpg": "c", "labels/b.txt": ROW, "labels/c.txt": ROW}, "export/labels/*.txt"),
+        ({"images/b.jpg": "", "SegmentationClass/b.png": ""}, "export/SegmentationClass/b.png"),
+    ],
+)
+def test_pattern_to_copy_passes_over_what_stopped_the_run(tmp_path: Path, files: dict[str, str], pattern: str) -> None:
+    raw = beside_sound_labels(tmp_path, files)
+    with pytest.raises(PipelineError) as caught:
+        run(raw)
+    (found,) = re.findall(r"parse\.ignore: (\[.*\])", str(caught.value))
+    assert json.loads(found) == [pattern]
+    assert run(raw, ignore=json.loads(found)).images["name"].tolist() == ["a.jpg"]
+
+
+def test_pattern_to_copy_passes_over_nothing_else(tmp_path: Path) -> None:
+    files = {"images/b.jpg": "", "images/c.jpg": "c", "labels/b.txt": ROW, "labels/c.txt": ROW, "labels/d/e.txt": "e\n"}
+    with pytest.raises(PipelineError, match=r'ignore: \["export/labels/b\.txt", "export/labels/c\.txt"\]'):
+        run(beside_sound_labels(tmp_path, files))
 
 
 def test_pattern_that_passes_nothing_over_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -101,7 +101,7 @@ def _refuse_others(path: Path, first: list[str], head: str) -> None:
         raise PipelineError(
             f"labels in a format that is not read (CSV with {kind})",
             str(path),
-            "Export them in a format that is read, or name them in parse.ignore",
+            "Export them in a format that is read",
         )
 
 

@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from tasks.contracts.manifest import MANIFEST, Export, Manifest
 from tasks.contracts.record import read_record
 from tasks.contracts.tables import CROWD, DIFFICULT
 from tasks.formats.crowds import CrowdMarks
+from tasks.formats.ignored import Ignored
 from tasks.formats.image_files import SUFFIXES as IMAGE_SUFFIXES
 from tasks.formats.labels import LabelFile, LabelledImage, Origin
 from tasks.formats.loose_labels import recognise
@@ -51,7 +51,7 @@ def find_label_files(raw: Path, reading: Reading, ignored: Sequence[str] = ()) -
     if not raw.is_dir():
         raise PipelineError("folder does not exist", str(raw), "Run ingest, or pass --raw DIR")
     faults: list[str] = []
-    ignore = _Ignore(raw, ignored)
+    ignore = Ignored(raw, ignored)
     recognised = list(_exports(raw, faults, ignore))
     ignore.tell()
     if faults:
@@ -92,28 +92,7 @@ def _newest_first(files: list[LabelFile]) -> list[LabelFile]:
     return [file for _, _, file in sorted(placed, key=lambda place: place[:2], reverse=True)]
 
 
-class _Ignore:
-    """Says which files a person wants to be passed over, and remembers how many these are."""
-
-    def __init__(self, raw: Path, patterns: Sequence[str]) -> None:
-        self._raw, self._found = raw, dict[str, set[Path]]()
-        for pattern in patterns:
-            self._found[pattern] = set()
-
-    def __call__(self, path: Path) -> bool:
-        for pattern, found in self._found.items():
-            if fnmatchcase(path.relative_to(self._raw).as_posix(), pattern) or fnmatchcase(path.name, pattern):
-                found.add(path)
-                return True
-        return False
-
-    def tell(self) -> None:
-        """Log what was passed over."""
-        for pattern, found in self._found.items():
-            log.warning("parse.ignore %s: %d files are passed over", pattern, len(found))
-
-
-def _exports(raw: Path, faults: list[str], ignore: _Ignore) -> Iterator[tuple[_Export, Recognised]]:
+def _exports(raw: Path, faults: list[str], ignore: Ignored) -> Iterator[tuple[_Export, Recognised]]:
     if not (raw / MANIFEST).is_file():
         for recognised in sorted(recognise(raw, faults, ignore), key=lambda found: _stamp(found.folder.name) or _NEVER):
             folder = recognised.folder.relative_to(raw).as_posix()

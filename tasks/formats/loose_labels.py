@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tasks.contracts.errors import PipelineError
+from tasks.formats.ignored import Ignored
 from tasks.formats.image_names import ImageNames
 from tasks.formats.near_names import near
 from tasks.formats.recognised import Recognised
@@ -28,7 +29,7 @@ _YAML = (".yaml", ".yml")
 _SHOWN = 3
 
 
-def recognise(export: Path, faults: list[str], is_ignored: Callable[[Path], bool]) -> Iterator[Recognised]:
+def recognise(export: Path, faults: list[str], is_ignored: Ignored) -> Iterator[Recognised]:
     """All label files of an export, sorted by path.
 
     `faults` gets what is broken, and every other file that could be labels by its content: not one may be missed in
@@ -44,7 +45,8 @@ def recognise(export: Path, faults: list[str], is_ignored: Callable[[Path], bool
     for path in sorted(set(left) - set(rows) - search.claimed):
         kind = why_labels(path, names, is_in_label_folder=_is_in_label_folder(path, export))
         if kind is not None:
-            search.faults.append(str(PipelineError(f"{UNREAD} ({kind})", str(path), IGNORE)))
+            fault = PipelineError(f"{UNREAD} ({kind})", str(path), IGNORE)
+            search.faults.append(f"{fault}. {is_ignored.way_out([path])}")
     search.faults += _masks(search, search.images)
     faults += search.faults
 
@@ -65,13 +67,15 @@ def _with_class_names(
         yield from search.claim(yolo("yolo", names_file, layout, root))
     search.faults += _by_folder(
         nameless,
+        search.is_ignored,
         lambda folder: f"YOLO label files without class names; {_lack(folder, search.export)}",
-        "Give them a data.yaml with `names` and a subset, or a classes.txt, or name them in parse.ignore",
+        "Give them a data.yaml with `names` and a subset, or a classes.txt",
     )
     search.faults += _by_folder(
         sorted(set(rows) - set(first)),
+        search.is_ignored,
         lambda _: "YOLO label files of images that have others",
-        "Remove those that do not count, or name them in parse.ignore",
+        "Remove those that do not count",
     )
 
 
@@ -89,7 +93,8 @@ def _masks(search: Search, images: Mapping[str, Sequence[Path]]) -> Iterator[str
             inside = place.relative_to(search.export).as_posix()
             reader.notes.append(f"{count:,} label masks in {inside} are not read, only boxes are")
         elif count:
-            yield str(PipelineError(f"{count:,} label masks, which are not read", str(place), IGNORE))
+            fault = PipelineError(f"{count:,} label masks, which are not read", str(place), IGNORE)
+            yield f"{fault}. {search.is_ignored.way_out([path for path in paths if voc or masks.get(path)])}"
 
 
 def _masked(path: Path, images: Mapping[str, Sequence[Path]], export: Path) -> Path | None:
@@ -124,14 +129,14 @@ def _is_in_label_folder(path: Path, export: Path) -> bool:
     return any(map(_LABEL_FOLDER.search, path.relative_to(export).parts[:-1]))
 
 
-def _by_folder(label_files: Iterable[Path], what: Callable[[Path], str], hint: str) -> Iterator[str]:
+def _by_folder(label_files: Iterable[Path], ignored: Ignored, what: Callable[[Path], str], hint: str) -> Iterator[str]:
     folders: dict[Path, list[Path]] = defaultdict(list)
     for path in label_files:
         folders[path.parent].append(path)
     for folder, paths in sorted(folders.items()):
         kind, _, why = what(folder).partition("; ")
         where = "; ".join(filter(None, [f"{folder}: {', '.join(path.name for path in paths[:_SHOWN])}", why]))
-        yield str(PipelineError(f"{len(paths):,} {kind}", where, hint))
+        yield f"{PipelineError(f'{len(paths):,} {kind}', where, hint)}. {ignored.way_out(paths)}"
 
 
 def _lack(folder: Path, export: Path) -> str:

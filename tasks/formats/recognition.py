@@ -19,6 +19,7 @@ from tasks.formats.crowds import CrowdMarks
 from tasks.formats.cvat_images import cvat_images_to_labels
 from tasks.formats.cvat_meta import read_meta
 from tasks.formats.cvat_video import cvat_video_to_labels
+from tasks.formats.ignored import Ignored
 from tasks.formats.image_files import base_name, near_name
 from tasks.formats.labelme import is_labelme, labelme_files, labelme_to_labels
 from tasks.formats.labels import LabelledImage, Origin
@@ -42,7 +43,7 @@ READS = (
 class Search:
     """Label files of one export: those that are read, and those that are not."""
 
-    def __init__(self, export: Path, is_ignored: Callable[[Path], bool]) -> None:
+    def __init__(self, export: Path, is_ignored: Ignored) -> None:
         self.export = export
         self.faults: list[str] = []  # what is broken or of another format
         self.claimed: set[Path] = set()  # files that something recognised stands for
@@ -68,7 +69,7 @@ class Search:
                     found = probe(path, self) if probe else None
                 except PipelineError as error:
                     self.claimed.add(path)
-                    self.faults.append(str(error))
+                    self.faults.append(f"{error}. {self.is_ignored.way_out([path])}")
                     continue
                 if found is not None:
                     yield from self.claim(found)
@@ -174,9 +175,8 @@ def _media_folder(path: Path, export: Path) -> Path:
 
 
 def _other_json(path: Path, search: Search) -> Recognised | None:
-    text = read_text(path)
     try:
-        content = json.loads(text)
+        content = json.loads(text := read_text(path))
     except (ValueError, RecursionError) as error:
         raise PipelineError("JSON cannot be read", f"{path}: {error}", "Export the labels again") from error
     if is_labelme(content):

@@ -17,7 +17,7 @@ from tasks.formats.unread_xml import xml_kind
 from tasks.formats.written_paths import is_image
 
 UNREAD = "could be labels, in a format that is not read"
-IGNORE = "Export them in a format that is read, or name them in parse.ignore"
+IGNORE = "Export them in a format that is read"
 _COCO = ("images", "annotations", "categories")
 _ITEMS = 20  # of annotations that are looked at
 _ROWS = 200
@@ -42,9 +42,7 @@ def json_fault(path: Path, text: str, content: object, images: Container[str]) -
     if isinstance(content, dict):
         lacking = [key for key in _COCO if not isinstance(content.get(key), list)]
         if len(lacking) == 1 and _is_coco(path, content, lacking[0]):
-            return PipelineError(
-                f"COCO without `{lacking[0]}`", str(path), "Add the key, or name the file in parse.ignore"
-            )
+            return PipelineError(f"COCO without `{lacking[0]}`", str(path), "Add the key")
     kind = _json_kind(content)
     if kind is None and not _holds_labels(path, content, ImageNames(images)) and not has_place_members(text):
         return None
