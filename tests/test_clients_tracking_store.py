@@ -83,7 +83,7 @@ def test_a_process_killed_while_it_makes_the_store_leaves_nothing_that_stops_the
             os.kill(child, signal.SIGKILL)
             assert maker.stdout.readline() == "ended\n"
             assert not (folder / "mlflow.db").exists()
-    for number in (0, 2, 4):
+    for number in (0, 4):
         open_run(embedded(tmp_path / str(number)), "train", "3f2a").end()
         assert not [path for path in (tmp_path / str(number)).iterdir() if "partial" in path.name]
 
@@ -227,9 +227,13 @@ def test_artefacts_in_a_folder_that_is_gone_are_named_and_the_folder_is_not_made
     assert not project.exists()
 
 
-@pytest.mark.slow
-def test_a_store_that_is_there_is_not_made_again(tmp_path: Path) -> None:
+def test_a_store_that_is_there_is_not_made_again_nor_are_migrations_read_again(
+    tmp_path: Path, store_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(store_uri.removeprefix("sqlite:///"), tmp_path / "mlflow.db")
+    inode = (tmp_path / "mlflow.db").stat().st_ino
     with connected(embedded(tmp_path)):
-        inode = (tmp_path / "mlflow.db").stat().st_ino
+        assert (tmp_path / "mlflow.db").stat().st_ino == inode
+    monkeypatch.delattr("mlflow.store.db.utils._get_latest_schema_revision")
     with connected(embedded(tmp_path)):
         assert (tmp_path / "mlflow.db").stat().st_ino == inode

@@ -1,5 +1,6 @@
 """MLflow's embedded store, one SQLite file: whole or not there, and in the project's own folder wherever that goes."""
 
+import functools
 import logging
 import sqlite3
 from collections.abc import Iterator
@@ -56,7 +57,15 @@ def _has_all_tables(database: Path) -> bool:
         tables = {name for (name,) in store.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         version = store.execute("SELECT version_num FROM alembic_version") if "alembic_version" in tables else None
         held = version.fetchone() if version else None
-    return set(utils.Base.metadata.tables) <= tables and held == (utils._get_latest_schema_revision(),)
+    return set(utils.Base.metadata.tables) <= tables and held == (_latest_revision(),)
+
+
+@functools.cache
+def _latest_revision() -> str:
+    """The version of tables that this MLflow makes; to tell it, MLflow runs the files of all its migrations."""
+    from mlflow.store.db import utils  # noqa: PLC0415
+
+    return str(utils._get_latest_schema_revision())
 
 
 def _refuse_if_it_holds_something(database: Path) -> None:
