@@ -15,10 +15,7 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
-import boto3
 import sqlalchemy as sa
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 from sqlalchemy.exc import SQLAlchemyError
 
 from tasks.contracts.errors import PipelineError, without_passwords
@@ -124,6 +121,11 @@ def folder_answers(folder: Path) -> str:
 
 def bucket_answers(url: str, endpoint_url: str | None, seconds: float, *, holds_something: bool = False) -> str:
     """A bucket that is there and takes our credentials; one to be read must hold something below the prefix."""
+    # Every stage that tracks imports this module, and few have a bucket.
+    import boto3  # noqa: PLC0415
+    from botocore.config import Config  # noqa: PLC0415
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
     name, _, prefix = url.removeprefix("s3://").partition("/")
     once = Config(connect_timeout=seconds, read_timeout=seconds, retries={"total_max_attempts": 1})
     try:
