@@ -41,6 +41,7 @@ from tasks.checks.ledger_rules import empty_exports, ledger_findings
 from tasks.checks.rules import RULES
 from tasks.checks.twin_rules import exact_duplicates, near_duplicates
 from tasks.contracts.check_report import SEVERITIES, CheckReport, ExpectationCount, RuleCount, Severity
+from tasks.contracts.garbage import no_garbage_collection
 from tasks.contracts.images import image_path
 from tasks.contracts.ledger import Ledger
 from tasks.contracts.params import Params, read_image_size, read_params
@@ -248,7 +249,8 @@ def main(
     log.info("checking %s images (%s held) with %s objects", f"{len(images):,}", f"{len(files):,}", f"{len(objects):,}")
     measures = _measures(images, ledger.max_megapixels, raw, annotations)
     # Importing Great Expectations costs seconds, which --help need not pay.
-    from tasks.checks.expectations import validate_tables  # noqa: PLC0415
+    with no_garbage_collection():
+        from tasks.checks.expectations import validate_tables  # noqa: PLC0415
 
     with whole_output(checks) as partial, tempfile.TemporaryDirectory() as context:
         partial.mkdir()
