@@ -130,7 +130,7 @@ print(open_run(Tracking(uri=sys.argv[1], experiment="belt", artifacts="artifacts
 @pytest.mark.slow
 def test_processes_that_start_together_on_a_new_store_share_tables_and_run(tmp_path: Path) -> None:
     command = [sys.executable, "-c", OPEN, f"sqlite:///{tmp_path}/new/mlflow.db"]
-    workers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    workers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     run_ids = {worker.communicate()[0].strip() for worker in workers}
-    assert [worker.returncode for worker in workers] == [0, 0, 0]
+    assert [worker.returncode for worker in workers] == [0, 0]
     assert len(run_ids) == 1
