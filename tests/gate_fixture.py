@@ -1,5 +1,6 @@
 """Evaluated targets, and the verdict on them."""
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -42,8 +43,9 @@ def detected(truth: pd.DataFrame, found: float, seed: int) -> pd.DataFrame:
     return predictions[rng.random(len(truth)) < found]
 
 
+@functools.cache
 def target(name: str, found: float = 1.0, images: int = 200, seed: int = 0, of_version: str | None = None) -> Target:
-    """A target as evaluate measures it, that finds this share of the objects."""
+    """A target as evaluate measures it, that finds this share of the objects; shared, so nobody may change it."""
     val, test = labelled(40, "val"), labelled(images, "test")
     # On val every score is the lowest that there is, so that no detection on test falls below the threshold.
     predictions = pd.concat([detected(val.truth, 1.0, 1).assign(score=0.5), detected(test.truth, found, seed)])
