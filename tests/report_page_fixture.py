@@ -1,8 +1,12 @@
 """The page that report draws, parsed for tests."""
 
+import functools
 import re
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+
+import pytest
 
 from tasks.report import main
 from tests.report_data_fixture import Scene
@@ -47,6 +51,12 @@ class Page(HTMLParser):
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture(scope="session")
+def page_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Scene], str]:
+    """The page of a scene, drawn once for all tests that only look at it."""
+    return functools.cache(lambda scene: draw(tmp_path_factory.mktemp("page"), scene)[0])
 
 
 def draw(folder: Path, scene: Scene, params: str = "") -> tuple[str, dict[str, Path]]:

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from html import escape, unescape
 from pathlib import Path
@@ -12,14 +13,16 @@ import pytest
 
 from tests.needs import lacking
 from tests.report_data_fixture import LANDSCAPE, PANORAMA, PORTRAIT, Scene
-from tests.report_page_fixture import PLAIN, draw
+from tests.report_page_fixture import PLAIN
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 TARGETS = (*Scene().targets[:-1], "openvino-fp32", "tensorrt-fp16", "champion")
 SHAPES = (LANDSCAPE, PORTRAIT, PANORAMA)
 LONG = "a label without any space that goes on_and_on_and_on_and_on_and_on_and_on"
 
+pytest_plugins = ["report_page_fixture"]
 pytestmark = pytest.mark.slow
+PageOf = Callable[[Scene], str]
 
 
 def browse(page: Path, profile: Path) -> subprocess.CompletedProcess[str]:
@@ -43,8 +46,10 @@ def measured(html: str, width: int, folder: Path, script: str) -> str:
 
 
 @pytest.mark.parametrize("labels", [Scene().labels, (LONG, "b")], ids=["short labels", "long labels"])
-def test_page_of_a_phone_s_width_does_not_scroll_sideways(tmp_path: Path, labels: tuple[str, ...]) -> None:
-    html, _ = draw(tmp_path, replace(Scene(), labels=labels))
+def test_page_of_a_phone_s_width_does_not_scroll_sideways(
+    page_of: PageOf, tmp_path: Path, labels: tuple[str, ...]
+) -> None:
+    html = page_of(replace(Scene(), labels=labels))
     assert measured(html, 360, tmp_path, "page.documentElement.scrollWidth") == "360"
 
 
@@ -60,8 +65,10 @@ WIDE = ("W" * 180, "b", "M" * 30)
 
 
 @pytest.mark.parametrize("labels", [Scene().labels, MANY, PANEL], ids=["3 classes", "40 classes", "alike"])
-def test_no_table_is_wider_than_its_card_at_a_desktop_s_width(tmp_path: Path, labels: tuple[str, ...]) -> None:
-    html, _ = draw(tmp_path, Scene(labels=labels, targets=TARGETS))
+def test_no_table_is_wider_than_its_card_at_a_desktop_s_width(
+    page_of: PageOf, tmp_path: Path, labels: tuple[str, ...]
+) -> None:
+    html = page_of(Scene(labels=labels, targets=TARGETS))
     assert measured(html, 1280, tmp_path, WIDER) == ""
 
 
@@ -77,13 +84,15 @@ CUT = """
 
 
 @pytest.mark.parametrize("labels", [MANY, PANEL, WIDE], ids=["40 classes", "alike", "wide"])
-def test_no_name_is_cut_off_in_charts_and_tables_of_classes(tmp_path: Path, labels: tuple[str, ...]) -> None:
-    html, _ = draw(tmp_path, replace(PLAIN, labels=labels))
+def test_no_name_is_cut_off_in_charts_and_tables_of_classes(
+    page_of: PageOf, tmp_path: Path, labels: tuple[str, ...]
+) -> None:
+    html = page_of(replace(PLAIN, labels=labels))
     assert measured(html, 1280, tmp_path, CUT) == ""
 
 
-def test_targets_and_rules_fit_a_phone(tmp_path: Path) -> None:
-    html, _ = draw(tmp_path, Scene(targets=TARGETS))
+def test_targets_and_rules_fit_a_phone(page_of: PageOf, tmp_path: Path) -> None:
+    html = page_of(Scene(targets=TARGETS))
     wider = measured(html, 390, tmp_path, WIDER)
     assert not re.search("targets|Rules", wider), wider
 
@@ -100,11 +109,11 @@ OVERLAPS = """
 
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("each", [0, 64], ids=["few objects", "64 objects an image"])
-def test_captions_as_drawn_overlap_nowhere(tmp_path: Path, each: int, width: int) -> None:
+def test_captions_as_drawn_overlap_nowhere(page_of: PageOf, tmp_path: Path, each: int, width: int) -> None:
     scene = Scene(
         images=36 if each else 72, targets=("openvino-int8",), sizes_wh=SHAPES, objects_per_image=each, findings=False
     )
-    html, _ = draw(tmp_path, scene)
+    html = page_of(scene)
     captions, overlaps = measured(html, width, tmp_path, OVERLAPS).split()
     assert int(captions) > 10
     assert overlaps == "0"
@@ -118,9 +127,9 @@ JSON.stringify([...page.querySelectorAll(".photos figure")].map(figure => {
 """
 
 
-def test_pictures_of_all_shapes_fill_rows_of_one_height(tmp_path: Path) -> None:
+def test_pictures_of_all_shapes_fill_rows_of_one_height(page_of: PageOf, tmp_path: Path) -> None:
     scene = Scene(images=72, targets=("openvino-int8",), sizes_wh=(LANDSCAPE, PORTRAIT, PORTRAIT, LANDSCAPE))
-    html, _ = draw(tmp_path, scene)
+    html = page_of(scene)
     rows: dict[int, list[tuple[float, float]]] = {}
     for top, height, right in json.loads(measured(html, 1280, tmp_path, HEIGHTS)):
         rows.setdefault(top, []).append((height, right))
@@ -131,6 +140,6 @@ def test_pictures_of_all_shapes_fill_rows_of_one_height(tmp_path: Path) -> None:
     assert max(ends) - min(ends) < 2
 
 
-def test_page_breaks_none_of_its_own_rules(tmp_path: Path) -> None:
-    draw(tmp_path, Scene())
+def test_page_breaks_none_of_its_own_rules(page_of: PageOf, tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text(page_of(Scene()), encoding="utf-8")
     assert "Refused to" not in browse(tmp_path / "report.html", tmp_path / "profile").stderr
