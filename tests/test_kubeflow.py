@@ -64,6 +64,13 @@ def executors(compiled: list[dict[str, Any]]) -> dict[str, Any]:
     return {name.removeprefix("exec-"): executor["container"] for name, executor in found.items()}
 
 
+@pytest.fixture(scope="module")
+def training(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The DAG of Airflow."""
+    dag: dict[str, Any] = probe("dags", tmp_path_factory.mktemp("dags"))["dags"]["training"]
+    return dag
+
+
 def test_pipeline_runs_the_stages_of_dvc_yaml_in_its_order(steps: dict[str, Any]) -> None:
     assert set(steps) == {*STAGES, *AROUND}
     before = {name: set(step.get("dependentTasks", [])) for name, step in steps.items()}
@@ -84,8 +91,8 @@ def test_every_step_is_the_program_with_its_stage_and_no_shell(executors: dict[s
         assert "--run={{$.pipeline_job_uuid}}" in container["args"]
 
 
-def test_form_is_that_of_the_dag(compiled: list[dict[str, Any]], tmp_path: Path) -> None:
-    form = probe("dags", tmp_path)["dags"]["training"]["params"]
+def test_form_is_that_of_the_dag(compiled: list[dict[str, Any]], training: dict[str, Any]) -> None:
+    form = training["params"]
     given = compiled[0]["root"]["inputDefinitions"]["parameters"]
     assert set(given) == {*(name.replace(".", "_") for name in form), "repository", "remote"}
     for name, param in form.items():
@@ -121,9 +128,9 @@ def test_steps_get_what_pods_of_the_dag_get(
 
 
 def test_retries_and_limits_of_time_are_those_of_the_dag_and_a_rejection_is_not_repeated(
-    compiled: list[dict[str, Any]], tmp_path: Path
+    compiled: list[dict[str, Any]], training: dict[str, Any]
 ) -> None:
-    tasks = probe("dags", tmp_path)["dags"]["training"]["tasks"]
+    tasks = training["tasks"]
     own = compiled[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     every = [one["dag"]["tasks"] for one in compiled[0]["components"].values() if "dag" in one]
     told = {name: task for one in every for name, task in one.items() if task["componentRef"]["name"] == f"comp-{name}"}

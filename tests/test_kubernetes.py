@@ -130,10 +130,15 @@ def test_first_login_is_made_on_a_new_volume(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def mounts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
-    """What the pod of each stage mounts of the shared volume."""
+def pods(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The pod of each stage, where the disk is shared."""
     site = {name: value for name, value in settings_of("shared").items() if name.startswith("SIGHTLINE")}
-    pods = probe("pods", tmp_path_factory.mktemp("pods"), **site)
+    return probe("pods", tmp_path_factory.mktemp("pods"), **site)
+
+
+@pytest.fixture(scope="module")
+def mounts(pods: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """What the pod of each stage mounts of the shared volume."""
     containers = {name: built["pod"]["spec"]["containers"][0] for name, built in pods.items()}
     return {
         name: [mount for mount in container["volumeMounts"] if mount["name"] == "sightline"]
@@ -176,10 +181,9 @@ def test_volume_of_progress_is_given_to_the_user_of_the_stages_in_their_image(tm
     assert volume["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
 
 
-def test_network_policies_select_pods_of_stages_by_their_labels(tmp_path: Path) -> None:
+def test_network_policies_select_pods_of_stages_by_their_labels(pods: dict[str, Any]) -> None:
     selectors = [document["spec"]["podSelector"]["matchLabels"] for document in documents("network.yaml")]
     closed, opened = selectors
-    pods = probe("pods", tmp_path, SIGHTLINE_RUNNER="kubernetes")
     labels = {name: built["pod"]["metadata"]["labels"] for name, built in pods.items()}
     assert all(closed.items() <= of_pod.items() for of_pod in labels.values())
     assert {name for name, of_pod in labels.items() if opened.items() <= of_pod.items()} >= {
