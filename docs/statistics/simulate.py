@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import typer
 
-from docs.statistics.world import LABELS, RARE, Truth, World, detect, draw_truth, many_scenes
+from docs.statistics.world import RARE, Truth, World, detect, draw_truth, many_scenes
 from tasks.contracts.evaluation import Evaluation
 from tasks.metrics.bootstrap import count, draw, resampled_figures
 from tasks.metrics.figures import OVERALL, class_figures, overall_figures
@@ -62,7 +62,7 @@ def simulate(world: World, runs: int, resamples: int, *, rules: bool = True, see
     """
     rng = np.random.default_rng([seed, 1])
     everything = detect(draw_truth(many_scenes(world, _MANY), rng), rng)
-    aps = _true_aps(everything)
+    aps = true_aps(everything)
     done = [_run(world, everything, aps, resamples, [seed, 2, number], rules=rules) for number in range(runs)]
     tables = {
         name: pd.DataFrame([getattr(run, name) for run in done]).mean() * (1 if name == "gap" else 100)
@@ -94,7 +94,7 @@ def _run(
 
 def _target(val: Truth, test: Truth, rng: np.random.Generator, *, better: float, resamples: int, seed: int) -> Target:
     """A detector as evaluate measures it."""
-    points = [parse_operating_point("best f1", "")] * len(LABELS)
+    points = [parse_operating_point("best f1", "")] * len(val.world.labels)
     on_val = detect(val, rng, better)
     chosen = choose_thresholds(on_val, points)
     matches = detect(test, rng, better)
@@ -112,22 +112,22 @@ def _target(val: Truth, test: Truth, rng: np.random.Generator, *, better: float,
     return Target(evaluation, table)
 
 
-def _true_aps(everything: Matches) -> dict[str, float]:
+def true_aps(everything: Matches) -> dict[str, float]:
     """COCO's definition once more, written apart from the pipeline's."""
-    aps = np.empty((len(LABELS), len(everything.ious)))
-    for label in range(len(LABELS)):
+    aps = np.empty((len(everything.labels), len(everything.ious)))
+    for label in range(len(everything.labels)):
         right = np.cumsum(everything.found[everything.of(label)] >= 0, axis=0)
         best = np.maximum.accumulate((right / np.arange(1, len(right) + 1)[:, None])[::-1])[::-1]
         for column, (reached, precision) in enumerate(zip(right.T / everything.objects[label], best.T, strict=True)):
             levels = np.searchsorted(reached, np.linspace(0, 1, 101))
             aps[label, column] = np.append(precision, 0)[levels].mean()
-    named = {"map50": aps[:, 0].mean(), "map50_95": aps.mean(), MEASURED[-1]: aps[LABELS.index(RARE), 0]}
+    named = {"map50": aps[:, 0].mean(), "map50_95": aps.mean(), MEASURED[-1]: aps[everything.labels.index(RARE), 0]}
     return {name: float(value) for name, value in named.items()}
 
 
 def _true_rates(everything: Matches, target: Target) -> dict[str, float]:
     """Overall rates at the target's own thresholds, which is what it will do."""
-    thresholds = [target.evaluation.classes[label].threshold for label in LABELS]
+    thresholds = [target.evaluation.classes[label].threshold for label in everything.labels]
     right, wrong = counts_at(everything, thresholds)
     overall = rates(right.sum(), wrong.sum(), everything.objects.sum())
     return dict(zip(("precision", "recall", "f1"), map(float, overall), strict=True))
