@@ -52,6 +52,7 @@ from tasks.contracts.tables import BOX, PREDICTIONS, counted, write_table
 from tasks.contracts.work import content_sha256
 from tasks.metrics.bootstrap import count, draw, resampled_figures
 from tasks.metrics.curves import CURVE_COLUMNS, calibration_error, curves, score_bins
+from tasks.metrics.few_scenes import lower_means
 from tasks.metrics.figures import OVERALL, class_figures, headline_figures, overall_figures
 from tasks.metrics.hints import suppression_hint
 from tasks.metrics.labelled import Labelled, labelled, val_and_test
@@ -167,7 +168,7 @@ def evaluate(
         calibration_error=calibration_error(bins),
         score_bins=bins,
     )
-    return Measured(evaluation, pd.concat([resamples, columns], axis=1), curves(matches))
+    return Measured(lower_means(evaluation), pd.concat([resamples, columns], axis=1), curves(matches))
 
 
 def _units(side: Labelled, params: EvaluateParams) -> Units:

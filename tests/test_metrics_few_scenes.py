@@ -47,6 +47,16 @@ def test_a_class_in_few_scenes_carries_a_mean_as_far_as_those_scenes_support(sce
     assert ("while a class is in so few scenes; all objects" in result.reason) == (outcome == "undecided")
 
 
+@pytest.mark.parametrize("scenes", [1, 5, 6])
+def test_a_table_shows_the_bound_that_rules_go_by(scenes: int) -> None:
+    artefact = all_found(scenes)
+    for rule, low in (
+        ("map50 >= 0.1", artefact.evaluation.overall["map50"].low),
+        ("ap50 where size = small >= 0.1", {of.part: of.ap50.low for of in artefact.evaluation.slices}["small"]),
+    ):
+        assert only_result(judged([f"{rule} at 97.5 % confidence"], artefact)).low == pytest.approx(low)
+
+
 def test_a_rate_over_all_objects_is_no_mean_over_classes() -> None:
     assert judged(["recall >= 0.7"], all_found(1)).accepted
 

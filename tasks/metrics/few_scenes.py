@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from tasks.contracts.evaluation import ClassEvaluation, ClassSlice
+from tasks.contracts.evaluation import ClassEvaluation, ClassSlice, Evaluation, Interval
 from tasks.contracts.quoting import quoted
-from tasks.metrics.intervals import Counts
+from tasks.metrics.intervals import TAIL_OF_95, Counts
 
 Classes = Mapping[str, ClassEvaluation | ClassSlice]  # by label
 
@@ -27,6 +27,22 @@ def unproven(metric: str, classes: Classes, fewest: int, tail: float) -> float:
         if of.groups < fewest:
             lower += (getattr(of, _OF_CLASS[metric]).value or 0.0) * (1 - tail ** (1 / of.groups))
     return lower / len(present)
+
+
+def lower_means(evaluation: Evaluation) -> Evaluation:
+    """The evaluation with the intervals of means over classes lowered by what is unproven, as rules lower theirs."""
+    fewest = evaluation.fewest_groups
+    overall = {name: _lowered(of, name, evaluation.classes, fewest) for name, of in evaluation.overall.items()}
+    slices = [
+        one.model_copy(update={"ap50": _lowered(one.ap50, "ap50", one.classes, fewest)}) for one in evaluation.slices
+    ]
+    return evaluation.model_copy(update={"overall": overall, "slices": slices})
+
+
+def _lowered(of: Interval, metric: str, classes: Classes, fewest: int) -> Interval:
+    if of.low is None:
+        return of
+    return of.model_copy(update={"low": max(0.0, of.low - unproven(metric, classes, fewest, TAIL_OF_95))})
 
 
 def too_few(counts: Sequence[Counts], fewest: int) -> str:
