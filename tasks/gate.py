@@ -16,7 +16,7 @@ Out:
                          the rules' texts and a digest of each evaluation
   METRICS                headline figures by target, flat, for `dvc metrics`
 
-Params: use_case, gate, export.targets
+Params: use_case, gate, export.targets, parse.rename
 
 Rules:
   recall of "crack" >= 0.95 at 95 % confidence
@@ -45,7 +45,7 @@ from pydantic import Field
 
 from tasks.contracts.errors import PipelineError, first_of
 from tasks.contracts.evaluation import Evaluation
-from tasks.contracts.params import Params, UseCase, read_params, read_targets
+from tasks.contracts.params import Params, UseCase, read_params, read_rename, read_targets
 from tasks.contracts.quoting import written
 from tasks.contracts.record import write_record
 from tasks.contracts.stage import run, whole_output
@@ -53,6 +53,7 @@ from tasks.contracts.verdict import Verdict
 from tasks.contracts.work import content_sha256
 from tasks.metrics.figures import flat_figures
 from tasks.metrics.judgement import CHAMPION, Target
+from tasks.metrics.renames import NO_RENAME, Rename
 from tasks.metrics.rule_faults import lacking_reference, recall_alone, too_few_resamples
 from tasks.metrics.rules import MetricRule, Rule, parse_rules
 from tasks.metrics.slices import MOST_PARTS, SIZES
@@ -68,8 +69,15 @@ class GateParams(Params):
     rules: list[str] = Field(min_length=1, description="what every target is held to; see the forms above")
 
 
-def gate(use_case: UseCase, params: GateParams, targets: dict[str, Target], champion: Target | None) -> Verdict:
+def gate(
+    use_case: UseCase,
+    params: GateParams,
+    targets: dict[str, Target],
+    champion: Target | None,
+    rename: Rename = NO_RENAME,
+) -> Verdict:
     """Judge every target by every rule; the champion is only compared with: None if it is no target of this run.
+    rename: parse.rename, named where it is why the champion knows a class by another name.
 
     Raises PipelineError if a rule is not understood, names a class or a slice that does not exist, is too sure for the
     resamples, or needs a checkpoint or champion that was not evaluated, if use_case.target was not, or if targets were
@@ -78,7 +86,7 @@ def gate(use_case: UseCase, params: GateParams, targets: dict[str, Target], cham
     rules = parse_rules(params.rules, params.confidence / 100)
     _check(use_case, targets, references_of(targets, champion))
     _check_rules(rules, targets, set(targets) if champion is None else {*targets, CHAMPION})
-    return decide(use_case.target, rules, targets, champion)
+    return decide(use_case.target, rules, targets, champion, rename)
 
 
 def _check(use_case: UseCase, targets: dict[str, Target], references: dict[str, Target]) -> None:
@@ -156,7 +164,7 @@ def main(
     }
     for doubt in recall_alone(parse_rules(settings.rules, settings.confidence / 100)):
         log.warning(doubt)
-    judged = gate(use_case, settings, found, champion).model_copy(update=of)
+    judged = gate(use_case, settings, found, champion, read_rename(params)).model_copy(update=of)
     with whole_output(metrics) as partial:
         partial.write_text(json.dumps(figures, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     write_record(judged, verdict)

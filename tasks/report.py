@@ -17,7 +17,7 @@ In:
 Out:
   --report               the page, HTML; the same inputs give the same bytes
 
-Params: use_case, report
+Params: use_case, report, parse.rename
 
 Example:
   python -m tasks.report --raw data/raw --annotations data/annotations --checks data/checks
@@ -44,7 +44,7 @@ from tasks.contracts.evaluation import Evaluation
 from tasks.contracts.images import Image, image_path, read_image
 from tasks.contracts.leakage import Leakage
 from tasks.contracts.ledger import Ledger
-from tasks.contracts.params import Params, UseCase, read_params
+from tasks.contracts.params import Params, UseCase, read_params, read_rename
 from tasks.contracts.record import read_record
 from tasks.contracts.stage import run, whole_output
 from tasks.contracts.tables import FINDINGS, IMAGES, OBJECTS, PREDICTIONS, SPLIT, read_table
@@ -125,7 +125,7 @@ def over_compared_classes(material: Material) -> tuple[Material, str]:
     live, champion = material.live, material.measured.get(CHAMPION)
     if live is None or champion is None:
         return material, ""
-    classes = compare_classes(live.evaluation, champion.evaluation)
+    classes = compare_classes(live.evaluation, champion.evaluation, material.rename)
     if not classes.differs:
         return material, ""
     pair = {}
@@ -257,6 +257,7 @@ def main(
         data=data,
         training=read_training(tuned, trained),
         between=between,
+        rename=read_rename(params),
     )
     logger.info("report on %d targets, verdict of %s: %s", len(material.targets), judged.target, judged.outcome)
     page = report(material, image_loader(data.images, raw, annotations), options)

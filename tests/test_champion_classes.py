@@ -90,13 +90,13 @@ def write_bundle(folder: Path, classes: list[str], blind_at: int = 0, registry_v
     )
 
 
-def verdict_of(workspace: Path, to: Path, rules: list[str]) -> Verdict:
-    """Evaluate both bundles in `to` on the workspace's images, and judge."""
+def verdict_of(workspace: Path, to: Path, rules: list[str], rename: dict[str, str] | None = None) -> Verdict:
+    """Evaluate both bundles in `to` on the workspace's images, and judge. rename: parse.rename."""
     params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
     params["use_case"] = {"target": "onnx", "metric": "map50", "operating_point": "best f1"}
     params["export"]["targets"] = ["onnx", "champion"]
     params["evaluate"] |= {"resamples": 200, "latency_images": 20, "threads": 1, "device": "cpu"}
-    params["gate"]["rules"] = rules
+    params["gate"]["rules"], params["parse"]["rename"] = rules, rename or {}
     (to / "params.yaml").write_text(yaml.safe_dump(params))
     for target in ("onnx", "champion"):
         evaluate_main(
@@ -153,6 +153,16 @@ def test_champion_of_other_classes_leaves_every_comparison_undecided(workspace: 
     verdict = verdict_of(workspace, tmp_path, rules)
     assert {result.outcome for result in verdict.targets["onnx"].rules} == {"undecided"}
     assert 'set parse.rename: {"bolt": "Bolt", "cracks": "crack"}. Where it is about other things' in verdict.reason
+
+
+@pytest.mark.parametrize("rule", ["map50 not worse than champion by 0.5", 'f1 of "cracks" not worse than champion'])
+def test_class_that_parse_renames_is_told_so_where_the_champion_knows_it_by_its_old_name(
+    workspace: Path, tmp_path: Path, rule: str
+) -> None:
+    write_bundle(tmp_path / "champion", ["bolt", "crack"], registry_version="1")
+    write_bundle(tmp_path / "onnx", ["bolt", "cracks"])
+    (result,) = verdict_of(workspace, tmp_path, [rule], {"crack": "cracks"}).targets["onnx"].rules
+    assert result.reason.endswith(". parse.rename turns 'crack' into 'cracks'"), result.reason
 
 
 def measured(name: str, knows: list[str], found: float, labels: list[str], seed: int = 0) -> Target:

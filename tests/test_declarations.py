@@ -16,6 +16,14 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED_SECTIONS = ["seed", "use_case", "tracking"]
 PIPELINE: dict[str, Any] = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())
 PARAMS: dict[str, Any] = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+# What functions of contracts.params read; doctor reads all of the file.
+READERS = {
+    "read_seed": "seed",
+    "read_rename": "parse.rename",
+    "read_image_size": "train.image_size",
+    "read_targets": "export.targets",
+    "read_releases": "publish.log",
+}
 STAGES = list(PIPELINE["stages"])
 
 
@@ -67,6 +75,14 @@ def test_every_stage_depends_on_its_own_module_and_its_own_section(stage: str) -
     listed = {entry for entry in declared["params"] if isinstance(entry, str)}
     # Whole, or name by name.
     assert stage in listed or {f"{stage}.{name}" for name in PARAMS[stage]} - {"export.targets"} <= listed
+
+
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "doctor"])
+def test_what_a_stage_reads_of_another_section_is_declared(stage: str) -> None:
+    source = (REPOSITORY / "tasks" / f"{stage}.py").read_text()
+    read = {param for reader, param in READERS.items() if f"{reader}(params)" in source}
+    declared = {entry for entry in PIPELINE["stages"][stage]["params"] if isinstance(entry, str)}
+    assert {param for param in read if param.partition(".")[0] not in declared} <= declared
 
 
 @pytest.mark.parametrize("stage", STAGES)

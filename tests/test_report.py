@@ -233,6 +233,12 @@ def test_input_that_says_little_or_much_gives_a_whole_page(
     assert not re.search(r"\b(?:None|nan|NaN|Undefined)\b", page.text)
 
 
+def test_class_that_parse_renames_is_told_so_where_the_champion_knows_it_by_its_old_name(tmp_path: Path) -> None:
+    scene = replace(PLAIN, champion_knows=("bolt", "washer", "cracks"))
+    html, _ = draw(tmp_path, scene, "parse: {rename: {cracks: crack}}\n")
+    assert "the champion alone knows \"cracks\". parse.rename turns 'cracks' into 'crack'." in Page(html).text
+
+
 def test_image_whose_file_is_gone_is_named_and_not_drawn(tmp_path: Path) -> None:
     paths = write_inputs(tmp_path, PLAIN)
     for file in paths["raw"].rglob("*.png"):

@@ -159,6 +159,16 @@ def read_targets(path: Path) -> list[Target]:
     return read_params(path, "export", Section).targets
 
 
+def read_rename(path: Path) -> dict[str, str]:
+    """`parse.rename`: new names by the labels that have them."""
+
+    class Section(Params):
+        model_config = ConfigDict(extra="ignore")
+        rename: dict[str, str] = Field(default_factory=dict)
+
+    return read_params(path, "parse", Section).rename
+
+
 def read_image_size(path: Path) -> int:
     """`train.image_size`, the side of the square that images are fitted into."""
 

@@ -15,7 +15,7 @@ from tasks.contracts.evaluation import ClassEvaluation, ClassSlice, Evaluation, 
 from tasks.contracts.quoting import quoted
 from tasks.metrics.bootstrap import mean_of_present
 from tasks.metrics.matching import Floats
-from tasks.metrics.renames import rename_hint
+from tasks.metrics.renames import NO_RENAME, Rename, rename_hint
 from tasks.metrics.use_case import AP_NAMES, COUNT_NAMES, RATE_NAMES, metric_name, rates
 
 _NAMED = 5  # classes that a reason lists; the others are counted
@@ -28,6 +28,7 @@ class Compared:
     labels: list[str]  # to compare over, in the order of the target's evaluation
     new: list[str]  # of the target, which the champion does not know
     gone: list[str]  # of the champion, which the target does not know and test does not hold
+    rename: Rename  # which may be why they are called otherwise
 
     @property
     def differs(self) -> bool:
@@ -55,17 +56,21 @@ class Compared:
     @property
     def hint(self) -> str:
         """How to compare over a class that may only have got another name; empty where none may."""
-        hint = rename_hint(self.gone, self.new)
+        hint = rename_hint(self.gone, self.new, self.rename)
         return f". {hint}" if hint else ""
 
 
-def compare_classes(target: Evaluation, champion: Evaluation) -> Compared:
-    """What both can be held to. `target` may name classes that test holds and that it does not know itself."""
+def compare_classes(target: Evaluation, champion: Evaluation, rename: Rename = NO_RENAME) -> Compared:
+    """What both can be held to. `target` may name classes that test holds and that it does not know itself.
+
+    rename: parse.rename, by which the target's classes got their names.
+    """
     known = champion.known or list(champion.classes)
     return Compared(
         labels=[label for label in target.classes if label in known],
         new=[label for label in target.classes if label not in known],
         gone=[label for label in known if label not in target.classes],
+        rename=rename,
     )
 
 

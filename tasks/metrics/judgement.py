@@ -24,6 +24,7 @@ from tasks.metrics.compared_classes import Compared, compare_classes, over
 from tasks.metrics.few_scenes import Classes, note_of, too_few, unproven
 from tasks.metrics.intervals import TAIL_OF_95, Counts, bounds, difference, evidence, objects_to_decide
 from tasks.metrics.matching import Floats
+from tasks.metrics.renames import NO_RENAME, Rename
 from tasks.metrics.rules import BudgetRule, MetricRule, Rule, parse_rules
 from tasks.metrics.same_predictions import predict_the_same
 from tasks.metrics.use_case import metric_name
@@ -55,8 +56,11 @@ class _Figure:
     note: str  # for the end of the reason
 
 
-def judge(rule: Rule, target: Target, references: dict[str, Target]) -> list[RuleResult]:
-    """Judge one rule on one target: one result, or one per class. references: checkpoint and champion, if there are."""
+def judge(rule: Rule, target: Target, references: dict[str, Target], rename: Rename = NO_RENAME) -> list[RuleResult]:
+    """Judge one rule on one target: one result, or one per class.
+
+    references: checkpoint and champion, if there are. rename: parse.rename, named where it keeps classes apart.
+    """
     if isinstance(rule, BudgetRule):
         return [judge_budget(rule, target.evaluation)]
     labels = list(target.evaluation.classes) if rule.each_class else [rule.label]
@@ -70,7 +74,8 @@ def judge(rule: Rule, target: Target, references: dict[str, Target]) -> list[Rul
     if CHAMPION not in references:
         why = "there is no champion yet to compare with"
         return [_uncompared(rule, figure, why) for figure in _figures(rule, labels, target)]
-    return [_judge_against(rule, label, target, references[CHAMPION]) for label in labels]
+    compared = compare_classes(target.evaluation, references[CHAMPION].evaluation, rename)
+    return [_judge_against(rule, label, target, references[CHAMPION], compared) for label in labels]
 
 
 def interval_between(metric: str, one: Target, other: Target) -> tuple[float, float]:
@@ -95,9 +100,10 @@ def _are_the_same(target: Target, checkpoint: Target) -> bool:
     return target is checkpoint or predict_the_same(target.predictions, checkpoint.predictions)
 
 
-def _judge_against(rule: MetricRule, label: str | None, target: Target, champion: Target) -> RuleResult:
+def _judge_against(
+    rule: MetricRule, label: str | None, target: Target, champion: Target, compared: Compared
+) -> RuleResult:
     """Against a champion that may not know all classes; see compared_classes."""
-    compared = compare_classes(target.evaluation, champion.evaluation)
     if not compared.labels:
         return _incomparable(rule, _figure(rule, label, target), compared)
     if label is None and compared.differs:

@@ -2,15 +2,15 @@
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 from pydantic import ConfigDict, Field
 
 from tasks.contracts.errors import PipelineError, first_of
-from tasks.contracts.params import Params, UseCase, label_of, read_params, read_sections
-from tasks.metrics.renames import rename_hint
+from tasks.contracts.params import Params, UseCase, label_of, read_params, read_rename, read_sections
+from tasks.metrics.renames import Rename, rename_hint
 from tasks.metrics.rule_faults import attribute_faults, class_faults, part_faults, understood
 
 log = logging.getLogger(__name__)
@@ -23,11 +23,6 @@ class _Gate(Params):
     rules: list[str] = Field(default_factory=list)
 
 
-class _Parse(Params):
-    model_config = ConfigDict(extra="ignore", frozen=True)
-    rename: dict[str, str] = Field(default_factory=dict)
-
-
 class _Evaluate(Params):
     model_config = ConfigDict(extra="ignore", frozen=True)
     slice_attributes: list[str] = Field(default_factory=list)
@@ -36,7 +31,7 @@ class _Evaluate(Params):
 def look_at_names(params: Path, metrics: Path, objects: pd.DataFrame) -> None:
     """Hold what params name to the labels, and tell of classes that came or went since the last run."""
     refuse_names_without_labels(params, objects)
-    tell_of_other_classes(metrics, objects, read_params(params, "parse", _Parse).rename)
+    tell_of_other_classes(metrics, objects, read_rename(params))
 
 
 def refuse_names_without_labels(params: Path, objects: pd.DataFrame) -> None:
@@ -58,8 +53,7 @@ def _faults(params: Path, objects: pd.DataFrame) -> Iterator[str]:
     rules, _ = understood(gate.rules, _ANY_CONFIDENCE)
     if "use_case" in read_sections(params):
         classes = sorted(objects["label"].unique())
-        rename = read_params(params, "parse", _Parse).rename
-        yield from class_faults(rules, read_params(params, "use_case", UseCase), classes, rename)
+        yield from class_faults(rules, read_params(params, "use_case", UseCase), classes, read_rename(params))
     if evaluate.slice_attributes:
         values = _values(objects)
         yield from attribute_faults(evaluate.slice_attributes, sorted(values))
@@ -75,7 +69,7 @@ def _values(objects: pd.DataFrame) -> dict[str, list[str]]:
     return {name: sorted(values) for name, values in seen.items()}
 
 
-def tell_of_other_classes(metrics: Path, objects: pd.DataFrame, rename: Mapping[str, str]) -> None:
+def tell_of_other_classes(metrics: Path, objects: pd.DataFrame, rename: Rename) -> None:
     """Warn of classes that came or went since `metrics`, the figures of the last run, if there are any.
 
     A champion cannot be measured on a class that it does not know, and a class that went is one nobody looks for.

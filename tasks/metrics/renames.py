@@ -5,8 +5,11 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from types import MappingProxyType
 
+Rename = Mapping[str, str]  # parse.rename: new names by the labels that get them
+NO_RENAME: Rename = MappingProxyType({})
 
-def rename_hint(gone: Sequence[str], new: Sequence[str], rename: Mapping[str, str] = MappingProxyType({})) -> str:
+
+def rename_hint(gone: Sequence[str], new: Sequence[str], rename: Rename = NO_RENAME) -> str:
     """How to give a new class the name of one that is gone; empty where none resembles another.
 
     rename: parse.rename as it stands, which may itself be why they are called otherwise.

@@ -11,6 +11,7 @@ from tasks.contracts.evaluation import Evaluation
 from tasks.contracts.record import read_record
 from tasks.contracts.verdict import Outcome, RuleResult, TargetVerdict, Verdict
 from tasks.metrics.judgement import CHAMPION, CHECKPOINT, Target, judge
+from tasks.metrics.renames import NO_RENAME, Rename
 from tasks.metrics.rules import Rule
 from tasks.metrics.same_predictions import read_confident
 
@@ -37,10 +38,19 @@ def references_of(targets: Mapping[str, Target], champion: Target | None) -> dic
     return references
 
 
-def decide(deciding: str, rules: list[Rule], targets: Mapping[str, Target], champion: Target | None) -> Verdict:
-    """Judge every target by every rule; `deciding` is the target whose verdict is the release's."""
+def decide(
+    deciding: str,
+    rules: list[Rule],
+    targets: Mapping[str, Target],
+    champion: Target | None,
+    rename: Rename = NO_RENAME,
+) -> Verdict:
+    """Judge every target by every rule; `deciding` is the target whose verdict is the release's.
+
+    rename: parse.rename; reasons alone depend on it.
+    """
     references = references_of(targets, champion)
-    verdicts = {name: _judge_all(rules, target, references) for name, target in targets.items()}
+    verdicts = {name: _judge_all(rules, target, references, rename) for name, target in targets.items()}
     decided = verdicts[deciding]
     accepted = decided.outcome == "accepted"
     return Verdict(
@@ -54,8 +64,8 @@ def decide(deciding: str, rules: list[Rule], targets: Mapping[str, Target], cham
     )
 
 
-def _judge_all(rules: list[Rule], target: Target, references: dict[str, Target]) -> TargetVerdict:
-    results = [result for rule in rules for result in judge(rule, target, references)]
+def _judge_all(rules: list[Rule], target: Target, references: dict[str, Target], rename: Rename) -> TargetVerdict:
+    results = [result for rule in rules for result in judge(rule, target, references, rename)]
     outcomes = {result.outcome for result in results}
     outcome: Outcome = "rejected" if "rejected" in outcomes else "undecided" if "undecided" in outcomes else "accepted"
     return TargetVerdict(outcome=outcome, rules=results)

@@ -1,6 +1,6 @@
 """Everything that the page is drawn from, as read from the stages' outputs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -71,6 +71,7 @@ class Material:
     data: Data
     training: Training
     between: Between
+    rename: Mapping[str, str]  # parse.rename
 
     @property
     def live(self) -> Measured | None:
