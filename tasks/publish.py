@@ -15,7 +15,8 @@ Nothing is taken on trust: bundles are held to their evaluations, these to the v
 by the rules of params. The alias moves only if every bundle came back from the registry as it went in, and if the
 champion is still the one that the gate compared with. What ships makes the version: the same is never registered twice,
 so a killed publish goes on; anything else, be it one line of a bundle.json, is a new version; and a version, once
-registered, is never written to. A registry that does not know the release log's last line is refused.
+registered, is never written to. A registry that does not know the release log's last line is refused,
+and so is an alias that was moved by hand.
 
 Params: use_case, export.targets, gate, tracking, publish.
 Example: python -m tasks.publish --verdict reports/verdict.json --evaluations reports/evaluation
@@ -36,9 +37,10 @@ import typer
 from pydantic import ConfigDict, Field
 
 from tasks.clients.champion import By, change_by, check_champion, check_measured, promote, roll_back
+from tasks.clients.known_releases import logged_champion
 from tasks.clients.object_storage import Bucket
 from tasks.clients.registry import ALIAS, BUNDLES, Registry, open_registry
-from tasks.clients.release_log import check_log, open_signer, write_log
+from tasks.clients.release_log import open_signer, write_log
 from tasks.clients.shipped import PREFIX, Shipped
 from tasks.clients.sqlite_lock import one_at_a_time
 from tasks.clients.tracking import open_run, training_run
@@ -278,7 +280,7 @@ def _look_first(candidate: Candidate, registry: Registry, settings: PublishParam
 
     Looked at again when the alias moves.
     """
-    check_log(settings, registry.where, registry.champion(), registry.changes())
+    logged_champion(registry, settings)
     held = registry.holding(candidate.shipped.content_sha256)
     check_champion(registry, held, candidate.verdict)
     measured = candidate.evaluations.get(CHAMPION)

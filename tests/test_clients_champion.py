@@ -9,14 +9,14 @@ from mlflow import MlflowClient
 
 from tasks.clients import champion
 from tasks.clients.champion import By
-from tasks.clients.known_releases import pull_champion
+from tasks.clients.known_releases import pull_champion, release_fault
 from tasks.clients.registry import open_registry
 from tasks.contracts.bundle import Bundle
 from tasks.contracts.errors import PipelineError
-from tasks.contracts.params import Tracking
+from tasks.contracts.params import Releases, Tracking
 from tasks.contracts.record import read_record
 from tasks.contracts.release import Release
-from tests.release_fixture import Workspace, live, logged, roll_back
+from tests.release_fixture import Workspace, live, logged, roll_back, versions
 
 pytest_plugins = ["mlflow_fixture"]
 
@@ -72,12 +72,23 @@ def test_rollback_is_refused(version: str, why: str, said: str, workspace: Works
     assert live(tracking) == "2"
 
 
-def test_alias_that_was_moved_by_hand_gets_its_line_in_the_log(workspace: Workspace, tracking: Tracking) -> None:
-    workspace.write("first").publish(tracking)
-    workspace.write("second", champion="1").publish(tracking)
-    MlflowClient(tracking.uri).set_registered_model_alias(tracking.experiment, "champion", "1")
-    workspace.write("first", champion="2").publish(tracking)
-    assert logged(workspace)[-1] == ("release", "2", "1")
+@pytest.mark.parametrize(("model", "compared_with"), [("third", "1"), ("third", "2"), ("first", "2")])
+def test_nothing_is_published_over_an_alias_that_was_moved_by_hand_until_somebody_vouches_for_it(
+    model: str, compared_with: str, two: Workspace, tracking: Tracking
+) -> None:
+    client = MlflowClient(tracking.uri)
+    client.set_registered_model_alias(tracking.experiment, "champion", "1")
+    two.write(model, champion=compared_with)
+    with pytest.raises(PipelineError) as refused:
+        two.publish(tracking)
+    assert str(refused.value) == release_fault(tracking, Releases(log=two.root / "releases.jsonl"), "onnx")
+    assert "version 1, and was moved by hand" in str(refused.value)
+    assert (live(tracking), versions(tracking)) == ("1", ["1", "2"])
+    runs = client.search_runs([client.get_experiment_by_name(tracking.experiment).experiment_id])
+    assert len(runs) == 2
+    roll_back(two, tracking, "1")
+    two.write("third", champion="1").publish(tracking)
+    assert logged(two)[2:] == [("rollback", "2", "1"), ("release", "1", "3")]
 
 
 @pytest.mark.parametrize(

@@ -50,14 +50,23 @@ def pull_champion(tracking: Tracking, target: str, to: Path, releases: Releases 
         return version
 
 
-def _held(registry: Registry, releases: Releases) -> str | None:
-    """The champion's version, held to the log's file, to the registry's own lines, and to who must have signed."""
+def logged_champion(registry: Registry, releases: Releases) -> str | None:
+    """The champion's version, held to the log's file and to the registry's own lines; None where nothing is live.
+
+    Raises PipelineError if they disagree, or if the alias was moved by hand.
+    """
     version, changes = registry.champion(), registry.changes()
     check_log(releases, registry.where, version, changes)
+    if version is not None and changes:
+        registry.check_logged(version)
+    return version
+
+
+def _held(registry: Registry, releases: Releases) -> str | None:
+    """The champion's version, held to the log, and to who must have signed."""
+    version = logged_champion(registry, releases)
     if version is not None and releases.verify_with:
         registry.check_signed(version, releases.verify_with)
-    elif version is not None and changes:
-        registry.check_logged(version)
     return version
 
 
