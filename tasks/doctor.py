@@ -1,9 +1,9 @@
 """Say at once what in params, stores and machine cannot work, before anything runs.
 
 All of params.yaml is read as its stages will read it, and what can be known now is looked at: names that nobody knows,
-rules, their targets, slices and classes (where parse.classes lists them; split looks again once labels are read),
-whether there are resamples enough, the search space, whether stores answer, whether the registry knows what the release
-log names as live and has its files, weights, devices and space on the disk.
+rules, their targets, slices and classes (where parse.classes lists them; else a line says that split looks once labels
+are read), whether there are resamples enough, the search space, whether stores answer, whether the registry knows what
+the release log names as live and has its files, weights, devices and space on the disk.
 All faults are told at once, and what works but is hardly meant (recall asked for without precision) is warned of.
 Nothing is changed, but that the MLflow store of a moved project follows it. DVC runs it again when params.yaml or the
 code has changed.
@@ -47,16 +47,7 @@ from tasks.clients.answers import (
     tracking_answers,
 )
 from tasks.contracts.errors import PipelineError, first_of
-from tasks.contracts.params import (
-    Params,
-    Releases,
-    Target,
-    Tracking,
-    UseCase,
-    read_sections,
-    read_seed,
-    read_targets,
-)
+from tasks.contracts.params import Params, Releases, Target, Tracking, UseCase, read_sections, read_targets, seed_faults
 from tasks.contracts.record import Record, write_record
 from tasks.contracts.sections import AllParams
 from tasks.contracts.stage import run, whole_output
@@ -65,6 +56,7 @@ from tasks.detectors.recipe import Recipe
 from tasks.detectors.search_space import Space, check_space
 from tasks.metrics.rule_faults import (
     class_faults,
+    classes_unchecked,
     metric_unheld,
     point_faults,
     recall_alone,
@@ -172,6 +164,14 @@ def doubts(asked: AllParams) -> list[str]:
     return [*recall_alone(rules), *metric_unheld(rules, use_case)]
 
 
+def notes(asked: AllParams) -> list[str]:
+    """What cannot be looked at yet, a line each."""
+    gate, use_case, parse = asked.read("gate", _Gate), asked.read("use_case", UseCase), asked.read("parse", _Parse)
+    if gate is None or use_case is None or parse is None or parse.classes:
+        return []
+    return [*classes_unchecked(understood(gate.rules, gate.confidence / 100)[0], use_case)]
+
+
 def _rules(asked: AllParams) -> Iterator[str]:
     """Rules, and the targets, resamples, slices and classes that they take."""
     gate, use_case = asked.read("gate", _Gate), asked.read("use_case", UseCase)
@@ -267,12 +267,14 @@ def main(
     sections = read_sections(params)
     log.info("looking at %s: %d sections", params, len(sections))
     asked = AllParams(sections, params_classes())
-    found = [*_seed_faults(params), *doctor(asked, asked.read("doctor", DoctorParams) or DoctorParams())]
+    found = [*seed_faults(params), *doctor(asked, asked.read("doctor", DoctorParams) or DoctorParams())]
     if found:
         things = f"{len(found):,} thing{'s' * (len(found) != 1)} cannot work"
         raise PipelineError(things, f"{params}\n{first_of(found)}\n", "Mend and run again; nothing has run yet")
     for doubt in doubts(asked):
         log.warning(doubt)
+    for note in notes(asked):
+        log.info(note)
     if report is not None:
         write_record(Report(), report)
     if targets is not None:
@@ -286,13 +288,6 @@ def _write_targets(asked: list[Target], folder: Path) -> None:
         for target in get_args(Target):
             listed = sorted(asked) if target == "champion" else []
             (partial / f"{target}.json").write_text(json.dumps(listed) + "\n", encoding="utf-8")
-
-
-def _seed_faults(params: Path) -> Iterator[str]:
-    try:
-        read_seed(params)
-    except PipelineError as error:
-        yield from error.faults
 
 
 if __name__ == "__main__":

@@ -150,6 +150,33 @@ def test_a_class_that_new_labels_may_bring_is_no_fault(sections: Sections) -> No
     assert told(sections) == []
 
 
+NOT_CHECKED = "classes that rules and use_case name are not checked before labels are read; split does it: "
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"gate.rules": ['recall of "dent" >= 0.5', 'precision of "dent" >= 0.5']}, [NOT_CHECKED + '"dent"']),
+        (
+            {"use_case.metric": 'ap50 of "dent"', "use_case.operating_points": {"nut": "recall >= 0.9"}},
+            [NOT_CHECKED + '"dent", "nut"'],
+        ),
+        ({"gate.rules": ["map50 >= 0.5"]}, []),
+        ({"gate.rules": ['ap50 of "dent" >= 0.5'], "parse.classes": ["dent"]}, []),
+    ],
+    ids=["a rule", "use_case", "no class named", "classes known"],
+)
+def test_classes_that_cannot_be_checked_yet_are_named_in_a_line(
+    changes: Sections, said: list[str], sections: Sections, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for dotted, value in ({"gate.rules": ["map50 >= 0.5"]} | changes).items():
+        change(dotted, value)(sections)
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(sections), "utf-8")
+    with caplog.at_level("INFO"):
+        main(params=tmp_path / "params.yaml")
+    assert [line for line in caplog.messages if "not checked" in line] == said
+
+
 def test_all_faults_are_told_at_once_the_first_twenty_and_the_count(sections: Sections, tmp_path: Path) -> None:
     change("gate.rules", [f"map50 > 0.{number}" for number in range(23)])(sections)
     change("gatee", {})(sections)

@@ -140,6 +140,15 @@ def read_seed(path: Path) -> int:
     return seed
 
 
+def seed_faults(path: Path) -> list[str]:
+    """What is wrong with the seed."""
+    try:
+        read_seed(path)
+    except PipelineError as error:
+        return error.faults
+    return []
+
+
 def read_releases(path: Path) -> Releases:
     """What of section `publish` the champion is held to."""
 

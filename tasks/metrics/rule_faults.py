@@ -6,6 +6,7 @@ from difflib import get_close_matches
 
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.params import UseCase
+from tasks.contracts.quoting import quoted
 from tasks.metrics.judgement import CHAMPION, CHECKPOINT
 from tasks.metrics.operating_points import parse_operating_point
 from tasks.metrics.rules import MetricRule, Rule, parse_rules
@@ -92,16 +93,29 @@ def class_faults(
 
     classes: None where they are not known yet.
     """
-    named = [(f"gate.rules: {rule.text}", rule.label) for rule in rules if isinstance(rule, MetricRule)]
-    named.append(("use_case.metric", use_case.label))
-    named += [("use_case.operating_points", label) for label in use_case.operating_points]
-    for where, label in named:
-        if label is None or (classes is not None and label in classes):
+    for where, label in _named_classes(rules, use_case):
+        if classes is not None and label in classes:
             continue
         if label in rename and label not in rename.values():
             yield f"{where}: no class {label!r}: parse.rename turns it into {rename[label]!r}; write that name"
         elif classes is not None:
             yield f"{where}: no class {label!r}{_nearest(label, classes)}; classes are {', '.join(classes) or 'none'}"
+
+
+def classes_unchecked(rules: Iterable[Rule], use_case: UseCase) -> Iterator[str]:
+    """Says which classes rules and the use case name, where nobody knows yet what is labelled. No fault."""
+    named = dict.fromkeys(label for _, label in _named_classes(rules, use_case))
+    if named:
+        labels = ", ".join(map(quoted, named))
+        yield f"classes that rules and use_case name are not checked before labels are read; split does it: {labels}"
+
+
+def _named_classes(rules: Iterable[Rule], use_case: UseCase) -> Iterator[tuple[str, str]]:
+    """Where a class is named, and the class."""
+    named = [(f"gate.rules: {rule.text}", rule.label) for rule in rules if isinstance(rule, MetricRule)]
+    named.append(("use_case.metric", use_case.label))
+    named += [("use_case.operating_points", label) for label in use_case.operating_points]
+    return ((where, label) for where, label in named if label is not None)
 
 
 def attribute_faults(attributes: Iterable[str], known: Sequence[str]) -> Iterator[str]:
