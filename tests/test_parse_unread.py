@@ -270,6 +270,26 @@ def test_same_labels_in_a_second_format_are_read_once(tmp_path: Path) -> None:
     ]
 
 
+def test_fuller_labels_of_the_same_images_that_are_not_read_are_told_with_both_counts(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    voc = "<annotation><filename>b.jpg</filename><object><name>car</name><bndbox><xmin>1</xmin><ymin>2</ymin>"
+    car, more = COCO["annotations"][0], {"id": 2, "bbox": [5, 5, 2, 2]}
+    files = {
+        "Annotations/b.xml": voc + "<xmax>3</xmax><ymax>4</ymax></bndbox></object></annotation>",
+        "b.jpg": "",
+        "coco.json": json.dumps(COCO | {"annotations": [car, car | more]}),
+    }
+    parsed = run(export_of(tmp_path, files))
+    note = (
+        "export/coco.json (coco) labels images that are read as voc: it is not read, though it holds more objects of "
+        "1 of them (2 in all, 1 in voc); to read it instead, name the label files of voc in parse.ignore"
+    )
+    assert parsed.ledger.exports["export"].notes == [note]
+    assert note in caplog.text
+    assert len(run(tmp_path / "raw", ignore=["*/b.xml"]).objects) == 2
+
+
 def test_same_labels_in_voc_are_not_read_after_a_table(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     voc = "<annotation><filename>b.jpg</filename><object><name>car</name><bndbox><xmin>1</xmin><ymin>2</ymin>"
     files = {

@@ -20,11 +20,11 @@ from tasks.formats.cvat_images import cvat_images_to_labels
 from tasks.formats.cvat_meta import read_meta
 from tasks.formats.cvat_video import cvat_video_to_labels
 from tasks.formats.ignored import Ignored
-from tasks.formats.image_files import base_name, near_name
 from tasks.formats.labelme import is_labelme, labelme_files, labelme_to_labels
 from tasks.formats.labels import LabelledImage, Origin
 from tasks.formats.near_names import near
 from tasks.formats.recognised import Reading, Recognised
+from tasks.formats.same_images import image_stem, note_of_unread
 from tasks.formats.text_files import read_text
 from tasks.formats.unread import json_fault
 from tasks.formats.voc import is_voc, voc_files, voc_labels, voc_notes, voc_to_labels
@@ -78,11 +78,11 @@ class Search:
         """Hand on what was recognised, unless its images have their labels already."""
         self.claimed.update(found.files)
         self.formats.add((found.format, found.folder))
-        # Exporters and people put one set of labels down in several formats: then the first one speaks.
+        # Exporters and people put one set of labels down in several formats: then the first one by path speaks, as both
+        # would be each object twice.
         same = next(filter(lambda one: _is_same(found, one), self.around(found.folder)), None)
         if same is not None:
-            inside = found.path.relative_to(self.export).as_posix()
-            note = f"{inside} ({found.format}) labels images that are read as {same.format}: it is not read"
+            note = note_of_unread(found, same, self.export)
             log.warning("%s: %s", self.export.name, note)
             same.notes.append(note)
             return
@@ -144,7 +144,7 @@ def _coco(parts: list[Path], export: Path) -> Recognised | None:
         read = read_coco(part)
         if read is not None:
             labels[part] = tuple(read.labels.values())
-            images |= {_stem(image.file_name) for image in read.images}
+            images |= {image_stem(image.file_name) for image in read.images}
             crowds.add(read.crowds)
             notes += [] if read.images else [f"{part.name} lists no image"]
     if not labels:
@@ -189,7 +189,7 @@ def _other_json(path: Path, search: Search) -> Recognised | None:
             (),
             lambda origin, _reading: createml_to_labels(path, content, origin),
             [path],
-            images=frozenset(map(_stem, createml_names(content))),
+            images=frozenset(map(image_stem, createml_names(content))),
         )
     fault = json_fault(path, text, content, search.images)
     if fault is not None:
@@ -205,7 +205,7 @@ def _labelme(paths: Sequence[Path], export: Path) -> Recognised:
         (),
         lambda origin, reading: labelme_to_labels(paths, origin, reading.annotations),
         paths,
-        images=frozenset(_stem(path.name) for path in paths),
+        images=frozenset(image_stem(path.name) for path in paths),
     )
 
 
@@ -220,7 +220,7 @@ def _csv(path: Path, search: Search) -> Recognised | None:
         (),
         lambda origin, _reading: box_table_to_labels(table, origin),
         [path],
-        images=frozenset(map(_stem, table.names())),
+        images=frozenset(map(image_stem, table.names())),
     )
 
 
@@ -236,7 +236,7 @@ def yolo(kind: str, path: Path, layout: YoloLayout, folder: Path | None = None) 
         {path, *used, *layout.passed_over},
         subsets=frozenset(entry.subset for entry in layout.entries if entry.subset),
         notes=layout.notes,
-        images=frozenset(_stem(entry.image.name if entry.image else entry.name) for entry in layout.entries),
+        images=frozenset(image_stem(entry.image.name if entry.image else entry.name) for entry in layout.entries),
     )
 
 
@@ -268,15 +268,8 @@ def _voc(folder: Path, is_ignored: Callable[[Path], bool]) -> Recognised:
         lambda origin, reading: voc_to_labels(folder, origin, reading.raw, is_ignored, ignores=reading.ignores),
         files,
         notes=voc_notes(folder),
-        images=frozenset(_stem(path.name) for path in files if path.suffix.lower() == ".xml"),
+        images=frozenset(image_stem(path.name) for path in files if path.suffix.lower() == ".xml"),
     )
-
-
-def _stem(name: str) -> str:
-    """The near base name of an image, or of the label file that has its name."""
-    base = base_name(near_name(name))
-    ending = next(filter(base.endswith, (".xml", ".json", ".txt")), "")
-    return base.removesuffix(ending)
 
 
 def _obj_data(path: Path, search: Search) -> Recognised | None:
