@@ -36,6 +36,7 @@ class Scene:
     sizes_wh: tuple[tuple[int, int], ...] = (LANDSCAPE,)  # of the images, in turn
     objects_per_image: int = 0  # all over it, half of them missed; 0: a few in a row, most of them found
     hints: tuple[str, ...] = ()
+    operating_note: str = ""  # of the last class
 
 
 def drawn_images(scene: Scene) -> pd.DataFrame:

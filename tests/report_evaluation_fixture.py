@@ -90,6 +90,8 @@ def _evaluation(target: str, scene: Scene, test: pd.DataFrame, drop: float) -> E
                 objects=counts[label],
                 groups=min(4, counts[label]),
                 threshold=0.31 + 0.02 * (number % 8),
+                operating_point="recall >= 0.95" if scene.operating_note else "",
+                operating_note=scene.operating_note if label == scene.labels[-1] else "",
                 true_positives=int(counts[label] * 0.9),
                 false_positives=2,
                 ap50=_interval(scene, worse[label]),

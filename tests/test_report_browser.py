@@ -57,6 +57,7 @@ WIDER = """
 [...page.querySelectorAll(".scroll")].filter(card => card.scrollWidth > card.clientWidth)
 .map(card => card.getAttribute("aria-label")).join("; ")
 """
+NOTE = "recall >= 0.95 cannot be reached on val (0.871 at most): best F1 instead"
 MANY = tuple(f"a label of a certain length, part {number}" for number in range(40))
 
 
@@ -68,8 +69,8 @@ WIDE = ("W" * 180, "b", "M" * 30)
 def test_no_table_is_wider_than_its_card_at_a_desktop_s_width(
     page_of: PageOf, tmp_path: Path, labels: tuple[str, ...]
 ) -> None:
-    html = page_of(Scene(labels=labels, targets=TARGETS))
-    assert measured(html, 1280, tmp_path, WIDER) == ""
+    html = page_of(Scene(labels=labels, targets=TARGETS, operating_note=NOTE))
+    assert measured(html, 1200, tmp_path, WIDER) == ""
 
 
 CUT = """
@@ -95,6 +96,22 @@ def test_targets_and_rules_fit_a_phone(page_of: PageOf, tmp_path: Path) -> None:
     html = page_of(Scene(targets=TARGETS))
     wider = measured(html, 390, tmp_path, WIDER)
     assert not re.search("targets|Rules", wider), wider
+
+
+LINES = """
+[...page.querySelectorAll(".classes th small")].map(
+    note => Math.round(note.offsetHeight / parseFloat(page.defaultView.getComputedStyle(note).lineHeight))
+).join("; ")
+"""
+
+
+@pytest.mark.parametrize("labels", [Scene().labels, PANEL], ids=["short labels", "long labels"])
+def test_classes_and_the_notes_on_their_thresholds_fit_a_phone(
+    page_of: PageOf, tmp_path: Path, labels: tuple[str, ...]
+) -> None:
+    html = page_of(Scene(labels=labels, operating_note=NOTE))
+    assert "Classes" not in measured(html, 390, tmp_path, WIDER)
+    assert int(measured(html, 390, tmp_path, LINES)) <= 2
 
 
 OVERLAPS = """
