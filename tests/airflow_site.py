@@ -144,8 +144,12 @@ def running_site(folder: Path, runner: str, prepare: Callable[[Path], None] = al
 
 def variables_of(repository: Path, runner: str) -> dict[str, str]:
     """What tells a repository's Airflow how to run stages."""
-    # Stages in containers take as many threads as those that are processes.
-    return {"SIGHTLINE_RUNNER": runner, "HOME": str(repository.parent), "SIGHTLINE_PASS_ON": "OMP_NUM_THREADS"}
+    return {
+        "SIGHTLINE_RUNNER": runner,
+        "HOME": str(repository.parent),
+        # Stages in containers take as many threads as those that are processes.
+        "SIGHTLINE_PASS_ON": "OMP_NUM_THREADS",
+    }
 
 
 @contextmanager

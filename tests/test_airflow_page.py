@@ -9,7 +9,7 @@ import yaml
 from playwright.sync_api import Browser, expect
 
 from tests.airflow_browser import BEFORE_LOGIN, PATIENCE_MS, Visit, browser
-from tests.airflow_server import Server
+from tests.airflow_server import Server, quoted
 from tests.airflow_site import Site
 
 pytestmark = [pytest.mark.flows, pytest.mark.parametrize("site", ["process"], indirect=True)]
@@ -47,7 +47,7 @@ def test_bad_value_is_refused_in_the_form(visit: Visit) -> None:
     assert set(visit.refused) == {BEFORE_LOGIN, (400, RUNS)}
 
 
-def test_run_goes_from_the_form_to_its_report(visit: Visit) -> None:
+def test_run_begins_with_the_values_of_the_form(visit: Visit) -> None:
     page, server = visit.page, visit.server
     form = visit.form()
     form.field("train.epochs").fill("3")
@@ -57,14 +57,28 @@ def test_run_goes_from_the_form_to_its_report(visit: Visit) -> None:
     visit.keep("form")
     form.trigger()
     page.wait_for_url("**/runs/*")
-    address = page.url
-    run_id = unquote(address.rstrip("/").rsplit("/", 1)[1])
+    run_id = unquote(page.url.rstrip("/").rsplit("/", 1)[1])
     # Drawing the graph again and again takes half a core from the run that is waited for.
     page.goto("about:blank")
-    assert server.wait(run_id, 900) == "success", server.states(run_id)
-    page.goto(address)
+    server.wait_until(run_id, lambda: server.states(run_id).get("restore") == "success")
     assert params_of(server, run_id) == (3, ["pytorch", "onnx"], "onnx", ["map50 >= 0.1"])
+    # What a run does from there on, others show.
+    server.call("PATCH", f"/dags/training/dagRuns/{quoted(run_id)}", {"state": "failed"})
+    assert set(visit.refused) == {BEFORE_LOGIN}
 
+
+def params_of(server: Server, run_id: str) -> tuple[object, ...]:
+    """What the form's values have become: epochs, targets, target, rules."""
+    file = next((server.home / "workspaces").glob(f"{run_id[:20]}*")) / "params.yaml"
+    params = yaml.safe_load(file.read_text("utf-8"))
+    targets, target = params["export"]["targets"], params["use_case"]["target"]
+    return params["train"]["epochs"], targets, target, params["gate"]["rules"]
+
+
+@pytest.mark.usefixtures("first")
+def test_page_of_a_run_leads_to_its_verdict_its_tasks_and_its_report(visit: Visit) -> None:
+    page = visit.page
+    visit.open("/dags/training/runs/first")
     expect(page.get_by_text("onnx passes 1 of 1 rules")).to_be_visible(timeout=PATIENCE_MS)
     visit.keep("run")
     # A page that is drawn before its texts have arrived keeps their keys as names.
@@ -77,14 +91,6 @@ def test_run_goes_from_the_form_to_its_report(visit: Visit) -> None:
         page.get_by_role("link", name="Report", exact=True).click()
     expect(opened.value.get_by_role("heading", name="report")).to_be_visible()
     assert set(visit.refused) == {BEFORE_LOGIN}
-
-
-def params_of(server: Server, run_id: str) -> tuple[object, ...]:
-    """What the form's values have become: epochs, targets, target, rules."""
-    file = next((server.home / "workspaces").glob(f"{run_id[:20]}*")) / "params.yaml"
-    params = yaml.safe_load(file.read_text("utf-8"))
-    targets, target = params["export"]["targets"], params["use_case"]["target"]
-    return params["train"]["epochs"], targets, target, params["gate"]["rules"]
 
 
 def test_note_of_a_failed_run_says_where_and_in_which_words(visit: Visit) -> None:

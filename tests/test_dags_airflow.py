@@ -59,15 +59,15 @@ def test_container_has_few_rights(site: Site, first: dict[str, Any]) -> None:
     assert f"{repository}/.airflow" in hidden
 
 
+@pytest.mark.parametrize("site", ["process"], indirect=True)
 def test_runs_at_the_same_time_do_not_touch_each_other_and_do_only_what_has_changed(
     site: Site, first: dict[str, Any]
 ) -> None:
     site.server.trigger("other", FORM | {"train.lr0": 0.03})
     site.server.trigger("rejected", LONG | {"gate.rules": ["impossible"]})
-    site.server.wait_until("other", lambda: len(site.epochs("other")) > 3)
-    site.kill_stage("other")
     assert site.server.wait("rejected") == "failed"
     assert site.server.wait("other") == "success"
+    assert set(site.server.states("other").values()) == {"success"}
     for run_id, rate in (("other", 0.03), ("rejected", 0.02)):
         assert (site.workspace(run_id) / "models" / "trained" / "weights.txt").read_text() == str(rate)
         assert yaml.safe_load(git(site.repository, "show", f"runs/{run_id}:params.yaml"))["train"]["lr0"] == rate
@@ -77,11 +77,7 @@ def test_runs_at_the_same_time_do_not_touch_each_other_and_do_only_what_has_chan
     assert set(site.notes("other", "start")) == {"doctor", "tune", "train", "export", "report", "publish"}
 
 
-def test_stage_killed_with_all_it_had_locked_goes_on_and_the_next_ones_are_not_in_its_way(site: Site) -> None:
-    assert tries_of(site.epochs("other"), count=20) == 2
-    assert set(site.server.states("other").values()) == {"success"}
-
-
+@pytest.mark.parametrize("site", ["process"], indirect=True)
 def test_rejected_model_ends_the_run_red_at_publish_without_a_retry(site: Site) -> None:
     states = site.server.states("rejected")
     assert {task for task, state in states.items() if state == "failed"} == {"publish"}
@@ -98,9 +94,8 @@ def test_rejected_model_ends_the_run_red_at_publish_without_a_retry(site: Site) 
     assert refused.value.status == 401
 
 
+@pytest.mark.parametrize("site", ["process"], indirect=True)
 def test_changed_labels_start_training_and_unchanged_ones_nothing(site: Site, first: dict[str, Any]) -> None:
-    if site.runner != "process":
-        pytest.skip("no stage runs for it that has not run before")
     (site.repository / "samples" / "a-new-one.zip").write_text("labels")
     an_hour_ago = time.time() - 3600
     for file in (site.repository / "samples").iterdir():

@@ -52,6 +52,12 @@ def test_killed_worker(site: Site) -> None:
     worker.kill()
 
 
+def test_killed_stage_goes_on_although_it_had_locked_all_that_it_wrote_to(site: Site) -> None:
+    train(site, "killed", epochs=40)
+    site.kill_stage("killed")
+    assert tries_to_the_end(site, "killed", epochs=40) == 2
+
+
 def test_api_server_away_for_half_a_minute_does_not_stop_training(site: Site) -> None:
     train(site, "away", epochs=250)
     api = component(site, "api-server")
