@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class RefusedError(Exception):
-    """The API's answer was an error."""
+    """The API's answer was that it will not, or not so."""
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(f"{status}: {detail}")
@@ -124,6 +124,9 @@ def request(method: str, url: str, body: object = None, headers: Mapping[str, st
         with urllib.request.urlopen(asked, timeout=30) as answer:
             return str(answer.read().decode())
     except urllib.error.HTTPError as error:
+        # Like no answer: SQLite may be locked for a moment where a component was killed.
+        if error.code >= 500:
+            raise
         raise RefusedError(error.code, error.read().decode()) from error
 
 

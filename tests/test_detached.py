@@ -278,10 +278,10 @@ def test_data_goes_from_machine_to_machine_through_s3(bucket: str, tmp_path: Pat
     commit(site.source, "Hold labels")
     git(site.source, "push", "--quiet", str(site.repository), "main")
     site.start("in-s3", ingest__source="labels")
-    for stage in ("doctor", "ingest", "parse", "check", "split"):
+    for stage in ("doctor", "ingest", "parse"):
         site.do(f"run {stage}", "in-s3")
     lock = yaml.safe_load(site.show("in-s3", "dvc.lock"))["stages"]
-    assert list(lock) == ["doctor", "ingest", "parse", "check", "split"]
+    assert list(lock) == ["doctor", "ingest", "parse"]
     keys = [entry["Key"] for entry in boto3.client("s3").list_objects_v2(Bucket="store")["Contents"]]
-    md5 = next(out["md5"] for out in lock["split"]["outs"] if out["path"] == "data/split.parquet")
+    md5 = next(out["md5"] for out in lock["parse"]["outs"] if out["path"] == "data/annotations")
     assert f"sightline/files/md5/{md5[:2]}/{md5[2:]}" in keys
