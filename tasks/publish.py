@@ -40,7 +40,7 @@ from tasks.clients.champion import By, change_by, check_champion, check_measured
 from tasks.clients.known_releases import logged_champion
 from tasks.clients.object_storage import Bucket
 from tasks.clients.registry import ALIAS, BUNDLES, Registry, open_registry
-from tasks.clients.release_log import open_signer, write_log
+from tasks.clients.release_log import hold_log, open_signer, write_log
 from tasks.clients.shipped import PREFIX, Shipped
 from tasks.clients.sqlite_lock import one_at_a_time
 from tasks.clients.tracking import open_run, training_run
@@ -227,6 +227,7 @@ def main(
     by = change_by(why, open_signer(settings.sign_with, settings.verify_with))
     if rollback is not None:
         with open_registry(tracking) as registry:
+            hold_log(settings.log, registry.where, registry.changes())
             change = roll_back(registry, rollback, by)
             write_log(settings.log, registry.changes())
         log.info("rolled %s back to version %s (it was at %s): %s", tracking.experiment, rollback, change.before, why)

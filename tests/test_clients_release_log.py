@@ -3,6 +3,7 @@
 import logging
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from mlflow import MlflowClient
 
 from tasks.clients.known_releases import pull_champion, release_fault
 from tasks.clients.registry import CHANGE, MOVED
+from tasks.clients.release_log import read_log
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.params import Releases, Tracking
 from tasks.contracts.record import read_record
@@ -184,6 +186,41 @@ def test_log_that_is_no_log_is_named_by_its_line(workspace: Workspace, tracking:
         file.write("<<<<<<< HEAD\n")
     with pytest.raises(PipelineError, match=r"line 2: '<<<<<<< HEAD'.*Restore it from Git"):
         pull(workspace, tracking)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda log: log.write_bytes(log.read_bytes() + b"\xff\xfe\n"), "line 3: .*Restore it from Git"),
+        (
+            lambda log: log.write_text(log.read_text().replace('"why":"', '"why":"not ', 1)),
+            "otherwise than the release",
+        ),
+        (lambda log: (log.unlink(), log.mkdir()), "Is a directory"),
+    ],
+    ids=["not UTF-8", "changed", "a folder"],
+)
+def test_rollback_moves_nothing_where_the_log_cannot_be_kept(
+    spoil: Callable[[Path], object], said: str, workspace: Workspace, tracking: Tracking
+) -> None:
+    workspace.write("first").publish(tracking)
+    workspace.write("second", champion="1").publish(tracking)
+    log = workspace.root / "releases.jsonl"
+    spoil(log)
+    with pytest.raises((PipelineError, OSError), match=said):
+        roll_back(workspace, tracking, "1")
+    assert live(tracking) == "2"
+
+
+def test_log_whose_last_line_lost_its_end_is_gone_on_with(workspace: Workspace, tracking: Tracking) -> None:
+    workspace.write("first").publish(tracking)
+    workspace.write("second", champion="1").publish(tracking)
+    log = workspace.root / "releases.jsonl"
+    log.write_text(log.read_text().rstrip("\n"))
+    roll_back(workspace, tracking, "1")
+    log.write_text(log.read_text() + "\n")  # and so does an empty line
+    assert [line.version for line in read_log(log)] == ["1", "2", "1"]
+    assert pull(workspace, tracking) == "1"
 
 
 @pytest.mark.parametrize("kept", ["file", "variable"])

@@ -29,12 +29,14 @@ _MAKE_KEY = "openssl genpkey -algorithm ed25519 -out key.pem; openssl pkey -in k
 def read_log(path: Path) -> list[Change]:
     """Lines of the file, the oldest first; none where there is no file yet.
 
-    Raises PipelineError naming the line that is none.
+    Raises PipelineError naming the line that is none, and OSError where something else stands in the file's place.
     """
-    if not path.is_file():
+    if not path.exists():
         return []
     changes = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(path.read_bytes().decode(errors="backslashreplace").split("\n"), 1):
+        if not line.strip():
+            continue
         try:
             changes.append(Change.model_validate_json(line))
         except ValidationError as error:
@@ -50,7 +52,19 @@ def write_log(path: Path, changes: Sequence[Change]) -> None:
     with path.open("a+", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         held = read_log(path)
+        # An editor may have taken the last line's end.
+        if path.stat().st_size and not path.read_bytes().endswith(b"\n"):
+            file.write("\n")
         file.writelines(f"{change.model_dump_json()}\n" for change in changes if change not in held)
+
+
+def hold_log(path: Path, registry: str, changes: Sequence[Change]) -> None:
+    """Look before anything moves: the file can be written, and tells of no release otherwise than the registry.
+
+    registry: its name and place, for people. Raises PipelineError if not, or OSError.
+    """
+    write_log(path, [])
+    _refuse_altered(path, registry, changes)
 
 
 def check_log(releases: Releases, registry: str, champion: str | None, changes: Sequence[Change]) -> None:
@@ -60,14 +74,7 @@ def check_log(releases: Releases, registry: str, champion: str | None, changes: 
     not know, or knows otherwise: it is lost, another one, put back to an older state, or was changed.
     """
     held = read_log(releases.log)
-    known = {(change.time, change.version): change for change in changes}
-    altered = [change for change in held if known.get((change.time, change.version), change) != change]
-    if altered:
-        raise PipelineError(
-            "the registry tells of a release otherwise than the release log",
-            f"{releases.log}: version {altered[0].version} at {altered[0].time}; {registry}",
-            "One of them was changed by hand: compare the file with its history in Git, and restore what is wrong",
-        )
+    _refuse_altered(releases.log, registry, changes)
     if not held or releases.new_registry or (champion is not None and held[-1] in changes):
         return
     lacks = "has no champion" if champion is None else "does not know that release"
@@ -78,6 +85,17 @@ def check_log(releases: Releases, registry: str, champion: str | None, changes: 
         "that it has live again: python -m tasks.publish --rollback VERSION --why REASON. If this registry begins "
         "anew on purpose, set publish.new_registry: true until its first release",
     )
+
+
+def _refuse_altered(path: Path, registry: str, changes: Sequence[Change]) -> None:
+    known = {(change.time, change.version): change for change in changes}
+    altered = [change for change in read_log(path) if known.get((change.time, change.version), change) != change]
+    if altered:
+        raise PipelineError(
+            "the registry tells of a release otherwise than the release log",
+            f"{path}: version {altered[0].version} at {altered[0].time}; {registry}",
+            "One of them was changed by hand: compare the file with its history in Git, and restore what is wrong",
+        )
 
 
 class Signer:
