@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tasks.formats.image_names import ImageNames
-from tasks.formats.places import _values, could_be_labels, has_place_members, has_places
+from tasks.formats.places import _values, could_be_labels, has_place_members, has_places, is_place_text
 
 MANY: list[dict[str, Any]] = [{"name": f"c{number}", "n": {"m": number}} for number in range(30_000)]
 NAMES = ImageNames({"b": ()})
@@ -34,3 +34,9 @@ def test_one_box_among_many_values_is_found_in_the_text(boxes: object, *, is_fou
     text = json.dumps([*MANY, {"Boxes": boxes}])
     assert has_place_members(text) == is_found
     assert has_places(json.loads(text)[-3:]) == is_found
+
+
+def test_a_long_word_is_told_from_numbers_without_trying_each_part_of_it_anew() -> None:
+    # Hours of work otherwise, which the time limit of tests ends.
+    assert not is_place_text("e" * 1_000_000 + "!")
+    assert not is_place_text("a" + " " * 1_000_000 + "!")
