@@ -1,8 +1,6 @@
 """parse: files that could be labels and are not read stop the run by name; companions of labels do not."""
 
 import json
-import logging
-import re
 import struct
 import zipfile
 from contextlib import nullcontext
@@ -208,50 +206,6 @@ def test_companions_of_labels_stop_nothing(tmp_path: Path, files: dict[str, str]
     parsed = run(export_of(tmp_path, YOLO | files))
     assert [(name, len(rows)) for (name,), rows in parsed.boxes("name").items()] == [("b.jpg", 1)]
     assert (len(parsed.images), parsed.ledger.objects.dropped) == (1 + ("labels/c.txt" in files), 0)
-
-
-@pytest.mark.parametrize("pattern", ["export/labels/*", "export/*", "*.txt", "b.txt"])
-def test_file_is_passed_over_on_purpose(tmp_path: Path, pattern: str, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.WARNING)
-    raw = beside_sound_labels(tmp_path, {"images/b.jpg": "", "labels/b.txt": ROW})
-    assert run(raw, ignore=[pattern]).images["name"].tolist() == ["a.jpg"]
-    assert f"parse.ignore {pattern}: {1 + (pattern == 'export/*')} files are passed over" in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("files", "pattern"),
-    [
-        ({"b.jpg": "", "b [1].csv": "b.jpg;1;2;3;4\n"}, "export/b [[]1].csv"),
-        ({"b.jpg": "", "x.json": without("categories")}, "export/x.json"),
-        ({"images/b.jpg": "", "labels/b.txt": ROW}, "export/labels/b.txt"),
-        ({"images/b.jpg": "", "images/c.jpg": "c", "labels/b.txt": ROW, "labels/c.txt": ROW}, "export/labels/*.txt"),
-        ({"images/b.jpg": "", "SegmentationClass/b.png": ""}, "export/SegmentationClass/b.png"),
-    ],
-)
-def test_pattern_to_copy_passes_over_what_stopped_the_run(tmp_path: Path, files: dict[str, str], pattern: str) -> None:
-    raw = beside_sound_labels(tmp_path, files)
-    with pytest.raises(PipelineError) as caught:
-        run(raw)
-    (found,) = re.findall(r"parse\.ignore: (\[.*\])", str(caught.value))
-    assert json.loads(found) == [pattern]
-    assert run(raw, ignore=json.loads(found)).images["name"].tolist() == ["a.jpg"]
-
-
-def test_pattern_to_copy_passes_over_nothing_else(tmp_path: Path) -> None:
-    files = {"images/b.jpg": "", "images/c.jpg": "c", "labels/b.txt": ROW, "labels/c.txt": ROW, "labels/d/e.txt": "e\n"}
-    with pytest.raises(PipelineError, match=r'ignore: \["export/labels/b\.txt", "export/labels/c\.txt"\]'):
-        run(beside_sound_labels(tmp_path, files))
-
-
-def test_pattern_that_passes_nothing_over_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    run(beside_sound_labels(tmp_path, {}), ignore=["nowhere/*"])
-    assert "parse.ignore nowhere/*: 0 files are passed over" in caplog.text
-
-
-def test_labels_that_are_ignored_are_not_read_either(tmp_path: Path) -> None:
-    raw = beside_sound_labels(tmp_path, YOLO | {"old.xml": document(image("c.jpg", BOX))})
-    parsed = run(raw, ignore=["*/old.xml", "*.yaml", "*.txt"])
-    assert parsed.images["name"].tolist() == ["a.jpg"]
 
 
 def test_same_labels_in_a_second_format_are_read_once(tmp_path: Path) -> None:

@@ -1,11 +1,15 @@
 """Label files that a person wants to be passed over, by `parse.ignore`."""
 
-import json
 import logging
+import math
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from glob import escape
 from pathlib import Path
+
+import yaml
+
+from tasks.contracts.errors import PipelineError
 
 _SHOWN = 20  # patterns of files that no single one stands for
 
@@ -16,15 +20,16 @@ class Ignored:
     """Says which files a person wants to be passed over, and remembers how many these are."""
 
     def __init__(self, raw: Path, patterns: Sequence[str]) -> None:
-        """patterns: of paths below `raw`, or of names."""
+        """patterns: of paths below `raw`, or of names; behind a slash, of paths alone."""
         self._raw, self._found = raw, dict[str, set[Path]]()
         for pattern in patterns:
             self._found[pattern] = set()
 
     def __call__(self, path: Path) -> bool:
         """Whether a file is to be passed over."""
+        below = path.relative_to(self._raw).as_posix()
         for pattern, found in self._found.items():
-            if fnmatchcase(path.relative_to(self._raw).as_posix(), pattern) or fnmatchcase(path.name, pattern):
+            if fnmatchcase(below, pattern.removeprefix("/")) or fnmatchcase(path.name, pattern):
                 found.add(path)
                 return True
         return False
@@ -34,12 +39,20 @@ class Ignored:
         for pattern, found in self._found.items():
             log.warning("parse.ignore %s: %d files are passed over", pattern, len(found))
 
-    def way_out(self, paths: Sequence[Path]) -> str:
-        """The pattern to copy that passes over these files of one folder, and no others; of many the first ones."""
+    def told(self, fault: PipelineError, paths: Sequence[Path]) -> str:
+        """A fault of files of one folder, and patterns to copy that pass over these alone; of many the first ones."""
         folder, suffix = paths[0].parent, paths[0].suffix
-        patterns = [escape(path.relative_to(self._raw).as_posix()) for path in paths[:_SHOWN]]
+        patterns = list(map(self._pattern, paths[:_SHOWN]))
         # * matches / too.
         if len(paths) > 1 and set(paths) == {path for path in folder.rglob("*" + escape(suffix)) if path.is_file()}:
-            inside = escape(folder.relative_to(self._raw).as_posix())
-            patterns = [f"{inside}/*{suffix}".removeprefix("./")]
-        return f"To pass over what is there: parse.ignore: {json.dumps(patterns, ensure_ascii=False)}"
+            patterns = [f"{self._pattern(folder)}/*{suffix}"]
+        written = yaml.safe_dump(
+            patterns, default_style='"', default_flow_style=True, allow_unicode=True, width=math.inf
+        )
+        more = f" and {len(paths) - _SHOWN:,} more" if len(patterns) < len(paths) and len(patterns) > 1 else ""
+        return f"{fault}. To pass over what is there: parse.ignore: {written.strip()}{more}"
+
+    def _pattern(self, path: Path) -> str:
+        below = escape(path.relative_to(self._raw).as_posix())
+        # One without a folder would be taken for a name that files of any folder have.
+        return below if "/" in below else f"/{below}".removesuffix("/.")

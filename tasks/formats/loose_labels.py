@@ -45,8 +45,7 @@ def recognise(export: Path, faults: list[str], is_ignored: Ignored) -> Iterator[
     for path in sorted(set(left) - set(rows) - search.claimed):
         kind = why_labels(path, names, is_in_label_folder=_is_in_label_folder(path, export))
         if kind is not None:
-            fault = PipelineError(f"{UNREAD} ({kind})", str(path), IGNORE)
-            search.faults.append(f"{fault}. {is_ignored.way_out([path])}")
+            search.faults.append(is_ignored.told(PipelineError(f"{UNREAD} ({kind})", str(path), IGNORE), [path]))
     search.faults += _masks(search, search.images)
     faults += search.faults
 
@@ -94,7 +93,7 @@ def _masks(search: Search, images: Mapping[str, Sequence[Path]]) -> Iterator[str
             reader.notes.append(f"{count:,} label masks in {inside} are not read, only boxes are")
         elif count:
             fault = PipelineError(f"{count:,} label masks, which are not read", str(place), IGNORE)
-            yield f"{fault}. {search.is_ignored.way_out([path for path in paths if voc or masks.get(path)])}"
+            yield search.is_ignored.told(fault, [path for path in paths if voc or masks.get(path)])
 
 
 def _masked(path: Path, images: Mapping[str, Sequence[Path]], export: Path) -> Path | None:
@@ -136,7 +135,7 @@ def _by_folder(label_files: Iterable[Path], ignored: Ignored, what: Callable[[Pa
     for folder, paths in sorted(folders.items()):
         kind, _, why = what(folder).partition("; ")
         where = "; ".join(filter(None, [f"{folder}: {', '.join(path.name for path in paths[:_SHOWN])}", why]))
-        yield f"{PipelineError(f'{len(paths):,} {kind}', where, hint)}. {ignored.way_out(paths)}"
+        yield ignored.told(PipelineError(f"{len(paths):,} {kind}", where, hint), paths)
 
 
 def _lack(folder: Path, export: Path) -> str:

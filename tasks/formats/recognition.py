@@ -69,7 +69,7 @@ class Search:
                     found = probe(path, self) if probe else None
                 except PipelineError as error:
                     self.claimed.add(path)
-                    self.faults.append(f"{error}. {self.is_ignored.way_out([path])}")
+                    self.faults.append(self.is_ignored.told(error, [path]))
                     continue
                 if found is not None:
                     yield from self.claim(found)
