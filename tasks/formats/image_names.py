@@ -36,7 +36,7 @@ class ImageNames:
 
     def are_in(self, text: str) -> bool:
         """Whether some word of a text is the name or stem of an image that is there."""
-        return any(self.has(found[0]) for found in _WORD.finditer(text))
+        return any(self.has(found[0].rstrip(":")) for found in _WORD.finditer(text))
 
     def has_file(self, path: Path) -> bool:
         """Whether a file is named after an image that is there: b.txt, b.jpg.txt, b_gt.txt and gt_b.txt after b.jpg."""

@@ -22,9 +22,13 @@ _COCO = ("images", "annotations", "categories")
 _ITEMS = 20  # of annotations that are looked at
 _ROWS = 200
 # Lines of DOTA and of landmarks that are before or around their rows.
-_HEADS = ("imagesource", "gsd", "version:", "n_points", "{", "}")
+_HEADS = ("imagesource", "gsd", "version", "n_points")
+# Words of rows; brackets and signs around numbers are a matter of taste.
+_WORD = re.compile(r"[^\s,;|()\[\]{}=]+")
+_SAYS_SO = re.compile(r"(^|[_\W])(bounding_?box|bbox|box)(es)?($|[_\W])|^det$")  # a file's name, of what it holds
 _TEXT_BYTES = 4096  # looked at to tell a text
 _ABOUT = frozenset({"readme", "license", "licence", "copying", "notice", "citation", "changelog", "changes", "authors"})
+_DATA = frozenset({".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".xml", ".yaml", ".yml"})
 # Texts about a data set or a training, and programs.
 _NO_LABELS = frozenset(
     {
@@ -88,7 +92,7 @@ def why_labels(path: Path, names: ImageNames, *, is_in_label_folder: bool) -> st
     """What kind of labels a file seems to hold that no reader takes; None where it holds none."""
     kind = binary_kind(path, names)
     suffix = path.suffix.lower()
-    is_about = path.name.lower().split(".")[0] in _ABOUT and not names.has_file(path)
+    is_about = path.name.lower().split(".")[0] in _ABOUT and suffix not in _DATA and not names.has_file(path)
     if kind is None and not is_about and suffix not in _NO_LABELS and _is_text(path):
         look = _LOOKS.get(suffix)
         kind = look(path, names) if look else _text_kind(path, names, is_in_label_folder=is_in_label_folder)
@@ -107,7 +111,8 @@ def _text_kind(path: Path, names: ImageNames, *, is_in_label_folder: bool) -> st
         return xml_kind(path, names)
     if text.lstrip().startswith(("{", "[")):
         return "JSON lines with places of objects" if _is_json_of_labels(path, text, names) else None
-    rows = [re.split(r"[\s,;|]+", line.strip()) for line in text.splitlines()[:_ROWS] if line.strip()]
+    words = ([word.rstrip(":") for word in _WORD.findall(line)] for line in text.splitlines()[:_ROWS])
+    rows = list(filter(None, words))
     return _rows_kind(path, rows, names, is_in_label_folder=is_in_label_folder) if rows else None
 
 
@@ -120,7 +125,9 @@ def _rows_kind(path: Path, rows: list[list[str]], names: ImageNames, *, is_in_la
     body = [row for row in rows if not row[0].lower().startswith(_HEADS)]
     # One odd row must not hide the others.
     half = max(1, len(body) / 2)
-    if (is_in_label_folder or names.has_file(path)) and sum(_numbers(row) >= 4 for row in body) >= half:
+    says_so = _SAYS_SO.search(path.stem.lower()) is not None
+    places = [row for row in body if _numbers(row) >= (max(4, len(row) / 2) if says_so else 4)]
+    if (is_in_label_folder or names.has_file(path) or says_so) and len(places) >= half:
         return "rows of numbers beside an image, such as KITTI or DOTA"
     # A name or a number of visibility may stand beside the two; prose has more words.
     points = [row for row in body if _numbers(row) >= 2 and 2 * _numbers(row) > len(row)]
