@@ -233,15 +233,24 @@ class Registry:
         )
 
     def check_whole(self, version: str, target: str) -> None:
-        """Raises PipelineError if the bundle's files are not there; they are listed, not read."""
+        """Raises PipelineError if files that the bundle names are not there; but for `bundle.json` none is read."""
         mlflow = quiet_mlflow()
         where = f"{self.location(version)}/{BUNDLES}/{target}"
         try:
             listed = mlflow.artifacts.list_artifacts(where, tracking_uri=self._tracking.uri)
+            held = {Path(file.path).name for file in listed}
+            if "bundle.json" not in held:
+                raise self._not_whole(version, target, f"{where} holds no bundle.json")
+            with tempfile.TemporaryDirectory() as folder:
+                mlflow.artifacts.download_artifacts(
+                    artifact_uri=f"{where}/bundle.json", dst_path=folder, tracking_uri=self._tracking.uri
+                )
+                bundle = read_record(Path(folder) / "bundle.json", Bundle)
         except (mlflow.MlflowException, OSError) as error:
             raise self._not_whole(version, target, f"{where} cannot be listed: {error}") from error
-        if not any(Path(file.path).name == "bundle.json" for file in listed):
-            raise self._not_whole(version, target, f"{where} holds no bundle.json")
+        lacking = sorted(set(bundle.files_sha256) - held)
+        if lacking:
+            raise self._not_whole(version, target, f"{where} lacks {', '.join(lacking)}")
 
     def check_signed(self, version: str, verify_with: Sequence[Path]) -> None:
         """Raises PipelineError unless the log's last line made the version live, names what it ships, and is signed."""
