@@ -29,10 +29,12 @@ _MAKE_KEY = "openssl genpkey -algorithm ed25519 -out key.pem; openssl pkey -in k
 def read_log(path: Path) -> list[Change]:
     """Lines of the file, the oldest first; none where there is no file yet.
 
-    Raises PipelineError naming the line that is none, and OSError where something else stands in the file's place.
+    Raises PipelineError naming the line that is none, or what stands in the file's place.
     """
     if not path.exists():
         return []
+    if not path.is_file():
+        raise PipelineError("release log is no file", str(path), "Move away what is there, and restore it from Git")
     changes = []
     for number, line in enumerate(path.read_bytes().decode(errors="backslashreplace").split("\n"), 1):
         if not line.strip():
@@ -49,6 +51,7 @@ def read_log(path: Path) -> list[Change]:
 def write_log(path: Path, changes: Sequence[Change]) -> None:
     """Append the lines of the registry's log that the file does not have yet."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    read_log(path)  # opening what is no file would say less
     with path.open("a+", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         held = read_log(path)
