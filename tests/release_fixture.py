@@ -10,10 +10,12 @@ import yaml
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from tasks.clients.known_releases import pull_champion
+from tasks.clients.registry import CHANGE
 from tasks.contracts.bundle import Bundle, bundle_sha256
 from tasks.contracts.card import Card, Lineage
 from tasks.contracts.evaluation import Evaluation, Interval, Latency, figures_sha256
-from tasks.contracts.params import Tracking, measuring_sha256
+from tasks.contracts.params import Releases, Tracking, measuring_sha256
 from tasks.contracts.record import read_record, write_record
 from tasks.contracts.release import Change
 from tasks.contracts.verdict import Outcome, Verdict
@@ -207,3 +209,17 @@ def roll_back(
     workspace: Workspace, tracking: Tracking, version: str, why: str = "misses cracks", **publish: object
 ) -> None:
     main(rollback=version, why=why, params=workspace.params(tracking, **publish))
+
+
+def pull(workspace: Workspace, tracking: Tracking, *public: Path) -> str | None:
+    """The champion's version, pulled as export does, held to the log and to these keys."""
+    releases = Releases(log=workspace.root / "releases.jsonl", verify_with=list(public))
+    return pull_champion(tracking, "onnx", workspace.root / "pulled", releases)
+
+
+def of_the_log(tracking: Tracking) -> tuple[MlflowClient, str, Change]:
+    """The last line in the registry, and its key."""
+    client = MlflowClient(tracking.uri)
+    tags = client.get_registered_model(tracking.experiment).tags
+    key = max(key for key in tags if key.startswith(CHANGE))
+    return client, key, Change.model_validate_json(tags[key])
