@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from docs.statistics import differences
 from docs.statistics.simulate import simulate
 from docs.statistics.world import World, detect, draw_truth
 from tasks.metrics.bootstrap import draw
@@ -33,3 +34,12 @@ def test_detector_of_the_simulation_is_measured_as_it_was_drawn() -> None:
     assert measured["recall"] == pytest.approx(1 / (1 + np.exp(-2.0)), abs=0.01)
     assert pd.Series(measured).between(0, 1).all()
     assert draw(truth.scenes, 5, 0).groups == 2000
+
+
+def test_pairs_of_the_simulation_differ_by_what_they_are_to() -> None:
+    found = differences.simulate(differences.CELLS["9 of 9"], runs=2, resamples=50)
+    lost = [name for name, pair in differences.PAIRS.items() if pair.true is not None]
+    true = found["true"].to_dict()
+    assert {name: true[name] for name in lost} == pytest.approx(dict.fromkeys(lost, -0.03), abs=0.002)
+    assert true["drop: none"] == 0
+    assert true["champion: better"] > 0.02

@@ -8,7 +8,6 @@ Example:
   python -m docs.statistics.differences --cell "1 of 40"
 """
 
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated
@@ -17,7 +16,7 @@ import numpy as np
 import pandas as pd
 import typer
 
-from docs.statistics.simulate import FEWEST_GROUPS, true_aps
+from docs.statistics.simulate import FEWEST_GROUPS, print_cells, true_aps
 from docs.statistics.world import NO_LOSS, Loss, Truth, World, detect, draw_truth, many_scenes
 from tasks.contracts.evaluation import Evaluation
 from tasks.metrics.bootstrap import Resampling, count, draw, resampled_figures
@@ -85,17 +84,17 @@ def simulate(world: World, runs: int, resamples: int, seed: int = 0) -> pd.DataF
     settled = {name: _settled(pair, many, seed) for name, pair in PAIRS.items()}
     true = {name: _map50(pair, many, seed) - _map50(None, many, seed) for name, pair in settled.items()}
     done = [dict(_accepted(settled, world, resamples, [seed, 2, run])) for run in range(runs)]
-    return pd.DataFrame({"true": true, "accepted": 100 * pd.DataFrame(done).mean()}).reindex(PAIRS)
+    return pd.DataFrame({"true": true, "accepted": 100 * pd.DataFrame(done).mean()}).reindex(list(PAIRS))
 
 
 def _settled(pair: Pair, many: Truth, seed: int) -> Pair:
     """The pair with the loss that makes its difference what it is to be."""
     if pair.true is None:
         return pair
-    part = "depth" if pair.loss.share == 1 else "share"
 
     def lost(size: float) -> Pair:
-        return replace(pair, loss=replace(pair.loss, **{part: size}))
+        alike = pair.loss.share == 1
+        return replace(pair, loss=replace(pair.loss, depth=size) if alike else replace(pair.loss, share=size))
 
     bar, whole = _map50(None, many, seed) + pair.true, _map50(lost(0.0), many, seed)
     size = 0.5
@@ -147,11 +146,7 @@ def main(
     resamples: Annotated[int, typer.Option(help="as evaluate.resamples")] = 300,
 ) -> None:
     """Print a table per cell."""
-    for name, world in CELLS.items():
-        if cell in (None, name):
-            started = time.perf_counter()
-            table = simulate(world, runs, resamples)
-            typer.echo(f"{name}, {runs} runs in {time.perf_counter() - started:.0f} s\n{table.round(3).to_string()}\n")
+    print_cells(CELLS, simulate, cell, runs, resamples)
 
 
 if __name__ == "__main__":

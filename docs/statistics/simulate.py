@@ -8,7 +8,7 @@ Example:
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -146,10 +146,21 @@ def main(
     resamples: Annotated[int, typer.Option(help="as evaluate.resamples")] = 1000,
 ) -> None:
     """Print a table per cell."""
-    for name, world in CELLS.items():
+    print_cells(CELLS, simulate, cell, runs, resamples)
+
+
+def print_cells(
+    cells: Mapping[str, World],
+    simulation: Callable[[World, int, int], pd.DataFrame],
+    cell: str | None,
+    runs: int,
+    resamples: int,
+) -> None:
+    """A table of this cell, or of each, as it is done."""
+    for name, world in cells.items():
         if cell in (None, name):
             started = time.perf_counter()
-            table = simulate(world, runs, resamples)
+            table = simulation(world, runs, resamples)
             typer.echo(f"{name}, {runs} runs in {time.perf_counter() - started:.0f} s\n{table.round(3).to_string()}\n")
 
 
