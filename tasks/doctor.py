@@ -211,7 +211,7 @@ def _outside(asked: AllParams, seconds: float) -> list[str]:
     """Stores; and once all answer, the registry, where the log tells of a release that it has to know."""
     found = [*faults(_stores(asked, seconds), seconds)]
     tracking, releases = asked.read("tracking", Tracking), asked.read("publish", _Releases)
-    if found or tracking is None or releases is None or not releases.log.is_file():
+    if found or tracking is None or releases is None or not releases.log.exists():
         return found
     from tasks.clients.known_releases import release_fault  # noqa: PLC0415  # takes seconds
 

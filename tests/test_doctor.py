@@ -225,6 +225,10 @@ def test_a_release_log_whose_registry_is_lost_is_told_with_the_way_out(sections:
     (fault,) = told(sections)
     assert fault.startswith("publish.log: the release log names a champion that the registry does not have")
     assert "set publish.new_registry: true" in fault
+    (tmp_path / "folder").mkdir()
+    change("publish.log", "folder")(sections)
+    assert told(sections) == ["publish.log: release log is no file: folder. Move away what is there, and restore it "
+                              "from Git"]  # fmt: skip
 
 
 def test_a_gpu_of_intels_is_not_looked_for_among_those_of_nvidia(sections: Sections) -> None:
