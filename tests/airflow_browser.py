@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Response, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, Response, expect, sync_playwright
 
 from tests.airflow_server import REPOSITORY, Server
 from tests.needs import lacking
@@ -27,22 +27,33 @@ class Visit:
     server: Server
     page: Page
     refused: list[tuple[int, str]] = field(default_factory=list)  # answers of the server: status and path
-    complaints: list[str] = field(default_factory=list)  # of scripts and of the browser
+    heard: list[str] = field(default_factory=list)  # from scripts and from the browser
+    aborted: list[str] = field(default_factory=list)  # addresses that were still loading when the page was left
 
     def __post_init__(self) -> None:
         self.page.on("response", self._hear_response)
+        self.page.on("requestfailed", self._hear_failure)
         self.page.on("console", self._hear_console)
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("pageerror", lambda error: self.heard.append(str(error)))
         self.page.set_default_timeout(PATIENCE_MS)
 
     def _hear_response(self, response: Response) -> None:
         if response.status >= 400:
             self.refused.append((response.status, urlsplit(response.url).path))
 
+    def _hear_failure(self, request: Request) -> None:
+        if request.failure == "net::ERR_ABORTED":
+            self.aborted.append(request.url)
+
     def _hear_console(self, message: ConsoleMessage) -> None:
         # The browser's own line on a refused request says less than the response.
         if message.type == "error" and not message.text.startswith("Failed to load resource"):
-            self.complaints.append(message.text)
+            self.heard.append(message.text)
+
+    @property
+    def complaints(self) -> list[str]:
+        """What was heard, without scripts that complain of what they lack because the page was left."""
+        return [line for line in self.heard if not any(address in line for address in self.aborted)]
 
     def open(self, path: str) -> None:
         """Go to a page of the server, over its login if it asks for one."""
