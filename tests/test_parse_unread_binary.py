@@ -17,6 +17,7 @@ from tests.test_parse_unread import beside_sound_labels
 
 HDF5 = b"\x89HDF\r\n\x1a\n" + bytes(100)
 JPEG = b"\xff\xd8\xff\xe0" + bytes(100)
+KITTI = "Car 0.00 0 -1.58 20.01 20.33 80.12 80.12 1.65 1.67 3.64 -0.65 1.71 46.70 -1.59\n"
 
 
 class Trap:
@@ -24,6 +25,11 @@ class Trap:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return pytest.fail, ("a label file was unpickled",)
+
+
+def write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
 
 
 def array(value: Any) -> bytes:
@@ -73,13 +79,20 @@ def zipped(name: str) -> bytes:
         ("x.parquet", parquet(image=["b"], where=[b"x"]), "columns are image, where"),
         ("x.parquet", parquet(picture=[{"bytes": JPEG, "path": "a.jpg"}], y=[1]), "Parquet with pictures within"),
         ("x.parquet", b"PAR1", "Parquet that cannot be opened"),
+        ("more.zip", zipped("RoiSet/0001.roi"), r"a zip within an export.*more\.zip"),
+        ("b.nii.gz", b"\x1f\x8b", r"packed within an export.*b\.nii\.gz"),
+        ("x.vbb", bytes(range(99)), r"a kind that is not known\): .*x\.vbb"),
+        ("x.msgpack", b"\x81\xa5boxes\x94\x01\x02\x03\x04", r"not known\): .*x\.msgpack"),
+        ("x.rec", b"\x0a\x23\xd7\xce\x00\x00", r"not known\): .*x\.rec"),
+        ("labels/b.pt", b"PK\x03\x04\x00", r"not known\): .*b\.pt"),
+        ("b.txt", KITTI.encode("utf-16-le"), r"KITTI or DOTA\): .*b\.txt"),
         ("more.zip", zipped("boxes.npy"), r"a zip within an export.*more\.zip"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_binary_file_that_could_be_labels_stops_the_run(tmp_path: Path, name: str, content: bytes, said: str) -> None:
     raw = beside_sound_labels(tmp_path, {"b.jpg": ""})
-    (raw / "export" / name).write_bytes(content)
+    write(raw / "export" / name, content)
     with pytest.raises(PipelineError, match=rf"(?s)could be labels, in a format that is not read \(.*{said}"):
         run(raw)
 
@@ -90,6 +103,13 @@ def test_binary_file_that_could_be_labels_stops_the_run(tmp_path: Path, name: st
         ("splits.parquet", parquet(image=["b"], split=["train"], width=[9], height=[9])),
         ("cities.parquet", parquet(city=["Bonn"], a=[1], b=[2], c=[3], d=[4])),
         ("Thumbs.db", b"\xd0\xcf\x11\xe0" + bytes(100)),
+        ("best.pt", b"PK\x03\x04\x00"),
+        ("velodyne/b.bin", bytes(99)),
+        ("paper.pdf", b"%PDF\0"),
+        ("b.nef", b"MM\0*"),
+        ("._b.txt", bytes(99)),
+        ("events.out.tfevents.1700000000.host.1.0", bytes(99)),
+        ("photos.zip", zipped("README.md")),
         ("b.wav", b"RIFF" + bytes(100)),
         ("labels.cache", array(np.zeros(9))),
     ],
@@ -97,5 +117,18 @@ def test_binary_file_that_could_be_labels_stops_the_run(tmp_path: Path, name: st
 )
 def test_binary_companion_stops_nothing(tmp_path: Path, name: str, content: bytes) -> None:
     raw = beside_sound_labels(tmp_path, {"b.jpg": ""})
-    (raw / "export" / name).write_bytes(content)
+    write(raw / "export" / name, content)
     assert len(run(raw).images) == 1
+
+
+def test_many_files_of_one_kind_are_told_as_one_with_a_pattern_that_passes_over_all(tmp_path: Path) -> None:
+    raw = beside_sound_labels(tmp_path, {"b.jpg": ""})
+    for number in range(30):
+        write(raw / "export" / f"scene-{number:02}" / "all.npy", array(np.zeros((number + 1, 5))))
+    with pytest.raises(PipelineError) as caught:
+        run(raw)
+    text = str(caught.value)
+    assert "30 files could be labels, in a format that is not read (a NumPy array of float64 and shape 1 x 5)" in text
+    assert "scene-00/all.npy, scene-01/all.npy, scene-02/all.npy" in text
+    assert 'parse.ignore: ["/export/*all.npy"]' in text
+    assert len(run(raw, ignore=["/export/*all.npy"]).images) == 1

@@ -22,6 +22,12 @@ VOC = "<annotation xmlns='http://x.org/a'><object><name>dog</name><bndbox><xmin>
 ICDAR = "<tagset><image><imageName>b.jpg</imageName><r><tagged x='2' y='2' width='6' height='6'/></r></image></tagset>"
 VIPER = "<viper xmlns:data='http://x/d#'><data><a><data:bbox height='6' width='6' x='2' y='2'/></a></data></viper>"
 PAGE = "<PcGts xmlns='http://x/p'><Page imageFilename='b.jpg'><Coords points='20,20 80,20 80,80'/></Page></PcGts>"
+ASAP = (
+    "<ASAP_Annotations><Annotations><Annotation Name='crack'><Coordinates><Coordinate Order='0' X='2' Y='3'/>"
+    "<Coordinate Order='1' X='8' Y='3'/></Coordinates></Annotation></Annotations></ASAP_Annotations>"
+)
+OWN = "<defects><defect><left>2</left><top>3</top><right>8</right><bottom>9</bottom></defect></defects>"
+PATH = "<shape><pt><x>2</x><y>3</y></pt><pt><x>8</x><y>9</y></pt></shape>"
 BOSCH = "- boxes:\n  - {label: Red, x_max: 40, x_min: 1, y_max: 5, y_min: 2}\n  path: ./rgb/b.jpg\n"
 
 
@@ -76,6 +82,17 @@ BOSCH = "- boxes:\n  - {label: Red, x_max: 40, x_min: 1, y_max: 5, y_min: 2}\n  
         ("x.xml", VIPER, "XML with objects"),
         ("x.xml", PAGE, "XML with objects"),
         ("x.yaml", BOSCH, r"YAML.*x\.yaml"),
+        ("b.yaml", "objects:\n- {cls: 1, x: 2, y: 3, w: 4, h: 5}\n", r"YAML.*b\.yaml"),
+        ("x.yaml", "b.jpg:\n- [crack, 1, 2, 30, 40]\n", r"YAML.*x\.yaml"),
+        ("b.xml", OWN, "XML with objects"),
+        ("b.xml", PATH, "XML with objects"),
+        ("x.xml", ASAP, "XML with objects"),
+        ("x.json", json.dumps({"b.jpg": [["crack", 1, 2, 30, 40]]}), "its own kind"),
+        ("x.json", json.dumps({"b.jpg": {"left": "1", "top": "2", "right": "30", "bottom": "40"}}), "its own kind"),
+        ("x.json", json.dumps([{"image": "b.jpg", "cx": 2, "cy": 3, "r": 4}]), "its own kind"),
+        ("x.json", json.dumps({"b.jpg": [{"label": "bolt", "x": 2, "y": 3}]}), "its own kind"),
+        ("x.csv", "image,label,x,y\nb.jpg,bolt,2,3\n", "columns are image, label, x, y"),
+        ("x.csv", "image,cx,cy,radius\nb.jpg,2,3,4\n", "columns are image, cx"),
         ("train.record-00000-of-00010", "x", "TFRecord"),
         ("x.mat", "MATLAB 5.0", "MATLAB"),
         ("x.xlsx", "PK", "save it as CSV"),
@@ -122,6 +139,10 @@ def test_file_that_could_be_labels_by_any_sign_stops_the_run(tmp_path: Path, nam
         ("hints.txt", "in b.jpg there are 3 of 4 cars, 1 of 2 vans and no bus\n"),
         ("b.txt.log", "1 2 3 4 5\n"),
         ("run.yaml", "source: x\nbox: 7.5\nimgsz: [1, 2, 3, 4]\n"),
+        ("run.yaml", "image: b.jpg\nsize: [640, 480]\nseed: 3\n"),
+        ("places.csv", "image,x,y\nb.jpg,4000123.5,5600321.5\n"),
+        ("b.xml", "<scan><width>9</width><height>9</height><exposure>3</exposure><iso>100</iso></scan>"),
+        ("track.gpx", "<gpx><trk><trkpt lat='5.1' lon='6.1'/><trkpt lat='5.2' lon='6.2'/></trk></gpx>"),
         ("b.jgw", "1.0\n0.0\n0.0\n1.0\n5.5\n6.6\n"),
         ("list.txt", "images/b.jpg 0\nimages/c.jpg 1\n"),
         ("model.bin.gz", "x"),

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import os
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from glob import escape
@@ -40,19 +41,33 @@ class Ignored:
             log.warning("parse.ignore %s: %d files are passed over", pattern, len(found))
 
     def told(self, fault: PipelineError, paths: Sequence[Path]) -> str:
-        """A fault of files of one folder, and patterns to copy that pass over these alone; of many the first ones."""
-        folder, suffix = paths[0].parent, paths[0].suffix
-        patterns = list(map(self._pattern, paths[:_SHOWN]))
-        # * matches / too.
-        if len(paths) > 1 and set(paths) == {path for path in folder.rglob("*" + escape(suffix)) if path.is_file()}:
-            patterns = [f"{self._pattern(folder)}/*{suffix}"]
+        """A fault of files, and patterns to copy that pass over these alone; of many the first ones."""
+        patterns = [self._pattern_of_all(paths)] if len(paths) > 1 else []
+        if not any(patterns):
+            patterns = list(map(self._pattern, paths[:_SHOWN]))
         written = yaml.safe_dump(
             patterns, default_style='"', default_flow_style=True, allow_unicode=True, width=math.inf
         )
-        more = f" and {len(paths) - _SHOWN:,} more" if len(patterns) < len(paths) and len(patterns) > 1 else ""
+        more = f" and {len(paths) - _SHOWN:,} more" if 1 < len(patterns) < len(paths) else ""
         return f"{fault}. To pass over what is there: parse.ignore: {written.strip()}{more}"
+
+    def _pattern_of_all(self, paths: Sequence[Path]) -> str | None:
+        """One pattern of just these files, by their common folder and their name or ending; None if there is none."""
+        folder, first = common_folder(paths), paths[0]
+        is_named_alike = all(path.name == first.name for path in paths)
+        for end in ([first.name] if is_named_alike else []) + [first.suffix]:
+            # * matches / too.
+            found = {path for path in folder.rglob("*" + escape(end)) if path.is_file() and not self(path)}
+            if set(paths) == found:
+                return f"{self._pattern(folder)}/*{escape(end)}"
+        return None
 
     def _pattern(self, path: Path) -> str:
         below = escape(path.relative_to(self._raw).as_posix())
         # One without a folder would be taken for a name that files of any folder have.
         return below if "/" in below else f"/{below}".removesuffix("/.")
+
+
+def common_folder(paths: Sequence[Path]) -> Path:
+    """The innermost folder that all of these files lie below."""
+    return Path(os.path.commonpath([path.parent for path in paths]))

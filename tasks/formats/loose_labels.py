@@ -2,11 +2,11 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tasks.contracts.errors import PipelineError
-from tasks.formats.ignored import Ignored
+from tasks.formats.ignored import Ignored, common_folder
 from tasks.formats.image_names import ImageNames
 from tasks.formats.near_names import near
 from tasks.formats.recognised import Recognised
@@ -26,6 +26,7 @@ _MASKS = re.compile(
 _MASK_END = re.compile(r"[_-](masks?|seg|segmentation|gtfine_\w+|labels?|gt)$")
 _KEYS = re.compile(r"^\s*(nc|train|val)\s*:", re.MULTILINE)
 _YAML = (".yaml", ".yml")
+_NUMBERS = re.compile(r"\d+")  # which differ between files of one kind
 _SHOWN = 3
 
 
@@ -45,7 +46,8 @@ def recognise(export: Path, faults: list[str], is_ignored: Ignored) -> Iterator[
     for path in sorted(set(left) - set(rows) - search.claimed):
         kind = why_labels(path, names, is_in_label_folder=_is_in_label_folder(path, export))
         if kind is not None:
-            search.faults.append(is_ignored.told(PipelineError(f"{UNREAD} ({kind})", str(path), IGNORE), [path]))
+            search.unread[path] = kind
+    search.faults += _unread(search.unread, is_ignored)
     search.faults += _masks(search, search.images)
     faults += search.faults
 
@@ -64,18 +66,36 @@ def _with_class_names(
         negatives = [path for path in blank if path.parent in folders and image_of(path, images) not in search.claimed]
         layout = classes_layout(root, names, [*label_files, *negatives], images, search.claimed)
         yield from search.claim(yolo("yolo", names_file, layout, root))
-    search.faults += _by_folder(
-        nameless,
-        search.is_ignored,
-        lambda folder: f"YOLO label files without class names; {_lack(folder, search.export)}",
-        "Give them a data.yaml with `names` and a subset, or a classes.txt",
-    )
-    search.faults += _by_folder(
-        sorted(set(rows) - set(first)),
-        search.is_ignored,
-        lambda _: "YOLO label files of images that have others",
-        "Remove those that do not count",
-    )
+    lack = _Lack(search.export)
+    nameless_by_lack = defaultdict[str, list[Path]](list)
+    for path in nameless:
+        nameless_by_lack[lack.of(path.parent)].append(path)
+    for why, paths in nameless_by_lack.items():
+        hint = "Give them a data.yaml with `names` and a subset, or a classes.txt"
+        fault = PipelineError(f"{len(paths):,} YOLO label files without class names", f"{_shown(paths)}; {why}", hint)
+        search.faults.append(search.is_ignored.told(fault, paths))
+    second = sorted(set(rows) - set(first))
+    if second:
+        what = f"{len(second):,} YOLO label files of images that have others"
+        fault = PipelineError(what, _shown(second), "Remove those that do not count")
+        search.faults.append(search.is_ignored.told(fault, second))
+
+
+def _unread(kinds: Mapping[Path, str], ignored: Ignored) -> Iterator[str]:
+    """Faults of files that are not read, those of one kind as one."""
+    alike = defaultdict[tuple[str, str], list[Path]](list)
+    for path, kind in sorted(kinds.items()):
+        alike[path.suffix.lower(), _NUMBERS.sub("", kind)].append(path)
+    for paths in alike.values():
+        kind = kinds[paths[0]]
+        count, where = (f"{len(paths):,} files ", _shown(paths)) if len(paths) > 1 else ("", str(paths[0]))
+        yield ignored.told(PipelineError(f"{count}{UNREAD} ({kind})", where, IGNORE), paths)
+
+
+def _shown(paths: Sequence[Path]) -> str:
+    """Where files are: the folder of all, and the first ones below it."""
+    folder = common_folder(paths)
+    return f"{folder}: {', '.join(path.relative_to(folder).as_posix() for path in paths[:_SHOWN])}"
 
 
 def _masks(search: Search, images: Mapping[str, Sequence[Path]]) -> Iterator[str]:
@@ -128,22 +148,24 @@ def _is_in_label_folder(path: Path, export: Path) -> bool:
     return any(map(_LABEL_FOLDER.search, path.relative_to(export).parts[:-1]))
 
 
-def _by_folder(label_files: Iterable[Path], ignored: Ignored, what: Callable[[Path], str], hint: str) -> Iterator[str]:
-    folders: dict[Path, list[Path]] = defaultdict(list)
-    for path in label_files:
-        folders[path.parent].append(path)
-    for folder, paths in sorted(folders.items()):
-        kind, _, why = what(folder).partition("; ")
-        where = "; ".join(filter(None, [f"{folder}: {', '.join(path.name for path in paths[:_SHOWN])}", why]))
-        yield ignored.told(PipelineError(f"{len(paths):,} {kind}", where, hint), paths)
+class _Lack:
+    """What is there in place of class names; a folder is looked at once."""
 
+    def __init__(self, export: Path) -> None:
+        self._export = export
+        self._nameless: dict[Path, Path | None] = {}  # a YAML with a data set's keys, by folder
 
-def _lack(folder: Path, export: Path) -> str:
-    """What is there in place of class names."""
-    for place in (folder, *folder.parents):
-        for path in sorted(place.iterdir()):
-            if path.suffix.lower() in _YAML and path.is_file() and _KEYS.search(head_of(path)):
+    def of(self, folder: Path) -> str:
+        for place in (folder, *folder.parents):
+            if place not in self._nameless:
+                self._nameless[place] = _nameless_yaml(place)
+            if (path := self._nameless[place]) is not None:
                 return f"{path} has no `names`, or no subset that holds them"
-        if place == export:
-            break
-    return "neither data.yaml, obj.data nor classes.txt tells of them"
+            if place == self._export:
+                break
+        return "neither data.yaml, obj.data nor classes.txt tells of them"
+
+
+def _nameless_yaml(folder: Path) -> Path | None:
+    paths = (path for path in sorted(folder.iterdir()) if path.suffix.lower() in _YAML and path.is_file())
+    return next((path for path in paths if _KEYS.search(head_of(path))), None)

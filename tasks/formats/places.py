@@ -50,6 +50,8 @@ _INTRINSICS = re.compile(r"f_?l?_?[xy]|c[xy]|k\d|p[12]|skew")
 _SIDE = re.compile(r"width|height|(^|[_. ])[wh]$")
 _EXTENT = re.compile(_SIDE.pattern + r"|length|(^|[_. ])(l|d[xyz]|size)($|[_. ])")  # of a box in space
 _CORNER = re.compile(r"(^|[_. ])([xy]|[xy][_.]?c|c[_.]?[xy]|left|top)($|[_. ])|cent(er|re)")
+_POINTS = (frozenset({"x", "y"}), frozenset({"cx", "cy"}), frozenset({"center_x", "center_y"}))
+_OF_POINT = re.compile(r"label|class(_?(name|id))?|categor(y|ies)(_?(name|id))?|r|radius")
 _MOST_NUMBERS = 12  # of one object's place; settings have more
 _MOST_VALUES = 20_000  # of each depth of a JSON that are looked at for places
 _MOST_TEXTS = 1_000_000  # that are looked at for names of images, where there are places
@@ -88,11 +90,16 @@ def _could_be_place(value: object) -> bool:
     if isinstance(value, str):
         return is_place_text(value)
     if isinstance(value, list):
-        return _are_points(value)
+        return _are_points(value) or _is_row(value)
     if not isinstance(value, dict):
         return False
-    numeric = [str(key).lower() for key, number in value.items() if _is_number(number)]
-    return "bitmap" in value or (len(numeric) <= _MOST_NUMBERS and are_place_names(numeric))
+    keys = [str(key).lower() for key in value]
+    numeric = [
+        key for key, number in zip(keys, value.values(), strict=True) if _is_number(number) or _is_digits(number)
+    ]
+    if "bitmap" in value or is_labelled_point(numeric, keys):
+        return True
+    return len(numeric) <= _MOST_NUMBERS and are_place_names(numeric)
 
 
 def has_place_keys(text: str) -> bool:
@@ -114,6 +121,12 @@ def are_place_names(names: Collection[str]) -> bool:
     if any(map(_CORNER.search, others)):
         return len(others) >= 2 and len(others) + len(sides) >= 4
     return len(others) >= 4
+
+
+def is_labelled_point(numeric: Collection[str], names: Collection[str]) -> bool:
+    """Whether numbers are the two of a point, beside what it is, or those of a circle. names: all, in small letters."""
+    is_point = any(point <= set(numeric) for point in _POINTS)
+    return is_point and any(map(_OF_POINT.fullmatch, names))
 
 
 def _without_camera(names: Collection[str]) -> list[str]:
@@ -178,6 +191,18 @@ def _are_points(row: list[object]) -> bool:
     if row and all(isinstance(point, list) for point in row):
         row = list(chain.from_iterable(point for point in row if isinstance(point, list)))
     return len(row) >= 4 and all(map(_is_number, row)) and any(number not in (0, 1) for number in row)
+
+
+def _is_row(row: list[object]) -> bool:
+    """Whether four numbers or more beside what it is, such as ["crack", 1, 2, 30, 40]."""
+    numbers = [value for value in row if _is_number(value) or _is_digits(value)]
+    texts = [value for value in row if isinstance(value, str) and not _is_digits(value)]
+    is_mixed = len(numbers) + len(texts) == len(row) and 0 < len(texts) <= len(numbers)
+    return is_mixed and len(numbers) >= 4 and any(value not in (0, 1) for value in numbers)
+
+
+def _is_digits(value: object) -> bool:
+    return isinstance(value, str) and NUMBER.fullmatch(value) is not None
 
 
 def _is_number(value: object) -> bool:

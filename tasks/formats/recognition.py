@@ -26,7 +26,7 @@ from tasks.formats.near_names import near
 from tasks.formats.recognised import Reading, Recognised
 from tasks.formats.same_images import image_stem, note_of_unread
 from tasks.formats.text_files import read_text
-from tasks.formats.unread import json_fault
+from tasks.formats.unread import UnreadError, json_fault
 from tasks.formats.voc import is_voc, voc_files, voc_labels, voc_notes, voc_to_labels
 from tasks.formats.written_paths import is_image
 from tasks.formats.yolo import yolo_to_labels
@@ -45,7 +45,8 @@ class Search:
 
     def __init__(self, export: Path, is_ignored: Ignored) -> None:
         self.export = export
-        self.faults: list[str] = []  # what is broken or of another format
+        self.faults: list[str] = []  # what is broken
+        self.unread: dict[Path, str] = {}  # what could be labels of a format that is not read, by file
         self.claimed: set[Path] = set()  # files that something recognised stands for
         self.is_ignored = is_ignored  # whether a file is to be passed over
         self.formats: set[tuple[str, Path]] = set()  # that were met, and in which folder
@@ -67,6 +68,10 @@ class Search:
                 probe = None if path in self.claimed else _PROBES.get(path.suffix.lower())
                 try:
                     found = probe(path, self) if probe else None
+                except UnreadError as error:
+                    self.claimed.add(path)
+                    self.unread[path] = error.kind
+                    continue
                 except PipelineError as error:
                     self.claimed.add(path)
                     self.faults.append(self.is_ignored.told(error, [path]))

@@ -1,11 +1,14 @@
 """Text files among labels, as exporters and people's editors leave them."""
 
 import codecs
+import re
 from pathlib import Path
 
 from tasks.contracts.errors import PipelineError
 
 _HEAD_BYTES = 1 << 20
+_SAMPLE_BYTES = 4096  # looked at to tell a text from a binary file
+_NO_TEXT = re.compile(r"[\x00-\x08\x0e-\x19\x1c-\x1f]")  # control characters, but white space and ends of files
 # Longest first: the mark of UTF-32 begins with that of UTF-16.
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -36,6 +39,19 @@ def head_of(path: Path) -> str:
     with path.open("rb") as file:
         content = file.read(_HEAD_BYTES)
     return content.decode(_encoding(content), errors="ignore").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def is_text(path: Path) -> bool:
+    """Whether a file is a text by how it begins, in whatever encoding."""
+    with path.open("rb") as file:
+        content = file.read(_SAMPLE_BYTES)
+    encoding = _encoding(content)
+    text = content.decode(encoding, errors="ignore")
+    if _NO_TEXT.search(text):
+        return False
+    # Without a mark, whatever has a null at its first places would be UTF-16.
+    is_marked = any(content.startswith(mark) for mark, _ in _MARKS)
+    return is_marked or encoding == "utf-8" or 10 * sum(map(str.isascii, text)) >= 9 * len(text)
 
 
 def is_number(text: str) -> bool:

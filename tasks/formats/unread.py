@@ -1,17 +1,19 @@
 """What could be labels by its content, in a format that is not read: told, so that nobody misses them in silence."""
 
-import codecs
 import json
 import re
 from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from tasks.contracts.errors import PipelineError
+from tasks.formats import companions
 from tasks.formats.image_names import ImageNames
 from tasks.formats.places import NUMBER, could_be_labels, has_place_keys, has_place_members, has_places
-from tasks.formats.text_files import head_of
-from tasks.formats.unread_binary import binary_kind
+from tasks.formats.text_files import head_of, is_text
+from tasks.formats.unread_binary import LOOKED_INTO, binary_kind
 from tasks.formats.unread_tables import table_kind
 from tasks.formats.unread_xml import xml_kind
 from tasks.formats.written_paths import is_image
@@ -26,16 +28,14 @@ _HEADS = ("imagesource", "gsd", "version", "n_points")
 # Words of rows; brackets and signs around numbers are a matter of taste.
 _WORD = re.compile(r"[^\s,;|()\[\]{}=]+")
 _SAYS_SO = re.compile(r"(^|[_\W])(bounding_?box|bbox|box)(es)?($|[_\W])|^det$")  # a file's name, of what it holds
-_TEXT_BYTES = 4096  # looked at to tell a text
-_ABOUT = frozenset({"readme", "license", "licence", "copying", "notice", "citation", "changelog", "changes", "authors"})
-_DATA = frozenset({".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".xml", ".yaml", ".yml"})
-# Texts about a data set or a training, and programs.
-_NO_LABELS = frozenset(
-    {
-        *(".md", ".rst", ".log", ".html", ".htm", ".css", ".js", ".tex", ".ipynb", ".svg", ".kml"),
-        *(".py", ".sh", ".bat", ".m", ".cfg", ".conf", ".toml", ".ini", ".lock", ".names", ".data", ".cache"),
-    }
-)
+
+
+class UnreadError(PipelineError):
+    """A file could be labels, in a format that is not read. kind: which one it seems to be."""
+
+    def __init__(self, kind: str, path: Path) -> None:
+        super().__init__(f"{UNREAD} ({kind})", str(path), IGNORE)
+        self.kind = kind
 
 
 def json_fault(path: Path, text: str, content: object, images: Container[str]) -> PipelineError | None:
@@ -50,7 +50,7 @@ def json_fault(path: Path, text: str, content: object, images: Container[str]) -
     kind = _json_kind(content)
     if kind is None and not _holds_labels(path, content, ImageNames(images)) and not has_place_members(text):
         return None
-    return PipelineError(f"{UNREAD} ({kind or 'JSON of its own kind'})", str(path), IGNORE)
+    return UnreadError(kind or "JSON of its own kind", path)
 
 
 def _is_coco(path: Path, content: dict[str, Any], lacking: str) -> bool:
@@ -92,17 +92,15 @@ def why_labels(path: Path, names: ImageNames, *, is_in_label_folder: bool) -> st
     """What kind of labels a file seems to hold that no reader takes; None where it holds none."""
     kind = binary_kind(path, names)
     suffix = path.suffix.lower()
-    is_about = path.name.lower().split(".")[0] in _ABOUT and suffix not in _DATA and not names.has_file(path)
-    if kind is None and not is_about and suffix not in _NO_LABELS and _is_text(path):
-        look = _LOOKS.get(suffix)
-        kind = look(path, names) if look else _text_kind(path, names, is_in_label_folder=is_in_label_folder)
-    return kind
-
-
-def _is_text(path: Path) -> bool:
-    with path.open("rb") as file:
-        head = file.read(_TEXT_BYTES)
-    return b"\0" not in head or head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    is_companion = companions.is_companion(path.name, is_in_label_folder=is_in_label_folder)
+    if kind is not None or is_companion or suffix in LOOKED_INTO:
+        return kind
+    if not is_text(path):
+        return "a binary file of a kind that is not known"
+    if companions.is_about(path.name) and not names.has_file(path):
+        return None
+    look = _LOOKS.get(suffix)
+    return look(path, names) if look else _text_kind(path, names, is_in_label_folder=is_in_label_folder)
 
 
 def _text_kind(path: Path, names: ImageNames, *, is_in_label_folder: bool) -> str | None:
@@ -175,7 +173,14 @@ def _json_contents(text: str) -> Iterator[object]:
 
 def _yaml_kind(path: Path, names: ImageNames) -> str | None:
     text = head_of(path)
-    return "YAML with places of objects" if has_place_keys(text) and names.are_in(text) else None
+    is_label = has_place_keys(text) and names.are_in(text)
+    if not is_label:
+        try:
+            content = yaml.load(text, yaml.CSafeLoader)
+        except yaml.YAMLError:  # or cut short
+            content = None
+        is_label = could_be_labels(content, names, is_named_like_image=names.has_file(path))
+    return "YAML with places of objects" if is_label else None
 
 
 _LOOKS: dict[str, Callable[[Path, ImageNames], str | None]] = {

@@ -1,14 +1,15 @@
-"""Arrays, tables and containers of other tools that could hold labels: told by how they begin, never unpickled."""
+"""Arrays, tables, containers and all other binary files that could hold labels: told without being unpickled."""
 
 import re
 import tokenize
 import zipfile
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tasks.formats.companions import could_hold_labels
 from tasks.formats.image_names import ImageNames
 from tasks.formats.places import are_place_names, could_be_labels, has_places
 from tasks.formats.written_paths import is_image
@@ -18,14 +19,9 @@ _COLUMNS = re.compile(
     re.IGNORECASE,
 )
 _PICTURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF", b"BM", b"II*\0", b"MM\0*")  # how images begin
-_LABEL_SUFFIXES = frozenset(
-    {
-        *(".xml", ".json", ".jsonl", ".ndjson", ".yaml", ".yml", ".data", ".csv", ".tsv", ".txt", ".pts", ".tar"),
-        *(".npy", ".npz", ".pkl", ".pickle", ".h5", ".hdf5", ".mat", ".parquet", ".arrow", ".feather", ".tfrecord"),
-    }
-)
 _TF_RECORD = re.compile(r"\.(tf)?records?(-\d+-of-\d+)?$", re.IGNORECASE)
-_PACKED = {".gz", ".bz2", ".xz", ".zst"}  # of one file
+_PACKED = frozenset({".gz", ".bz2", ".xz", ".zst"})  # of one file
+LOOKED_INTO = frozenset({".npy", ".npz", ".parquet", ".zip", *_PACKED})  # endings of what is known well enough
 _ROWS = 200  # of a table that are looked at
 # Of what is not looked into: a pickle runs what it holds, the others need a library each.
 _BY_ENDING = {
@@ -60,9 +56,9 @@ def binary_kind(path: Path, names: ImageNames) -> str | None:
         kind = f"NumPy arrays {', '.join(arrays)}" if arrays else "NumPy arrays"
     elif suffix == ".parquet":
         kind = _parquet_kind(path, names)
-    elif suffix == ".zip" and any(map(_is_label_name, _zipped(path))):
+    elif suffix == ".zip" and any(map(could_hold_labels, _zipped(path))):
         kind = "a zip within an export, which stays packed"
-    elif suffix in _PACKED and _is_label_name(path.stem):
+    elif suffix in _PACKED and could_hold_labels(path.stem):
         kind = "packed within an export"
     return kind
 
@@ -80,10 +76,6 @@ def _array_kind(path: Path) -> str:
     except (ValueError, OSError, EOFError, SyntaxError, tokenize.TokenError):  # of objects, or cut short
         return "a NumPy array"
     return f"a NumPy array of {array.dtype} and shape {' x '.join(map(str, array.shape)) or '1'}"
-
-
-def _is_label_name(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in _LABEL_SUFFIXES
 
 
 def _zipped(path: Path) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tasks.formats.box_csv import without_preamble
 from tasks.formats.image_names import ImageNames
-from tasks.formats.places import are_place_names, is_place_text
+from tasks.formats.places import are_place_names, is_labelled_point, is_place_text
 from tasks.formats.text_files import head_of
 from tasks.formats.written_paths import is_image
 
@@ -35,7 +35,8 @@ def table_kind(path: Path, names: ImageNames) -> str | None:
         return None
     others = [one for one, is_name in zip(zip(titles, columns, strict=True), is_naming, strict=True) if not is_name]
     numeric = _numeric(others)
-    if are_place_names(numeric) or any(is_place_text(value) for _, values in others for value in values):
+    is_place = are_place_names(numeric) or is_labelled_point(numeric, titles)
+    if is_place or any(is_place_text(value) for _, values in others for value in values):
         return _WANTED + (f"; its columns are {', '.join(rows[0])}" if has_header else "")
     return None
 

@@ -12,7 +12,9 @@ from tasks.formats.text_files import is_number
 _TAGS = frozenset(
     {"object", "box", "bndbox", "robndbox", "bbox", "polygon", "rect", "rectangle", "track", "hrsc_object"}
 )
-_NO_LABELS = frozenset({"pamdataset", "xmpmeta", "svg", "kml"})  # what is beside a picture, and drawings
+# Elements of what people drew, which may name no image.
+_ABOUT_LABELS = frozenset({"annotation", "annotations", "asap_annotations", "region", "regions", "roi", "rois"})
+_NO_LABELS = frozenset({"pamdataset", "xmpmeta", "svg", "kml", "gpx"})  # what is beside a picture, and drawings
 _MOST = 100_000  # elements that are looked at
 
 
@@ -35,27 +37,49 @@ class _Elements:
         self.count = 0
         self._names, self._is_named = names, is_named
         self._root, self._has_tag, self._has_place = "", False, False
+        self._points = 0
+        self._text = ""  # since an element began
+        self._numeric: list[list[str]] = [[]]  # names of the elements within each open one whose text is a number
 
     @property
     def is_label(self) -> bool:
         """Whether what came so far could be labels."""
-        return self._root not in _NO_LABELS and (self._has_tag or (self._is_named and self._has_place))
+        has_place = self._has_place or self._points > 1
+        return self._root not in _NO_LABELS and (self._has_tag or (self._is_named and has_place))
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         """Look at an element's name, whatever its namespace, and its attributes."""
-        name = tag.rpartition("}")[2].lower()
+        name = _plain(tag)
         self._root = self._root or name
         self.count += 1
         self._has_tag = self._has_tag or name in _TAGS
-        numeric = [key.lower() for key, value in attributes.items() if is_number(value)]
-        self._has_place = self._has_place or are_place_names(numeric)
+        self._is_named = self._is_named or name in _ABOUT_LABELS
+        self._look([key.lower() for key, value in attributes.items() if is_number(value)])
         for value in attributes.values():
-            self.data(value)
+            self._read(value)
+        self._text = ""
+        self._numeric.append([])
 
     def end(self, tag: str) -> None:
-        """Nothing is kept."""
+        """Look at the text of an element, and at all elements within it that are numbers."""
+        self._read(self._text)
+        self._look(self._numeric.pop())
+        if is_number(self._text):
+            self._numeric[-1].append(_plain(tag))
+        self._text = ""
 
     def data(self, text: str) -> None:
-        """Look at a text, which may be a piece of one."""
+        """Keep a text, which may be a piece of one."""
+        self._text += text
+
+    def _look(self, numeric: list[str]) -> None:
+        self._has_place = self._has_place or are_place_names(set(numeric))
+        self._points += {"x", "y"} <= set(numeric)
+
+    def _read(self, text: str) -> None:
         self._is_named = self._is_named or self._names.has(text)
         self._has_place = self._has_place or is_place_text(text)
+
+
+def _plain(tag: str) -> str:
+    return tag.rpartition("}")[2].lower()
