@@ -1,5 +1,6 @@
 """All label files of an export: what is recognised by itself, YOLO's with a file of class names, and those not read."""
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,6 +37,10 @@ def recognise(export: Path, faults: list[str], is_ignored: Ignored) -> Iterator[
     `faults` gets what is broken, and every other file that could be labels by its content: not one may be missed in
     silence. is_ignored: what a person wants to be passed over.
     """
+    special = list(_special(export))
+    faults += special
+    if special:
+        return  # whoever opens a pipe waits for ever
     search = Search(export, is_ignored)
     yield from search.recognised()
     left = [path for _, paths in search.files() for path in paths if not is_image(path.name)]
@@ -50,6 +55,15 @@ def recognise(export: Path, faults: list[str], is_ignored: Ignored) -> Iterator[
     search.faults += _unread(search.unread, is_ignored)
     search.faults += _masks(search, search.images)
     faults += search.faults
+
+
+def _special(export: Path) -> Iterator[str]:
+    """Faults of what is no file, though its name stands among those of files."""
+    for place, _, names in os.walk(export):
+        for path in (Path(place, name) for name in sorted(names)):
+            if not path.is_file():
+                what = "a link to what is not there" if path.is_symlink() else "neither a file nor a folder"
+                yield str(PipelineError(what, str(path), "Remove it, or put the file there"))
 
 
 def _with_class_names(
