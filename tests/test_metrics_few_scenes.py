@@ -44,7 +44,14 @@ def test_a_class_in_few_scenes_carries_a_mean_as_far_as_those_scenes_support(sce
     assert result.low is not None
     assert (result.low >= 0.7) == (outcome == "accepted")
     assert (f'all objects of "crack" are in {scenes} scene' in result.reason) == (scenes < 6)
-    assert ("while a class is in so few scenes; all objects" in result.reason) == (outcome == "undecided")
+    told = f"in so few scenes: label {6 - scenes} more scenes with it; all objects"
+    assert (told in result.reason) == (outcome == "undecided")
+
+
+def test_the_scenes_asked_for_are_enough_for_a_class_that_is_in_few() -> None:
+    result = only_result(judged(["map50 >= 0.941"], all_found(2)))
+    # So few objects would be in a single scene.
+    assert "about 11 more test objects in 4 more scenes could decide it" in result.reason
 
 
 @pytest.mark.parametrize("scenes", [1, 5, 6])
@@ -78,6 +85,5 @@ def test_what_few_scenes_do_not_support_weighs_as_its_class_does() -> None:
 
 def test_the_note_counts_as_people_do() -> None:
     assert note_of({"a": of_class(9, 1), "b": of_class(5, 1), "c": of_class(1, 1)}, 6) == (
-        '; all objects of "c" are in 1 scene of test: label 5 more scenes with it'
-        '; all objects of "b" are in 5 scenes of test: label 1 more scene with it'
+        '; all objects of "c" are in 1 scene of test; all objects of "b" are in 5 scenes of test'
     )

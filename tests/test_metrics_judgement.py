@@ -125,8 +125,8 @@ def test_artefact_that_predicts_as_its_checkpoint_has_lost_nothing_however_few_t
 @pytest.mark.parametrize(
     ("groups_of_crack", "outcome", "reason"),
     [
-        (1, "undecided", 'all objects of "crack" are in 1 scene of test: label 5 more scenes with it'),
-        (3, "undecided", 'all objects of "crack" are in 3 scenes of test: label 3 more scenes with it'),
+        (1, "undecided", 'all objects of "crack" are in 1 scene of test'),
+        (3, "undecided", 'all objects of "crack" are in 3 scenes of test'),
         (20, "accepted", "at least 0.970, and 0.95 is asked for"),
     ],
 )

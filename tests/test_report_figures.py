@@ -15,7 +15,7 @@ from tests.report_page_fixture import PLAIN, Page, drawn_from
 @pytest.mark.parametrize(
     ("moved", "headline", "cell"),
     [
-        pytest.param([0.0], "equal in all resamples", "equal in all", id="always equal"),
+        pytest.param([0.0], "equal on this test set", "equal on test", id="always equal"),
         pytest.param([0.0, 0.01], "ahead in 50 % of resamples, equal in 50 %", "50 % equal in 50 %", id="half"),
         pytest.param([0.01], "ahead in 100 % of resamples", "100 %", id="never equal"),
     ],

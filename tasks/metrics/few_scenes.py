@@ -53,15 +53,15 @@ def too_few(counts: Sequence[Counts], fewest: int) -> str:
     return f"too few scenes of test show it to be sure of others ({scenes}, and it takes {fewest})"
 
 
+def lacking_scenes(classes: Classes, fewest: int) -> int:
+    """How many scenes more must show the class that is in the fewest."""
+    return max((fewest - of.groups for of in classes.values() if 0 < of.groups < fewest), default=0)
+
+
 def note_of(classes: Classes, fewest: int) -> str:
     """The three classes that are in the fewest scenes, for the end of a reason."""
     few = sorted((of.groups, label) for label, of in classes.items() if 0 < of.groups < fewest)
     return "".join(
-        f"; all objects of {quoted(label)} are in {_scenes(groups)} of test: "
-        f"label {_scenes(fewest - groups, 'more ')} with it"
+        f"; all objects of {quoted(label)} are in {groups} scene{'s' * (groups != 1)} of test"
         for groups, label in few[:_NAMED]
     )
-
-
-def _scenes(count: int, more: str = "") -> str:
-    return f"{count} {more}scene{'' if count == 1 else 's'}"

@@ -21,7 +21,7 @@ from tasks.contracts.quoting import quoted
 from tasks.contracts.verdict import RuleResult
 from tasks.metrics.budgets import judge_budget
 from tasks.metrics.compared_classes import Compared, compare_classes, over
-from tasks.metrics.few_scenes import Classes, note_of, too_few, unproven
+from tasks.metrics.few_scenes import Classes, lacking_scenes, note_of, too_few, unproven
 from tasks.metrics.intervals import TAIL_OF_95, Counts, bounds, difference, evidence, objects_to_decide
 from tasks.metrics.matching import Floats
 from tasks.metrics.renames import NO_RENAME, Rename
@@ -53,6 +53,7 @@ class _Figure:
     counts: list[Counts]
     fewest_units: int
     unproven: float  # see few_scenes
+    lacking_scenes: int  # of what is unproven
     note: str  # for the end of the reason
 
 
@@ -140,6 +141,7 @@ def _figure(rule: MetricRule, label: str | None, target: Target) -> _Figure:
         for of in classes.values()
     ]
     fewest = target.evaluation.fewest_groups
+    lower = unproven(rule.name, classes, fewest, 1 - rule.confidence) if label is None else 0.0
     return _Figure(
         name,
         label,
@@ -147,7 +149,8 @@ def _figure(rule: MetricRule, label: str | None, target: Target) -> _Figure:
         resamples,
         counts,
         fewest,
-        unproven(rule.name, classes, fewest, 1 - rule.confidence) if label is None else 0.0,
+        lower,
+        lacking_scenes(classes, fewest) if lower else 0,
         _note(rule, classes, target.evaluation),
     )
 
@@ -197,7 +200,8 @@ def _judge_floor(rule: MetricRule, figure: _Figure) -> RuleResult:
         reason = f"{says}, {_sure(rule)} at least {low:.3f}, and {bar:g} is asked for"
         return result(outcome="accepted", shortfall=None, more_objects=None, reason=reason)
     if proven >= bar and not few:
-        reason = f"{says}, but {_sure(rule)} only at least {low:.3f} while a class is in so few scenes"
+        surely = f"{_sure(rule)} only at least {low:.3f} while a class is in so few scenes"
+        reason = f"{says}, but {surely}: label {_scenes(figure.lacking_scenes)} with it"
         return result(outcome="undecided", shortfall=bar - low, more_objects=None, reason=reason)
     more = objects_to_decide(value, bar, figure.resamples, behind, tail, fewest_units=figure.fewest_units)
     surely = few or f"{_sure(rule)} only at least {low:.3f}"
@@ -293,7 +297,9 @@ def _needs(more: int | None, figure: _Figure) -> str:
         return "too close for a test set of any reasonable size to decide"
     of = "" if figure.label is None else f" of {quoted(figure.label)}"
     objects, scenes = sum(count.objects for count in figure.counts), max(count.units for count in figure.counts)
-    more_scenes = math.ceil(more * scenes / objects - _ROUNDING)
-    return (
-        f"about {more:,} more test objects{of} in {more_scenes:,} more scene{'s' * (more_scenes != 1)} could decide it"
-    )
+    more_scenes = max(math.ceil(more * scenes / objects - _ROUNDING), figure.lacking_scenes)
+    return f"about {more:,} more test objects{of} in {_scenes(more_scenes)} could decide it"
+
+
+def _scenes(more: int) -> str:
+    return f"{more:,} more scene{'s' * (more != 1)}"
