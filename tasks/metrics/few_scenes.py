@@ -58,6 +58,11 @@ def lacking_scenes(classes: Classes, fewest: int) -> int:
     return max((fewest - of.groups for of in classes.values() if 0 < of.groups < fewest), default=0)
 
 
+def more_scenes(count: int) -> str:
+    """So many, as people say it."""
+    return f"{count:,} more scene{'s' * (count != 1)}"
+
+
 def note_of(classes: Classes, fewest: int) -> str:
     """The three classes that are in the fewest scenes, for the end of a reason."""
     few = sorted((of.groups, label) for label, of in classes.items() if 0 < of.groups < fewest)

@@ -21,7 +21,7 @@ from tasks.contracts.quoting import quoted
 from tasks.contracts.verdict import RuleResult
 from tasks.metrics.budgets import judge_budget
 from tasks.metrics.compared_classes import Compared, compare_classes, over
-from tasks.metrics.few_scenes import Classes, lacking_scenes, note_of, too_few, unproven
+from tasks.metrics.few_scenes import Classes, lacking_scenes, more_scenes, note_of, too_few, unproven
 from tasks.metrics.intervals import TAIL_OF_95, Counts, bounds, difference, evidence, objects_to_decide
 from tasks.metrics.matching import Floats
 from tasks.metrics.renames import NO_RENAME, Rename
@@ -201,7 +201,7 @@ def _judge_floor(rule: MetricRule, figure: _Figure) -> RuleResult:
         return result(outcome="accepted", shortfall=None, more_objects=None, reason=reason)
     if proven >= bar and not few:
         surely = f"{_sure(rule)} only at least {low:.3f} while a class is in so few scenes"
-        reason = f"{says}, but {surely}: label {_scenes(figure.lacking_scenes)} with it"
+        reason = f"{says}, but {surely}: label {more_scenes(figure.lacking_scenes)} with it"
         return result(outcome="undecided", shortfall=bar - low, more_objects=None, reason=reason)
     more = objects_to_decide(value, bar, figure.resamples, behind, tail, fewest_units=figure.fewest_units)
     surely = few or f"{_sure(rule)} only at least {low:.3f}"
@@ -295,11 +295,7 @@ def _sure(rule: MetricRule) -> str:
 def _needs(more: int | None, figure: _Figure) -> str:
     if more is None:
         return "too close for a test set of any reasonable size to decide"
-    of = "" if figure.label is None else f" of {quoted(figure.label)}"
+    of = f" of {quoted(figure.label)}" if figure.label is not None else ""
     objects, scenes = sum(count.objects for count in figure.counts), max(count.units for count in figure.counts)
-    more_scenes = max(math.ceil(more * scenes / objects - _ROUNDING), figure.lacking_scenes)
-    return f"about {more:,} more test objects{of} in {_scenes(more_scenes)} could decide it"
-
-
-def _scenes(more: int) -> str:
-    return f"{more:,} more scene{'s' * (more != 1)}"
+    lacking = max(math.ceil(more * scenes / objects - _ROUNDING), figure.lacking_scenes)
+    return f"about {more:,} more test objects{of} in {more_scenes(lacking)} could decide it"
