@@ -82,10 +82,15 @@ class Server:
 
     def wait_until(self, run_id: str, found: Callable[[], T | bool | None], dag_id: str = "training") -> T:
         """What `found` gives as soon as it gives something while the run goes on."""
+        looked = time.monotonic()
 
         def while_running() -> T | bool | None:
+            nonlocal looked
             value = found()
-            assert value or self.run(run_id, dag_id)["state"] not in OVER, self.states(run_id, dag_id)
+            # Asked each time, the api-server would take from the run what it needs to go on.
+            if not value and time.monotonic() - looked > 2:
+                looked = time.monotonic()
+                assert self.run(run_id, dag_id)["state"] not in OVER, self.states(run_id, dag_id)
             return value
 
         return wait_for(while_running, 900)

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.airflow_site import Site, run_first, running_site
+from tests.airflow_sample import add_sample
+from tests.airflow_site import Site, alone, run_first, running_site
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 # Git sets these for hooks and for `rebase --exec`: tests would work on this very repository instead of their own.
@@ -45,9 +46,18 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session", params=["process", "docker"])
 def site(request: pytest.FixtureRequest) -> Iterator[Site]:
-    """Airflow with stages that stand in, for each way of running them."""
+    """Airflow with stages that stand in, for each way of running them; for containers with the real ones beside."""
+
+    def prepare(repository: Path) -> None:
+        alone(repository)
+        if request.param == "docker":
+            add_sample(repository)
+
     # Folders of pytest are closed to the user that containers run as.
-    with tempfile.TemporaryDirectory(prefix="sightline-") as folder, running_site(Path(folder), request.param) as site:
+    with (
+        tempfile.TemporaryDirectory(prefix="sightline-") as folder,
+        running_site(Path(folder), request.param, prepare) as site,
+    ):
         yield site
 
 
