@@ -61,6 +61,8 @@ def zipped(name: str) -> bytes:
     ("name", "content", "said"),
     [
         ("b.npy", array(np.zeros((2, 5))), r"NumPy array of float64 and shape 2 x 5\): .*b\.npy"),
+        ("b.npy", array(np.zeros((8, 9), np.uint8)), r"of uint8 and shape 8 x 9\): .*b\.npy"),
+        ("x.npy", array(np.zeros((8, 9, 3), np.uint8)), r"shape 8 x 9 x 3\): .*x\.npy"),
         ("features.npy", array(np.zeros((1, 512))), r"shape 1 x 512\): .*features\.npy"),
         ("objects.npy", array(np.array([Trap()], dtype=object)), r"a NumPy array\): .*objects\.npy"),
         ("cut.npy", array(np.zeros(9))[:20], r"a NumPy array\): .*cut\.npy"),
@@ -103,6 +105,7 @@ def test_binary_file_that_could_be_labels_stops_the_run(tmp_path: Path, name: st
         ("splits.parquet", parquet(image=["b"], split=["train"], width=[9], height=[9])),
         ("cities.parquet", parquet(city=["Bonn"], a=[1], b=[2], c=[3], d=[4])),
         ("Thumbs.db", b"\xd0\xcf\x11\xe0" + bytes(100)),
+        ("b.npy", array(np.zeros((8, 9, 3), np.uint8))),
         ("best.pt", b"PK\x03\x04\x00"),
         ("velodyne/b.bin", bytes(99)),
         ("paper.pdf", b"%PDF\0"),

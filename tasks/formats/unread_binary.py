@@ -50,7 +50,7 @@ def binary_kind(path: Path, names: ImageNames) -> str | None:
     if _TF_RECORD.search(path.name):
         kind = "TFRecord"
     elif suffix == ".npy":
-        kind = _array_kind(path)
+        kind = _array_kind(path, names)
     elif suffix == ".npz":
         arrays = [name.removesuffix(".npy") for name in _zipped(path)]
         kind = f"NumPy arrays {', '.join(arrays)}" if arrays else "NumPy arrays"
@@ -69,12 +69,17 @@ def _kind_by_beginning(path: Path) -> str | None:
     return next((kind for mark, kind in _BY_BEGINNING.items() if head.startswith(mark)), None)
 
 
-def _array_kind(path: Path) -> str:
-    """Whatever an array holds: a number per image, a box per row and a picture of depths look the same from outside."""
+def _array_kind(path: Path, names: ImageNames) -> str | None:
+    """Whatever an array holds: a number per image, a box per row and a picture of depths look the same from outside.
+
+    None of what Ultralytics keeps beside an image with `cache=disk`: the picture itself, in three colours.
+    """
     try:
         array = np.lib.format.open_memmap(path, mode="r")
     except (ValueError, OSError, EOFError, SyntaxError, tokenize.TokenError):  # of objects, or cut short
         return "a NumPy array"
+    if names.has_file(path) and array.dtype == np.uint8 and array.ndim == 3 and array.shape[2] == 3:
+        return None
     return f"a NumPy array of {array.dtype} and shape {' x '.join(map(str, array.shape)) or '1'}"
 
 
