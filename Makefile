@@ -21,8 +21,8 @@ demo: .venv/stages ## sample labels to a published detector, then the verdict
 
 test: check .venv-kubeflow/ready ## every test; those of containers need an engine and `make images`
 	@# One process more than cores, as whole runs also wait, each with one thread: where several share a core, threads
-	@# wait for each other (a training took 88 s instead of 18).
-	OMP_NUM_THREADS=1 python -m pytest tests --numprocesses $$(($$(nproc) + 1)) --maxprocesses 8 --dist loadgroup --no-loadscope-reorder
+	@# wait for each other (a training took 88 s instead of 18), asleep (an evaluation of torch took 22 s of CPU, not 8).
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE python -m pytest tests --numprocesses $$(($$(nproc) + 1)) --maxprocesses 8 --dist loadgroup --no-loadscope-reorder
 
 check: .venv/tests .venv-airflow/ready ## style, types and import rules
 	ruff check .
