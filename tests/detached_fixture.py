@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.airflow_stand_in import git, make_repository
@@ -13,11 +15,22 @@ PROGRAM = REPOSITORY / "docker" / "stages" / "detached.py"
 TARGETS = ["pytorch", "onnx"]
 
 
+@contextmanager
+def running_parent() -> Iterator[subprocess.Popen[str]]:
+    """The process that the program's are forked from."""
+    command = [sys.executable, "-m", "tests.detached_parent", str(PROGRAM)]
+    with subprocess.Popen(
+        command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as parent:  # ends with its input
+        yield parent
+
+
 class Site:
     """A bare repository and a remote; what a machine of the site is told."""
 
-    def __init__(self, folder: Path, remote: str = "") -> None:
+    def __init__(self, folder: Path, parent: subprocess.Popen[str], remote: str = "") -> None:
         self.folder = folder
+        self.parent = parent
         self.source = make_repository(folder / "repository")
         self.repository = folder / "bare.git"
         git(folder, "clone", "--quiet", "--bare", str(self.source), str(self.repository))
@@ -35,10 +48,14 @@ class Site:
         return {**os.environ, "PATH": path, "STAND_IN_JOURNAL": str(self.folder / "journal.txt"), "SHELL": "/bin/sh"}
 
     def call(self, what: str, run: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        # What is in the way of a shell goes through as it is.
-        return subprocess.run(
-            self.command(what, run, *arguments), env=self.environment(), capture_output=True, text=True, check=False
-        )
+        """Run the program in a process of its own, which begins with the imports done."""
+        assert self.parent.stdin is not None
+        assert self.parent.stdout is not None
+        command = self.command(what, run, *arguments)
+        files = [self.folder / "output.txt", self.folder / "errors.txt"]
+        print(json.dumps([command[2:], self.environment(), list(map(str, files))]), file=self.parent.stdin, flush=True)
+        code = int(self.parent.stdout.readline())
+        return subprocess.CompletedProcess(command, code, *(file.read_text() for file in files))
 
     def do(self, what: str, run: str, *arguments: str) -> str:
         done = self.call(what, run, *arguments)
@@ -67,3 +84,12 @@ class Site:
 
     def show(self, run: str, file: str) -> str:
         return git(self.repository, "show", f"runs/{run}:{file}")
+
+
+def land(clone: Path) -> None:
+    """Land an entry by the name of the clone's folder; here, where a process that begins with it imports little."""
+    sys.path.append(str(PROGRAM.parent))
+    import landing  # noqa: PLC0415  # the folder is no package
+
+    made = landing.Landing(clone.name, {"cmd": clone.name}, {f"reports/{clone.name}.json": b"{}"})
+    landing.land(clone, "runs/one", made)
