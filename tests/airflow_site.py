@@ -148,7 +148,7 @@ def variables_of(repository: Path, runner: str) -> dict[str, str]:
         "SIGHTLINE_RUNNER": runner,
         "HOME": str(repository.parent),
         # Stages in containers take as many threads as those that are processes.
-        "SIGHTLINE_PASS_ON": "OMP_NUM_THREADS",
+        "SIGHTLINE_PASS_ON": "OMP_NUM_THREADS OMP_WAIT_POLICY",
     }
 
 
