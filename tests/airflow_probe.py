@@ -1,10 +1,12 @@
-"""Run by Airflow's Python in a process of its own: what the DAGs or the pods of their stages are, as a JSON file.
+"""Run by Airflow's Python: what the DAGs or the pods of their stages are, as a JSON file.
 
-Nothing of it is imported by the tests, whose environment has no Airflow.
+Given a question and a file, it answers once. Given nothing, it imports Airflow and then answers each line of stdin in a
+fork of its own. Nothing of it is imported by the tests, whose environment has no Airflow.
 """
 
 # ruff: noqa: PLC0415  # what an import brings is what is asked for
 
+import gc
 import json
 import os
 import sys
@@ -251,8 +253,37 @@ def manifests() -> dict[str, Any]:
     return found
 
 
+def asked() -> tuple[str, str]:
+    """Import what most questions need, then return once for each line of stdin, in a fork that has its variables.
+
+    A line is JSON: the question, the file for the answer, the file for what is said, the variables. The exit status of
+    its fork is printed. What is imported here must take nothing of a site but AIRFLOW_HOME and KUBECONFIG.
+    """
+    import airflow.models.connection
+    import airflow.providers.cncf.kubernetes.operators.pod
+    import airflow.sdk
+    import airflow.serialization.serialized_objects  # noqa: F401
+    import kubernetes_validate  # noqa: F401
+    from sqlalchemy.orm import configure_mappers
+
+    configure_mappers()
+    gc.freeze()  # a fork that ends would take a second to collect all this
+    for line in sys.stdin:
+        what, answer, said, variables = json.loads(line)
+        child = os.fork()
+        if not child:
+            os.environ.clear()
+            os.environ.update(variables)
+            with Path(said).open("w") as file:
+                os.dup2(file.fileno(), 1)
+                os.dup2(file.fileno(), 2)
+            return what, answer
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)  # noqa: T201
+    sys.exit()
+
+
 if __name__ == "__main__":
-    what, answer = sys.argv[1:]
+    what, answer = sys.argv[1:] or asked()
     probes = {
         "dags": said_by_dags,
         "pods": pods,

@@ -27,6 +27,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
         server = f"site-{params['site']}" if "site" in params else f"{item.path.stem}{params.get('runner', '')}"
+        if hasattr(getattr(item, "module", None), "probe"):
+            server = "probes"  # ask one process that has imported Airflow
         item.add_marker(pytest.mark.xdist_group(server))
     ranks = {"flows": 0, "slow": 1}
     rank = dict.fromkeys((item.path for item in items), 2)  # of a file, whose tests stay in their order

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.airflow_fixture import AIRFLOW_PYTHON, REPOSITORY, probe
+from tests.airflow_fixture import AIRFLOW_PYTHON, REPOSITORY, probe, probe_alone
 from tests.engine_stand_in import container, engine_of
 
 DAY = 86_400
@@ -29,7 +29,7 @@ def waiting(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """How Airflow understands the settings of the scheduler."""
     variables = SERVICES["scheduler"]["environment"].items()
     filled = {name: re.sub(r"\$\{.*?\}", "none", value) for name, value in variables}
-    return probe("waiting", tmp_path_factory.mktemp("waiting"), **filled)
+    return probe_alone("waiting", tmp_path_factory.mktemp("waiting"), **filled)
 
 
 def test_task_may_wait_for_a_worker_and_run_on_it_for_days(waiting: dict[str, Any], tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import yaml
 
 from tasks.contracts.params import METRIC, METRICS, Target
 from tasks.runtimes.kinds import KINDS
-from tests.airflow_fixture import probe
+from tests.airflow_fixture import probe, probe_alone
 from tests.airflow_stand_in import git, make_repository
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -25,7 +25,7 @@ PARAMS = yaml.safe_load((REPOSITORY / "params.yaml").read_text("utf-8"))
 @pytest.fixture(scope="module")
 def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the DAGs say in a fresh process."""
-    return probe("dags", tmp_path_factory.mktemp("dags"))
+    return probe_alone("dags", tmp_path_factory.mktemp("dags"))
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +184,7 @@ def test_every_value_of_the_form_is_typed_described_and_grouped(said: dict[str, 
 
 def test_containers_are_wired_as_processes_are(tasks: dict[str, dict[str, Any]], tmp_path: Path) -> None:
     # mapped tasks included, each provider imported only by its own runner
-    said = probe("dags", tmp_path, SIGHTLINE_RUNNER="docker")
+    said = probe_alone("dags", tmp_path, SIGHTLINE_RUNNER="docker")
     assert said["heavy"] == ["docker"]
     for name, task in said["dags"]["training"]["tasks"].items():
         assert task == tasks[name]
@@ -198,15 +198,24 @@ DETACHED = {
 }
 
 
-@pytest.fixture(scope="module", params=[{}, DETACHED], ids=["shared volume", "detached"])
-def pods(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The pod of every stage, for each way in which pods meet."""
-    return probe(
-        "pods", tmp_path_factory.mktemp("pods"), SIGHTLINE_RUNNER="kubernetes", SIGHTLINE_GPUS="1", **request.param
-    )
+def pods_of(folder: Path, **variables: str) -> dict[str, Any]:
+    """The pod of every stage, on a site that has GPUs."""
+    return probe("pods", folder, SIGHTLINE_RUNNER="kubernetes", SIGHTLINE_GPUS="1", **variables)
 
 
-def test_pods_of_all_stages_are_valid_and_have_few_rights(pods: dict[str, Any]) -> None:
+@pytest.fixture(scope="module")
+def on_a_shared_volume(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return pods_of(tmp_path_factory.mktemp("shared"))
+
+
+@pytest.fixture(scope="module")
+def detached(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return pods_of(tmp_path_factory.mktemp("detached"), **DETACHED)
+
+
+@pytest.mark.parametrize("way", ["on_a_shared_volume", "detached"])
+def test_pods_of_all_stages_are_valid_and_have_few_rights(way: str, request: pytest.FixtureRequest) -> None:
+    pods: dict[str, Any] = request.getfixturevalue(way)
     assert set(STAGES) <= set(pods)
     for name, built in pods.items():
         assert built["fault"] is None, name
@@ -224,23 +233,21 @@ def test_pods_of_all_stages_are_valid_and_have_few_rights(pods: dict[str, Any]) 
 RUN = "manual__2026-01-01T00-00-00-00-00-1e8dc70c"
 
 
-def test_pods_on_a_shared_volume_work_in_the_workspace_of_the_run(tmp_path: Path) -> None:
-    pods = probe("pods", tmp_path, SIGHTLINE_RUNNER="kubernetes")
-    for name, built in pods.items():
+def test_pods_on_a_shared_volume_work_in_the_workspace_of_the_run(on_a_shared_volume: dict[str, Any]) -> None:
+    for name, built in on_a_shared_volume.items():
         assert built["pod"]["spec"]["containers"][0]["workingDir"].endswith(RUN), name
         assert built["pod"]["metadata"]["labels"]["sightline/network"] == ("no" if name in CLOSED else "yes"), name
-    assert "export@onnx" in pods["export"]["pod"]["spec"]["containers"][0]["command"]
+    assert "export@onnx" in on_a_shared_volume["export"]["pod"]["spec"]["containers"][0]["command"]
 
 
 CLOSED = {"parse", "check", "split", "evaluate", "gate", "report"}
 
 
-def test_detached_pods_get_repository_remote_and_run_and_no_shared_volume(tmp_path: Path) -> None:
-    pods = probe("pods", tmp_path, SIGHTLINE_RUNNER="kubernetes", **DETACHED)
-    assert set(pods) == {*STAGES, "search"}
+def test_detached_pods_get_repository_remote_and_run_and_no_shared_volume(detached: dict[str, Any]) -> None:
+    assert set(detached) == {*STAGES, "search"}
     where = ["--repository=https://git.example.com/sightline.git", "--remote=s3://bucket/sightline", f"--run={RUN}"]
     program = ["python", "/opt/stages/detached.py"]
-    for name, built in pods.items():
+    for name, built in detached.items():
         spec = built["pod"]["spec"]
         command = spec["containers"][0]["command"]
         target = f"{name}@onnx" if "matrix" in STAGES.get(name, {}) else name

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.airflow_fixture import probe
+from tests.airflow_fixture import probe, probe_alone
 from tests.needs import lacking
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -126,7 +126,7 @@ def test_first_login_is_made_on_a_new_volume(tmp_path: Path) -> None:
     name = "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"
     file = Path(settings_of("shared")[name]).relative_to(mount["mountPath"])
     (tmp_path / "volume").mkdir()
-    assert probe("logins", tmp_path, **{name: str(tmp_path / "volume" / file)}).keys() == {"admin"}
+    assert probe_alone("logins", tmp_path, **{name: str(tmp_path / "volume" / file)}).keys() == {"admin"}
 
 
 @pytest.fixture(scope="module")
