@@ -1,13 +1,11 @@
-"""The stage train by its command: outputs, one MLflow run over kills, one process at a time."""
+"""The stage train: its outputs and what it keeps of them, what it says, what it refuses."""
 
 import json
 import logging
 import re
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import mlflow
@@ -56,19 +54,6 @@ def run_train(folder: Path, output: str = "trained") -> Path:
         work=folder / "work",
     )
     return trained
-
-
-def start_train(folder: Path, output: str = "trained") -> "subprocess.Popen[str]":
-    words = [sys.executable, *command("train", folder, output)]
-    return subprocess.Popen(words, cwd=REPOSITORY, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-
-def wait_for_epochs(folder: Path, count: int, process: "subprocess.Popen[str]") -> None:
-    while not any(
-        len(pd.read_csv(path)) >= count for path in folder.glob("work/train/*/history.csv") if path.stat().st_size > 1
-    ):
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.02)
 
 
 def runs_of(folder: Path) -> list[mlflow.entities.Run]:
@@ -143,13 +128,21 @@ def test_a_finished_training_is_found_again_until_another_one_has_ended(
     assert len(runs_of(drawn)) == 3
 
 
+@pytest.fixture(scope="module")
+def trained(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A folder with a training of one epoch, and the hash of what it gave."""
+    folder = Path(shutil.copytree(prepared, tmp_path_factory.mktemp("trained") / "data"))
+    write_params(folder, epochs=1)
+    return folder, content_sha256(run_train(folder))
+
+
 @pytest.mark.parametrize("changed", ["weights", "card", "code"])
 def test_what_is_kept_of_a_training_counts_only_while_it_is_whole_and_by_the_same_code(
-    changed: str, drawn: Path
+    changed: str, trained: tuple[Path, str]
 ) -> None:
-    write_params(drawn, epochs=1)
-    first = content_sha256(run_train(drawn))
-    (kept,) = drawn.glob("work/train/*/finished")
+    folder, first = trained
+    before = len(runs_of(folder))
+    (kept,) = folder.glob("work/train/*/finished")
     if changed == "weights":
         (kept / "weights.pt").write_bytes(b"other")
     elif changed == "card":
@@ -158,101 +151,18 @@ def test_what_is_kept_of_a_training_counts_only_while_it_is_whole_and_by_the_sam
         text = (kept / "card.json").read_text()
         code = read_record(kept / "card.json", Card).lineage.code_sha256
         (kept / "card.json").write_text(text.replace(code, "0" * 64))
-    assert content_sha256(run_train(drawn)) == first
-    assert len(runs_of(drawn)) == 2
-
-
-# Kills the stage right before or behind what it does when the training has ended.
-KILLED_AT_THE_END = """
-import os, signal, sys
-import tasks.train as stage
-from tasks.contracts import stage as edge
-def killing(function):
-    def called(*words, **named):
-        if "{when}" == "behind":
-            function(*words, **named)
-        os.kill(os.getpid(), signal.SIGKILL)
-    return called
-stage.{what} = killing(stage.{what})
-edge.run(stage.main)
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("when", ["before", "behind"])
-@pytest.mark.parametrize("what", ["_write", "keep_finished"])
-def test_a_training_killed_after_its_last_epoch_is_not_done_again(what: str, when: str, drawn: Path) -> None:
-    write_params(drawn, epochs=2)
-    whole = content_sha256(run_train(drawn, "whole"))
-    shutil.rmtree(drawn / "work")
-    words = command("train", drawn, "trained")[2:]
-    killed = [sys.executable, "-c", KILLED_AT_THE_END.format(what=what, when=when), *words]
-    assert subprocess.run(killed, cwd=REPOSITORY, check=False, capture_output=True).returncode == -signal.SIGKILL
-    shutil.rmtree(drawn / "trained", ignore_errors=True)
-    again = start_train(drawn)
-    _, messages = again.communicate()
-    assert again.returncode == 0, messages
-    assert content_sha256(drawn / "trained") == whole
-    assert "epoch 1 of 2" not in messages
-
-
-@pytest.mark.slow
-def test_a_second_process_at_the_same_training_is_refused(drawn: Path) -> None:
-    write_params(drawn, epochs=500, patience=0)
-    first = start_train(drawn)
-    try:
-        wait_for_epochs(drawn, 1, first)
-        with pytest.raises(PipelineError, match=rf"another process is at this very work: .*process {first.pid}"):
-            run_train(drawn)
-    finally:
-        first.kill()
-        first.communicate()
-
-
-@pytest.mark.slow
-def test_training_killed_twice_ends_bit_equal_to_one_that_was_not_and_in_one_run(drawn: Path) -> None:
-    write_params(drawn, epochs=30, effective_batch=8, patience=0)
-    whole = run_train(drawn, "whole")
-    shutil.rmtree(drawn / "work")
-    for epochs in (3, 11):
-        process = start_train(drawn)
-        wait_for_epochs(drawn, epochs, process)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-    process = start_train(drawn)
-    assert process.wait() == 0, process.communicate()
-
-    cards = [read_record(folder / "card.json", Card) for folder in (whole, drawn / "trained")]
-    assert content_sha256(drawn / "trained") == content_sha256(whole)
-    assert cards[1].weights_sha256 == cards[0].weights_sha256
-    runs = runs_of(drawn)
-    assert sorted(run.data.tags["resumed"] for run in runs) == ["0", "2"]
-    for run in runs:
-        assert metric_steps(drawn, run.info.run_id) == set(range(1, 31))
-
-
-@pytest.mark.slow
-def test_sigterm_ends_the_training_keeps_its_progress_and_closes_the_run_as_killed(drawn: Path) -> None:
-    write_params(drawn, epochs=500, patience=0)
-    process = start_train(drawn)
-    wait_for_epochs(drawn, 1, process)
-    process.terminate()
-    _, messages = process.communicate(timeout=30)
-    assert process.returncode == 143
-    assert "Traceback" not in messages
-    assert len(list(drawn.glob("work/train/*/state.pt"))) == 1
-    assert not (drawn / "trained").exists()
-    assert [run.info.status for run in runs_of(drawn)] == ["KILLED"]
+    assert content_sha256(run_train(folder)) == first
+    assert len(runs_of(folder)) == before + 1
 
 
 @pytest.mark.slow
 def test_the_command_says_one_line_at_its_start_one_for_each_epoch_and_one_at_its_end(drawn: Path) -> None:
     write_params(drawn, epochs=1)
-    process = start_train(drawn)
-    printed, messages = process.communicate()
-    assert process.returncode == 0, messages
-    assert printed == ""
-    first, epoch, last = messages.splitlines()
+    words = [sys.executable, *command("train", drawn, "trained")]
+    done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    first, epoch, last = done.stderr.splitlines()
     assert epoch.startswith("epoch 1 of 1: map50 ")
     assert first.startswith("train: ")
     assert "1 epochs, 9 images, 3 in val" in first
