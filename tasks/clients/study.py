@@ -204,6 +204,10 @@ class Search:
 
         By Optuna's own estimate (PED-ANOVA, Watanabe et al., IJCAI 2023).
         """
+        complete = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        # Optuna would find nothing to compare either, but only once it has imported scikit-learn, for seconds.
+        if len(complete) < 2 or len({name for trial in complete for name in trial.params}) < 2:
+            return {}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that it is experimental, or that trials are few
             try:
