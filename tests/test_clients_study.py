@@ -226,16 +226,24 @@ def test_no_attempt_ends_while_another_process_looks_for_abandoned_ones(storage:
     assert search.done() == 1
 
 
+# A process with everything imported: for each folder, a worker at the same study.
 WORK = """
-import sys
+import gc, os, sys
 from pathlib import Path
+import optuna.importance._fanova  # with all that telling importances takes
 from tests.study_fixture import run_whole, search_in
 from tasks.tune import tune
 def run(attempt):
     for epoch in range(2):
         attempt.report(0.5, epoch)
     run_whole(attempt)
-tune(search_in(Path(sys.argv[1]), storage=sys.argv[2] or None), run, int(sys.argv[3]), "map50")
+storage, trials, *folders = sys.argv[1:]
+gc.freeze()  # or each would collect all this at its end
+for folder in folders:
+    if not os.fork():
+        tune(search_in(Path(folder), storage=storage or None), run, int(trials), "map50")
+        sys.exit()
+assert [os.wait()[1] for _ in folders] == [0] * len(folders)
 """
 
 
@@ -249,9 +257,7 @@ def test_workers_that_start_together_share_all_attempts_without_a_clash(
         storage = request.getfixturevalue("postgresql")
     # In a file they share a folder, in a database each has its own, as on machines of their own.
     folders = [tmp_path / ("shared" if storage is None else f"machine-{number}") for number in range(3)]
-    workers = [started(WORK, folder, storage or "", 9) for folder in folders]
-    for worker in workers:
-        ended(worker)
+    assert ended(started(WORK, storage or "", 9, *folders))[1] == 0
     study = search_in(folders[0], storage=storage).study
     numbers = [trial.user_attrs[NUMBER] for trial in study.trials]
     assert sorted(numbers) == list(range(len(numbers)))
