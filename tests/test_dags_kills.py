@@ -58,6 +58,7 @@ def test_killed_stage_goes_on_although_it_had_locked_all_that_it_wrote_to(site: 
     assert tries_to_the_end(site, "killed", epochs=40) == 2
 
 
+@pytest.mark.parametrize("site", ["process"], indirect=True)  # it is the task's process that asks, whatever it runs
 def test_api_server_away_for_half_a_minute_does_not_stop_training(site: Site) -> None:
     train(site, "away", epochs=250)
     api = component(site, "api-server")

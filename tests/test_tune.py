@@ -123,7 +123,7 @@ def test_without_trials_train_keeps_its_own_values(drawn: Path) -> None:
 
 @pytest.mark.slow
 def test_a_killed_search_goes_on_in_its_trial_and_finds_the_same(drawn: Path) -> None:
-    write_params(drawn, tune={"trials": 3, "epochs": 30, "space": COMMAND_SPACE})
+    write_params(drawn, tune={"trials": 3, "epochs": 16, "space": COMMAND_SPACE})
     whole = run_tune(drawn, "whole")
     shutil.rmtree(drawn / "work")
     process = start_tune(drawn, "stopped")
