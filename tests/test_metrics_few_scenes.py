@@ -54,6 +54,20 @@ def test_the_scenes_asked_for_are_enough_for_a_class_that_is_in_few() -> None:
     assert "about 11 more test objects in 4 more scenes could decide it" in result.reason
 
 
+def test_a_difference_is_short_by_nothing_less_than_nothing_and_nobody_is_sent_for_what_cannot_be_shown() -> None:
+    challenger, champion = all_found(2), all_found(2)
+    champion = Target(champion.evaluation.model_copy(update={"target": "champion"}), champion.resamples)
+    for rule, words in (
+        ('recall of "crack" not worse than champion by 0.3', "could decide it"),
+        ('recall of "crack" not worse than champion', "no test can show that nothing is lost: allow a little"),
+    ):
+        result = only_result(judged([rule], challenger, champion=champion))
+        assert result.outcome == "undecided"
+        assert result.shortfall is not None
+        assert result.shortfall >= 0
+        assert words in result.reason
+
+
 @pytest.mark.parametrize("scenes", [1, 5, 6])
 def test_a_table_shows_the_bound_that_rules_go_by(scenes: int) -> None:
     artefact = all_found(scenes)

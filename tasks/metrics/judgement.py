@@ -240,8 +240,10 @@ def _judge_difference(rule: MetricRule, figure: _Figure, reference: _Figure, *, 
     if low >= -rule.bound - _ROUNDING and not few:
         return result(outcome="accepted", shortfall=None, more_objects=None, reason=f"{says}, {surely}")
     more = objects_to_decide(gain, -rule.bound, gains, behind, tail, fewest_units=figure.fewest_units)
-    reason = f"{says}, but {few or surely}: {_needs(more, figure)}"
-    return result(outcome="undecided", shortfall=-rule.bound - low, more_objects=more, reason=reason)
+    is_hopeless = more is None and gain <= 0 and not rule.bound
+    needs = "no test can show that nothing is lost: allow a little" if is_hopeless else _needs(more, figure)
+    reason = f"{says}, but {few or surely}: {needs}"
+    return result(outcome="undecided", shortfall=max(0.0, -rule.bound - low), more_objects=more, reason=reason)
 
 
 def _unmeasured(rule: MetricRule, figure: _Figure) -> RuleResult:
@@ -263,19 +265,10 @@ def _uncompared(
     rule: MetricRule, figure: _Figure, reason: str, outcome: Literal["accepted", "undecided"] = "accepted"
 ) -> RuleResult:
     """There is nothing to compare with: accepted, unless that is no reason to go without."""
-    return RuleResult(
-        rule=rule.text,
-        metric=figure.name,
-        outcome=outcome,
-        value=None,
-        low=None,
-        high=None,
-        bound=rule.bound if rule.kind == "drop" else -rule.bound,
-        unit="",
-        shortfall=None,
-        more_objects=None,
-        reason=reason,
-    )
+    bound = rule.bound if rule.kind == "drop" else -rule.bound
+    nothing = dict.fromkeys(["value", "low", "high", "shortfall", "more_objects"])
+    found = {"rule": rule.text, "metric": figure.name, "outcome": outcome, "bound": bound, "unit": "", "reason": reason}
+    return RuleResult.model_validate(found | nothing)
 
 
 def _incomparable(rule: MetricRule, figure: _Figure, compared: Compared) -> RuleResult:
@@ -298,4 +291,4 @@ def _needs(more: int | None, figure: _Figure) -> str:
     of = f" of {quoted(figure.label)}" if figure.label is not None else ""
     objects, scenes = sum(count.objects for count in figure.counts), max(count.units for count in figure.counts)
     lacking = max(math.ceil(more * scenes / objects - _ROUNDING), figure.lacking_scenes)
-    return f"about {more:,} more test objects{of} in {more_scenes(lacking)} could decide it"
+    return f"about {max(more, lacking):,} more test objects{of} in {more_scenes(lacking)} could decide it"
