@@ -180,6 +180,22 @@ def test_pipe_and_link_to_nothing_are_told_and_never_opened(tmp_path: Path) -> N
     assert f"a link to what is not there: {raw}/good/images/gone.jpg. Remove it" in str(caught.value)
 
 
+@pytest.mark.parametrize(("held", "stops"), [("b.xml", True), ("c.jpg", False)])
+def test_link_to_a_folder_is_told_where_labels_could_be_behind_it(tmp_path: Path, held: str, *, stops: bool) -> None:
+    raw = beside_sound_labels(tmp_path, YOLO)
+    write(tmp_path / "elsewhere" / held, "")
+    (raw / "linked").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(PipelineError, match=r"not looked into for labels: .*linked") if stops else nullcontext():
+        run(raw)
+
+
+def test_linked_folder_that_labels_are_read_from_is_fine(tmp_path: Path) -> None:
+    raw = export_of(tmp_path, YOLO)
+    (raw / "export" / "labels").rename(tmp_path / "labels")
+    (raw / "export" / "labels").symlink_to(tmp_path / "labels")
+    assert len(run(raw).objects) == 1
+
+
 def test_unread_files_of_an_earlier_version_stop_nothing(tmp_path: Path) -> None:
     for folder, files in (("e", {"annotations.json": without("categories")}), ("e-1", {"a.json": json.dumps(COCO)})):
         for name, text in files.items():

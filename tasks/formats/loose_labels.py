@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tasks.contracts.errors import PipelineError
+from tasks.formats.companions import could_hold_labels
 from tasks.formats.ignored import Ignored, common_folder
 from tasks.formats.image_names import ImageNames
 from tasks.formats.near_names import near
@@ -54,16 +55,35 @@ def recognise(export: Path, faults: list[str], is_ignored: Ignored) -> Iterator[
             search.unread[path] = kind
     search.faults += _unread(search.unread, is_ignored)
     search.faults += _masks(search, search.images)
+    search.faults += _linked(search)
     faults += search.faults
 
 
 def _special(export: Path) -> Iterator[str]:
-    """Faults of what is no file, though its name stands among those of files."""
-    for place, _, names in os.walk(export):
+    """Faults of what is no file, though its name stands among those of files, and of folders that cannot be read."""
+    closed: list[OSError] = []
+    for place, _, names in os.walk(export, onerror=closed.append):
         for path in (Path(place, name) for name in sorted(names)):
             if not path.is_file():
-                what = "a link to what is not there" if path.is_symlink() else "neither a file nor a folder"
+                is_lost = path.is_symlink() and not path.exists()
+                what = "a link to what is not there" if is_lost else "neither a file nor a folder"
                 yield str(PipelineError(what, str(path), "Remove it, or put the file there"))
+    for error in closed:
+        yield str(
+            PipelineError("folder cannot be read", f"{error.filename}: {error.strerror}", "Give this user the right")
+        )
+
+
+def _linked(search: Search) -> Iterator[str]:
+    """Faults of links to folders with labels that nothing is read from: links are not followed to look for labels."""
+    for place, folders, _ in os.walk(search.export):
+        for link in (Path(place, name) for name in sorted(folders) if Path(place, name).is_symlink()):
+            if any(path.is_relative_to(link) for path in search.claimed):
+                continue
+            names = (name for _, _, names in os.walk(link) for name in names)
+            if any(map(could_hold_labels, names)):
+                what = "a link to a folder, which is not looked into for labels"
+                yield str(PipelineError(what, str(link), "Put the folder itself there"))
 
 
 def _with_class_names(
