@@ -28,7 +28,7 @@ class Trap:
 
 
 def write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
 
 
@@ -88,6 +88,7 @@ def zipped(name: str) -> bytes:
         ("x.rec", b"\x0a\x23\xd7\xce\x00\x00", r"not known\): .*x\.rec"),
         ("labels/b.pt", b"PK\x03\x04\x00", r"not known\): .*b\.pt"),
         ("b.txt", KITTI.encode("utf-16-le"), r"KITTI or DOTA\): .*b\.txt"),
+        ("masks.zip", zipped("masks/b.png"), r"a zip within an export.*masks\.zip"),
         ("more.zip", zipped("boxes.npy"), r"a zip within an export.*more\.zip"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -109,6 +110,9 @@ def test_binary_file_that_could_be_labels_stops_the_run(tmp_path: Path, name: st
         ("best.pt", b"PK\x03\x04\x00"),
         ("velodyne/b.bin", bytes(99)),
         ("paper.pdf", b"%PDF\0"),
+        (".git/objects/9f/2a", bytes(range(99))),
+        ("@eaDir/b.jpg/SYNOPHOTO_THUMB_M", bytes(99)),
+        ("model.ckpt.data-00000-of-00001", bytes(99)),
         ("b.nef", b"MM\0*"),
         ("._b.txt", bytes(99)),
         ("events.out.tfevents.1700000000.host.1.0", bytes(99)),
@@ -133,5 +137,14 @@ def test_many_files_of_one_kind_are_told_as_one_with_a_pattern_that_passes_over_
     text = str(caught.value)
     assert "30 files could be labels, in a format that is not read (a NumPy array of float64 and shape 1 x 5)" in text
     assert "scene-00/all.npy, scene-01/all.npy, scene-02/all.npy" in text
-    assert 'parse.ignore: ["/export/*all.npy"]' in text
-    assert len(run(raw, ignore=["/export/*all.npy"]).images) == 1
+    assert 'parse.ignore: ["/export/*/all.npy"]' in text
+    assert len(run(raw, ignore=["/export/*/all.npy"]).images) == 1
+
+
+def test_files_without_an_ending_are_named_one_by_one(tmp_path: Path) -> None:
+    """A pattern of their folder would pass over what is put there later."""
+    raw = beside_sound_labels(tmp_path, {"b.jpg": ""})
+    for name in ("a", "b"):
+        write(raw / "export" / "extra" / name, bytes(99))
+    with pytest.raises(PipelineError, match=r'parse\.ignore: \["export/extra/a", "export/extra/b"\]'):
+        run(raw)

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ ASAP = (
 )
 OWN = "<defects><defect><left>2</left><top>3</top><right>8</right><bottom>9</bottom></defect></defects>"
 PATH = "<shape><pt><x>2</x><y>3</y></pt><pt><x>8</x><y>9</y></pt></shape>"
+BOMB = list(pairwise("abcdefghi"))  # nine of nine of nine ...
 BOSCH = "- boxes:\n  - {label: Red, x_max: 40, x_min: 1, y_max: 5, y_min: 2}\n  path: ./rgb/b.jpg\n"
 
 
@@ -82,6 +84,12 @@ BOSCH = "- boxes:\n  - {label: Red, x_max: 40, x_min: 1, y_max: 5, y_min: 2}\n  
         ("x.xml", VIPER, "XML with objects"),
         ("x.xml", PAGE, "XML with objects"),
         ("x.yaml", BOSCH, r"YAML.*x\.yaml"),
+        ("x.csv", "ImageId_ClassId,EncodedPixels\nb.jpg_1,29102 12 29346 24\n", "EncodedPixels"),
+        ("x.csv", "image_id,annotations\nb,\"[{'x': 5, 'y': 2, 'width': 5, 'height': 3}]\"\n", "image_id, annotations"),
+        ("x.csv", "frame,id,bb_left,bb_top,bb_width,bb_height\n1,1,2,3,4,5\n", "bb_left, bb_top"),
+        ("x.json", json.dumps({"filename": "/b.jpg", "annotations": [{"at": [{"x": 1, "y": 2}, {"x": 3, "y": 4}]}]}),
+         "its own kind"),
+        ("tracks/MOT17-02.txt", "1,1,912,484,97,109,0,-1,-1,-1\n", r"\(MOT\)"),
         ("b.yaml", "objects:\n- {cls: 1, x: 2, y: 3, w: 4, h: 5}\n", r"YAML.*b\.yaml"),
         ("x.yaml", "b.jpg:\n- [crack, 1, 2, 30, 40]\n", r"YAML.*x\.yaml"),
         ("b.xml", OWN, "XML with objects"),
@@ -139,6 +147,12 @@ def test_file_that_could_be_labels_by_any_sign_stops_the_run(tmp_path: Path, nam
         ("hints.txt", "in b.jpg there are 3 of 4 cars, 1 of 2 vans and no bus\n"),
         ("b.txt.log", "1 2 3 4 5\n"),
         ("run.yaml", "source: x\nbox: 7.5\nimgsz: [1, 2, 3, 4]\n"),
+        ("x.yaml", "names: {0: b, null: c}\non: [1, 2, 3, 4]\ntaken: 0000-00-00\n"),
+        ("x.yaml", "a: &a [*a, {b.jpg: *a}]\n"),
+        ("x.yaml", "b.jpg: " + "[" * 40_000),
+        ("x.yaml", "a: &a [1, 2, 3, 4]\n" + "".join(f"{two}: &{two} [{9 * f'*{one}, '}]\n" for one, two in BOMB)),
+        ("dataset_infos.json", json.dumps({"x": {"features": {"objects": {"bbox": {"dtype": "float32"}}}}})),
+        ("sample_submission.csv", "ImageId,EncodedPixels\nb.jpg,1 1 2 2\n"),
         ("run.yaml", "image: b.jpg\nsize: [640, 480]\nseed: 3\n"),
         ("places.csv", "image,x,y\nb.jpg,4000123.5,5600321.5\n"),
         ("b.xml", "<scan><width>9</width><height>9</height><exposure>3</exposure><iso>100</iso></scan>"),

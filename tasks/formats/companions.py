@@ -19,28 +19,46 @@ _MEDIA = frozenset(
         *(".wav", ".mp3", ".flac", ".ogg", ".m4a", ".aac"),
         # Pictures of cameras and of other programs; what an image is, `is_image` says.
         *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".psd", ".xcf", ".ai", ".ico", ".icns"),
-        *(".exr", ".hdr", ".pfm", ".flo", ".pbm", ".ovr"),
+        *(".pef", ".srw", ".rwl", ".fff", ".gpr", ".thm", ".lrv", ".cot", ".lrcat", ".tga", ".dds", ".fits"),
+        *(".exr", ".hdr", ".pfm", ".flo", ".pbm", ".ovr", ".3gp", ".mts", ".m2ts", ".ts", ".opus"),
     }
 )
 _OF_MACHINES = frozenset(
     {
         *(".pyc", ".pyd", ".so", ".dll", ".exe", ".o", ".a", ".lib", ".class", ".jar", ".whl", ".deb", ".rpm", ".apk"),
-        *(".ttf", ".otf", ".woff", ".woff2", ".lnk", ".swp", ".ds_store"),
+        *(".ttf", ".ttc", ".otf", ".eot", ".woff", ".woff2", ".lnk", ".swp", ".ds_store", ".torrent", ".sig", ".asc"),
+        *(".part", ".crdownload", ".plist", ".wandb", ".blend", ".dwg", ".qgz", ".prj", ".cpg"),
     }
 )
 _WEIGHTS = frozenset(
     {
         *(".pt", ".pth", ".ckpt", ".onnx", ".weights", ".engine", ".plan", ".trt", ".pb", ".tflite", ".safetensors"),
+        *(".index", ".meta", ".pdparams", ".pdmodel", ".gguf", ".dlc", ".mnn", ".om"),
         *(".caffemodel", ".mlmodel", ".torchscript", ".keras", ".params", ".bin", ".hailo", ".hef", ".rknn", ".blob"),
     }
 )
-_POINT_CLOUDS = frozenset({".pcd", ".ply", ".las", ".laz", ".e57", ".stl", ".obj", ".fbx", ".glb", ".bag", ".mcap"})
+_POINT_CLOUDS = frozenset(
+    {".pcd", ".ply", ".las", ".laz", ".e57", ".stl", ".obj", ".fbx", ".glb", ".bag", ".mcap", ".db3", ".ulg", ".tlog"}
+)
 _COMPANIONS = _TEXTS | _DOCUMENTS | _MEDIA | _OF_MACHINES
 # Other files of these endings are labels where they lie among labels, such as SemanticKITTI's or tensors of boxes.
 _IF_ELSEWHERE = _WEIGHTS | _POINT_CLOUDS
 _ABOUT = frozenset({"readme", "license", "licence", "copying", "notice", "citation", "changelog", "changes", "authors"})
 _DATA = frozenset({".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".xml", ".yaml", ".yml"})
-_LITTER = re.compile(r"^\._|^thumbs\.db$|^lock\.mdb$|^ehthumbs|tfevents", re.IGNORECASE)  # of machines and trainings
+# Of machines, trainings and competitions.
+_LITTER = re.compile(
+    r"^\._|^~\$|^thumbs\.db$|^lock\.mdb$|^ehthumbs|^icon\r$|@syno|tfevents|\.data-\d+-of-\d+$|^sample_?submission"
+    r"|^dataset_infos?\.json$",
+    re.IGNORECASE,
+)
+# Folders that programs keep for themselves.
+_FOLDERS = frozenset(
+    {
+        *(".git", ".svn", ".hg", ".dvc", ".cache", ".idea", ".vscode", ".venv", "__pycache__", "node_modules"),
+        *(".ipynb_checkpoints", ".spotlight-v100", ".fseventsd", ".trashes", "__macosx", "@eadir"),
+    }
+)
+_MASKS = re.compile(r"(^|[_\W])(masks?|segmentations?|labels?|gt)($|[_\W])", re.IGNORECASE)
 
 
 def is_companion(path: str, *, is_in_label_folder: bool = False) -> bool:
@@ -58,7 +76,13 @@ def is_about(path: str) -> bool:
     return name.split(".")[0] in _ABOUT and PurePosixPath(name).suffix not in _DATA
 
 
+def is_litter_folder(name: str) -> bool:
+    """Whether a folder is one that programs keep for themselves: nobody labels there."""
+    return name.lower() in _FOLDERS
+
+
 def could_hold_labels(path: str) -> bool:
     """Whether a file of this name in an archive could be labels; nobody looks into it."""
-    is_folder = path.endswith("/")
-    return not (is_folder or is_image(path) or is_companion(path) or is_about(path))
+    if is_image(path):
+        return _MASKS.search(path.rpartition("/")[0]) is not None
+    return not (path.endswith("/") or is_companion(path) or is_about(path))

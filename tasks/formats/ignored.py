@@ -54,12 +54,14 @@ class Ignored:
     def _pattern_of_all(self, paths: Sequence[Path]) -> str | None:
         """One pattern of just these files, by their common folder and their name or ending; None if there is none."""
         folder, first = common_folder(paths), paths[0]
-        is_named_alike = all(path.name == first.name for path in paths)
-        for end in ([first.name] if is_named_alike else []) + [first.suffix]:
-            # * matches / too.
-            found = {path for path in folder.rglob("*" + escape(end)) if path.is_file() and not self(path)}
+        # * matches / too.
+        ends = [f"*{escape(first.suffix)}"] if first.suffix else []
+        if all(path.name == first.name and path.parent != folder for path in paths):
+            ends.insert(0, f"*/{escape(first.name)}")
+        for end in ends:
+            found = {path for path in folder.rglob(end.removeprefix("*/")) if path.is_file() and not self(path)}
             if set(paths) == found:
-                return f"{self._pattern(folder)}/*{escape(end)}"
+                return f"{self._pattern(folder)}/{end}"
         return None
 
     def _pattern(self, path: Path) -> str:

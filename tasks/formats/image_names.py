@@ -13,6 +13,7 @@ _PLAIN_NUMBER = re.compile(r"(0|[1-9]\d*)(\.\d+)?")
 _AFFIX = re.compile(
     r"^(gt|labels?|mask)[_-]|[_-](gt|labels?|masks?|ann|annotations?|box|boxes|bbox|bboxes|objects|seg|polygons?)$"
 )
+_BEHIND = re.compile(r"(?<=\.\w{3})[_-]\w+$|(?<=\.\w{4})[_-]\w+$")  # a class, behind the name of an image
 
 
 class ImageNames:
@@ -24,6 +25,8 @@ class ImageNames:
     def has(self, word: str) -> bool:
         """Whether a word is the name, path or stem of an image that is there. A plain number is no stem."""
         name = word.strip().replace("\\", "/").rpartition("/")[2]
+        if "." in name and not is_image(name):
+            name = _BEHIND.sub("", name)
         if "." in name and is_image(name):
             name = name.rpartition(".")[0]
         elif _PLAIN_NUMBER.fullmatch(name):

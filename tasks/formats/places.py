@@ -27,6 +27,7 @@ _PLACES = frozenset(
 )
 _SIDES = (
     frozenset({"x", "y", "width", "height"}),
+    frozenset({"x", "y", "w", "h"}),
     frozenset({"left", "top", "width", "height"}),
     frozenset({"x1", "y1", "x2", "y2"}),
 )
@@ -90,7 +91,7 @@ def _could_be_place(value: object) -> bool:
     if isinstance(value, str):
         return is_place_text(value)
     if isinstance(value, list):
-        return _are_points(value) or _is_row(value)
+        return _are_points(value) or _is_row(value) or _are_corners(value)
     if not isinstance(value, dict):
         return False
     keys = [str(key).lower() for key in value]
@@ -191,6 +192,11 @@ def _are_points(row: list[object]) -> bool:
     if row and all(isinstance(point, list) for point in row):
         row = list(chain.from_iterable(point for point in row if isinstance(point, list)))
     return len(row) >= 4 and all(map(_is_number, row)) and any(number not in (0, 1) for number in row)
+
+
+def _are_corners(row: list[object]) -> bool:
+    """Whether several points, each of which names its coordinates."""
+    return len(row) >= 2 and all(isinstance(one, dict) and {"x", "y"} <= one.keys() for one in row)
 
 
 def _is_row(row: list[object]) -> bool:

@@ -6,8 +6,6 @@ from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tasks.contracts.errors import PipelineError
 from tasks.formats import companions
 from tasks.formats.image_names import ImageNames
@@ -16,6 +14,7 @@ from tasks.formats.text_files import head_of, is_text
 from tasks.formats.unread_binary import LOOKED_INTO, binary_kind
 from tasks.formats.unread_tables import table_kind
 from tasks.formats.unread_xml import xml_kind
+from tasks.formats.unread_yaml import plain_yaml
 from tasks.formats.written_paths import is_image
 
 UNREAD = "could be labels, in a format that is not read"
@@ -43,6 +42,8 @@ def json_fault(path: Path, text: str, content: object, images: Container[str]) -
 
     content: of `text`. images: the near stems of all.
     """
+    if companions.is_companion(path.name):
+        return None
     if isinstance(content, dict):
         lacking = [key for key in _COCO if not isinstance(content.get(key), list)]
         if len(lacking) == 1 and _is_coco(path, content, lacking[0]):
@@ -118,6 +119,9 @@ def _rows_kind(path: Path, rows: list[list[str]], names: ImageNames, *, is_in_la
     kind = _named_rows_kind(rows, names)
     if kind is not None:
         return kind
+    # What trackers write ends with a place in the world that nobody knows.
+    if all(row[-3:] == ["-1"] * 3 and len(row) == 10 for row in rows):
+        return "MOT"
     if path.stem.lower() == "gt" and all(_numbers(row) >= 6 for row in rows):
         return "MOT"
     body = [row for row in rows if not row[0].lower().startswith(_HEADS)]
@@ -175,11 +179,7 @@ def _yaml_kind(path: Path, names: ImageNames) -> str | None:
     text = head_of(path)
     is_label = has_place_keys(text) and names.are_in(text)
     if not is_label:
-        try:
-            content = yaml.load(text, yaml.CSafeLoader)
-        except yaml.YAMLError:  # or cut short
-            content = None
-        is_label = could_be_labels(content, names, is_named_like_image=names.has_file(path))
+        is_label = could_be_labels(plain_yaml(text), names, is_named_like_image=names.has_file(path))
     return "YAML with places of objects" if is_label else None
 
 

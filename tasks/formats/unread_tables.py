@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tasks.formats.box_csv import without_preamble
 from tasks.formats.image_names import ImageNames
-from tasks.formats.places import are_place_names, is_labelled_point, is_place_text
+from tasks.formats.places import are_place_names, has_place_keys, is_labelled_point, is_place_text
 from tasks.formats.text_files import head_of
 from tasks.formats.written_paths import is_image
 
@@ -16,6 +16,7 @@ _WANTED = "a table without the columns filename,class,xmin,ymin,xmax,ymax"
 _ROWS = 2000
 _NUMBER = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)(e[+-]?\d+)?", re.IGNORECASE)
 _IMAGE_COLUMN = re.compile(r"image|img|file|path|photo|picture|frame|(^|[_. ])(id|name)$")
+_BOX_COLUMN = re.compile(r"^(bb|bbox|box|bounding_?box)[_. ](left|top|right|bottom|[xy]|[xy]_?(1|2|min|max)|w|width)$")
 _LOG_COLUMN = re.compile(r"(^|[_./ ])(epochs?|steps?|iter|iteration|time|timestamp|date)($|[_./ ])|^#?timestamp")
 
 
@@ -29,6 +30,8 @@ def table_kind(path: Path, names: ImageNames) -> str | None:
     body = rows[1:] if has_header else rows
     columns = [[row[number] for row in body if number < len(row) and row[number]] for number in range(len(rows[0]))]
     titles = header or [""] * len(columns)
+    if sum(_BOX_COLUMN.search(name) is not None for name in header) >= 2:
+        return _wanted(rows[0])
     is_log = any(map(_LOG_COLUMN.search, header))
     is_naming = [_names_images(values, title, names) for values, title in zip(columns, titles, strict=True)]
     if not any(is_naming) and (is_log or not names.has_file(path)):
@@ -36,9 +39,17 @@ def table_kind(path: Path, names: ImageNames) -> str | None:
     others = [one for one, is_name in zip(zip(titles, columns, strict=True), is_naming, strict=True) if not is_name]
     numeric = _numeric(others)
     is_place = are_place_names(numeric) or is_labelled_point(numeric, titles)
-    if is_place or any(is_place_text(value) for _, values in others for value in values):
-        return _WANTED + (f"; its columns are {', '.join(rows[0])}" if has_header else "")
+    if is_place or any(_is_place(value) for _, values in others for value in values):
+        return _wanted(rows[0]) if has_header else _WANTED
     return None
+
+
+def _wanted(header: list[str]) -> str:
+    return f"{_WANTED}; its columns are {', '.join(header)}"
+
+
+def _is_place(cell: str) -> bool:
+    return is_place_text(cell) or (cell.startswith(("[{", "{")) and has_place_keys(cell))
 
 
 def _rows(path: Path) -> list[list[str]]:
