@@ -29,7 +29,7 @@ ASAP = (
 )
 OWN = "<defects><defect><left>2</left><top>3</top><right>8</right><bottom>9</bottom></defect></defects>"
 PATH = "<shape><pt><x>2</x><y>3</y></pt><pt><x>8</x><y>9</y></pt></shape>"
-BOMB = list(pairwise("abcdefghi"))  # nine of nine of nine ...
+BOMB = list(pairwise("klmnopqrs"))  # nine of nine of nine ...
 BOSCH = "- boxes:\n  - {label: Red, x_max: 40, x_min: 1, y_max: 5, y_min: 2}\n  path: ./rgb/b.jpg\n"
 
 
@@ -147,10 +147,12 @@ def test_file_that_could_be_labels_by_any_sign_stops_the_run(tmp_path: Path, nam
         ("hints.txt", "in b.jpg there are 3 of 4 cars, 1 of 2 vans and no bus\n"),
         ("b.txt.log", "1 2 3 4 5\n"),
         ("run.yaml", "source: x\nbox: 7.5\nimgsz: [1, 2, 3, 4]\n"),
-        ("x.yaml", "names: {0: b, null: c}\non: [1, 2, 3, 4]\ntaken: 0000-00-00\n"),
+        ("x.yaml", "names: {0: k, null: m}\non: [1, 2, 3, 4]\ntaken: 0000-00-00\n"),
         ("x.yaml", "a: &a [*a, {b.jpg: *a}]\n"),
         ("x.yaml", "b.jpg: " + "[" * 40_000),
-        ("x.yaml", "a: &a [1, 2, 3, 4]\n" + "".join(f"{two}: &{two} [{9 * f'*{one}, '}]\n" for one, two in BOMB)),
+        ("x.yaml", "k: &k [1, 2, 3, 4]\n" + "".join(f"{two}: &{two} [{9 * f'*{one}, '}]\n" for one, two in BOMB)),
+        ("runs/args.yaml", "source: b.jpg\nbox: 7.5\n"),
+        ("benchmark.json", json.dumps({"box": 1, "bbox": 2.5})),
         ("dataset_infos.json", json.dumps({"x": {"features": {"objects": {"bbox": {"dtype": "float32"}}}}})),
         ("sample_submission.csv", "ImageId,EncodedPixels\nb.jpg,1 1 2 2\n"),
         ("run.yaml", "image: b.jpg\nsize: [640, 480]\nseed: 3\n"),

@@ -25,6 +25,7 @@ _PLACES = frozenset(
         *("xmin", "x_min", "topx", "bndbox", "rle", "cuboid", "shape_type"),
     }
 )
+_OF_ONE_NUMBER = frozenset({"xmin", "x_min", "topx"})
 _SIDES = (
     frozenset({"x", "y", "width", "height"}),
     frozenset({"x", "y", "w", "h"}),
@@ -143,7 +144,10 @@ def _without_camera(names: Collection[str]) -> list[str]:
 def _has_place_key(one: dict[str, object]) -> bool:
     if one.get("type") in ("Polygon", "MultiPolygon") and "coordinates" in one:  # of GeoJSON
         return True
-    return _are_place_keys({str(key).lower() for key, value in one.items() if value not in (None, "", [])})
+    keys = {str(key).lower(): value for key, value in one.items() if value not in (None, "", [])}
+    # The weight of a loss is called box, too.
+    settings = {key for key, value in keys.items() if _is_number(value) and key in _PLACES - _OF_ONE_NUMBER}
+    return _are_place_keys(keys.keys() - settings)
 
 
 def _are_place_keys(keys: Collection[str]) -> bool:

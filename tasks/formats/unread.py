@@ -177,9 +177,10 @@ def _json_contents(text: str) -> Iterator[object]:
 
 def _yaml_kind(path: Path, names: ImageNames) -> str | None:
     text = head_of(path)
-    is_label = has_place_keys(text) and names.are_in(text)
-    if not is_label:
-        is_label = could_be_labels(plain_yaml(text), names, is_named_like_image=names.has_file(path))
+    content = plain_yaml(text)
+    is_label = (has_places(content) and names.are_in(text)) or could_be_labels(
+        content, names, is_named_like_image=names.has_file(path)
+    )
     return "YAML with places of objects" if is_label else None
 
 

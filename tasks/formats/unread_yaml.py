@@ -54,4 +54,4 @@ def plain_yaml(text: str) -> object:
 
 
 def _value(scalar: yaml.ScalarEvent) -> object:
-    return float(scalar.value) if scalar.style is None and NUMBER.fullmatch(scalar.value) else scalar.value
+    return float(scalar.value) if not scalar.style and NUMBER.fullmatch(scalar.value) else scalar.value
