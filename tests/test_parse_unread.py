@@ -1,7 +1,6 @@
 """parse: files that could be labels and are not read stop the run by name; companions of labels do not."""
 
 import json
-import os
 import struct
 import zipfile
 from contextlib import nullcontext
@@ -168,32 +167,6 @@ def test_all_unread_files_are_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(PipelineError, match=r"(?s)00\.json.*19\.json.*and 11 more") as caught:
         run(beside_sound_labels(tmp_path, files | {"b.jpg": "", "b.txt": ROW}))
     assert "20.json" not in str(caught.value)
-
-
-def test_pipe_and_link_to_nothing_are_told_and_never_opened(tmp_path: Path) -> None:
-    raw = beside_sound_labels(tmp_path, YOLO)
-    os.mkfifo(raw / "export" / "labels" / "c.txt")
-    (raw / "good" / "images" / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
-    with pytest.raises(PipelineError) as caught:
-        run(raw)
-    assert f"neither a file nor a folder: {raw}/export/labels/c.txt. Remove it" in str(caught.value)
-    assert f"a link to what is not there: {raw}/good/images/gone.jpg. Remove it" in str(caught.value)
-
-
-@pytest.mark.parametrize(("held", "stops"), [("b.xml", True), ("c.jpg", False)])
-def test_link_to_a_folder_is_told_where_labels_could_be_behind_it(tmp_path: Path, held: str, *, stops: bool) -> None:
-    raw = beside_sound_labels(tmp_path, YOLO)
-    write(tmp_path / "elsewhere" / held, "")
-    (raw / "linked").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(PipelineError, match=r"not looked into for labels: .*linked") if stops else nullcontext():
-        run(raw)
-
-
-def test_linked_folder_that_labels_are_read_from_is_fine(tmp_path: Path) -> None:
-    raw = export_of(tmp_path, YOLO)
-    (raw / "export" / "labels").rename(tmp_path / "labels")
-    (raw / "export" / "labels").symlink_to(tmp_path / "labels")
-    assert len(run(raw).objects) == 1
 
 
 def test_unread_files_of_an_earlier_version_stop_nothing(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """Files that lie beside images and are no labels by their name: programs, documents, media, weights, point clouds."""
 
+import os
 import re
-from pathlib import PurePosixPath
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
 
 from tasks.formats.written_paths import is_image
 
@@ -47,7 +49,7 @@ _ABOUT = frozenset({"readme", "license", "licence", "copying", "notice", "citati
 _DATA = frozenset({".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".xml", ".yaml", ".yml"})
 # Of machines, trainings and competitions.
 _LITTER = re.compile(
-    r"^\._|^~\$|^thumbs\.db$|^lock\.mdb$|^ehthumbs|^icon\r$|@syno|tfevents|\.data-\d+-of-\d+$|^sample_?submission"
+    r"^\._|^~\$|^thumbs\.db$|^lock\.mdb$|^ehthumbs|^icon\r$|@syno|^\.#|tfevents|\.data-\d+-of-\d+$|^sample_?submission"
     r"|^dataset_infos?\.json$",
     re.IGNORECASE,
 )
@@ -58,7 +60,10 @@ _FOLDERS = frozenset(
         *(".ipynb_checkpoints", ".spotlight-v100", ".fseventsd", ".trashes", "__macosx", "@eadir"),
     }
 )
-_MASKS = re.compile(r"(^|[_\W])(masks?|segmentations?|labels?|gt)($|[_\W])", re.IGNORECASE)
+_MASKS = re.compile(
+    r"(^|[_\W])(masks?|gts?|gtfine|seg|segmentations?|labels?|annotations?)($|[_\W])|^segmentation(class|object)$",
+    re.IGNORECASE,
+)
 
 
 def is_companion(path: str, *, is_in_label_folder: bool = False) -> bool:
@@ -76,13 +81,20 @@ def is_about(path: str) -> bool:
     return name.split(".")[0] in _ABOUT and PurePosixPath(name).suffix not in _DATA
 
 
-def is_litter_folder(name: str) -> bool:
-    """Whether a folder is one that programs keep for themselves: nobody labels there."""
-    return name.lower() in _FOLDERS
+def walk(folder: Path, onerror: Callable[[OSError], None] | None = None) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """`os.walk`, sorted, without what programs keep for themselves: nobody labels there."""
+    for place, folders, names in os.walk(folder, onerror=onerror):
+        folders[:] = sorted(name for name in folders if name.lower() not in _FOLDERS)
+        yield Path(place), folders, sorted(name for name in names if not _LITTER.search(name))
+
+
+def is_mask_folder(name: str) -> bool:
+    """Whether a folder is called as those of label masks are."""
+    return _MASKS.search(name) is not None
 
 
 def could_hold_labels(path: str) -> bool:
-    """Whether a file of this name in an archive could be labels; nobody looks into it."""
+    """Whether a file that nobody looks into, in an archive or behind a link, could be labels by its name."""
     if is_image(path):
-        return _MASKS.search(path.rpartition("/")[0]) is not None
+        return any(map(is_mask_folder, path.split("/")[:-1]))
     return not (path.endswith("/") or is_companion(path) or is_about(path))

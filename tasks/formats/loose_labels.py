@@ -1,13 +1,12 @@
 """All label files of an export: what is recognised by itself, YOLO's with a file of class names, and those not read."""
 
-import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tasks.contracts.errors import PipelineError
-from tasks.formats.companions import could_hold_labels
+from tasks.formats.companions import could_hold_labels, is_mask_folder, walk
 from tasks.formats.ignored import Ignored, common_folder
 from tasks.formats.image_names import ImageNames
 from tasks.formats.near_names import near
@@ -21,10 +20,6 @@ from tasks.formats.yolo_entries import is_label_name
 
 _LABEL_FOLDER = re.compile(r"label|annotation|(^|_)gts?($|_)", re.IGNORECASE)
 _MASK_FOLDERS = frozenset({"segmentationclass", "segmentationobject"})
-_MASKS = re.compile(
-    r"(^|[_\W])(masks?|gts?|gtfine|seg|segmentations?|labels?|annotations?)($|[_\W])|^segmentation(class|object)$",
-    re.IGNORECASE,
-)
 _MASK_END = re.compile(r"[_-](masks?|seg|segmentation|gtfine_\w+|labels?|gt)$")
 _KEYS = re.compile(r"^\s*(nc|train|val)\s*:", re.MULTILINE)
 _YAML = (".yaml", ".yml")
@@ -62,8 +57,8 @@ def recognise(export: Path, faults: list[str], is_ignored: Ignored) -> Iterator[
 def _special(export: Path) -> Iterator[str]:
     """Faults of what is no file, though its name stands among those of files, and of folders that cannot be read."""
     closed: list[OSError] = []
-    for place, _, names in os.walk(export, onerror=closed.append):
-        for path in (Path(place, name) for name in sorted(names)):
+    for place, _, names in walk(export, onerror=closed.append):
+        for path in (place / name for name in names):
             if not path.is_file():
                 is_lost = path.is_symlink() and not path.exists()
                 what = "a link to what is not there" if is_lost else "neither a file nor a folder"
@@ -76,14 +71,17 @@ def _special(export: Path) -> Iterator[str]:
 
 def _linked(search: Search) -> Iterator[str]:
     """Faults of links to folders with labels that nothing is read from: links are not followed to look for labels."""
-    for place, folders, _ in os.walk(search.export):
-        for link in (Path(place, name) for name in sorted(folders) if Path(place, name).is_symlink()):
+    for place, folders, _ in walk(search.export):
+        for link in (place / name for name in folders if (place / name).is_symlink()):
             if any(path.is_relative_to(link) for path in search.claimed):
                 continue
-            names = (name for _, _, names in os.walk(link) for name in names)
-            if any(map(could_hold_labels, names)):
-                what = "a link to a folder, which is not looked into for labels"
-                yield str(PipelineError(what, str(link), "Put the folder itself there"))
+            paths = [inner / name for inner, _, names in walk(link) for name in names]
+            left = [path for path in paths if could_hold_labels(path.relative_to(place).as_posix())]
+            if not all(map(search.is_ignored, left)):
+                fault = PipelineError(
+                    "a link to a folder, which is not looked into for labels", str(link), "Put the folder itself there"
+                )
+                yield search.is_ignored.told(fault, left)
 
 
 def _with_class_names(
@@ -161,7 +159,7 @@ def _masked(path: Path, images: Mapping[str, Sequence[Path]], export: Path) -> P
 
 
 def _is_in_mask_folder(path: Path, export: Path) -> bool:
-    return any(map(_MASKS.search, path.relative_to(export).parts[:-1]))
+    return any(map(is_mask_folder, path.relative_to(export).parts[:-1]))
 
 
 def _reads(body: Recognised, image: Path) -> bool:

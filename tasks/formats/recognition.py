@@ -14,7 +14,7 @@ from tasks.contracts.errors import PipelineError
 from tasks.formats import xml_stream
 from tasks.formats.box_csv import box_table_to_labels, read_box_table
 from tasks.formats.coco import coco_parts, coco_subset, coco_to_labels, read_coco
-from tasks.formats.companions import is_litter_folder
+from tasks.formats.companions import walk
 from tasks.formats.createml import createml_names, createml_to_labels, is_createml
 from tasks.formats.crowds import CrowdMarks
 from tasks.formats.cvat_images import cvat_images_to_labels
@@ -55,10 +55,9 @@ class Search:
 
     def files(self) -> Iterator[tuple[Path, list[Path]]]:
         """Folders with their files, sorted; without those that are claimed or to be ignored."""
-        for place, folders, names in os.walk(self.export):
-            folders[:] = sorted(name for name in folders if not is_litter_folder(name))
-            paths = (Path(place, name) for name in sorted(names))
-            yield Path(place), [path for path in paths if path not in self.claimed and not self.is_ignored(path)]
+        for place, _, names in walk(self.export):
+            paths = (place / name for name in names)
+            yield place, [path for path in paths if path not in self.claimed and not self.is_ignored(path)]
 
     def recognised(self) -> Iterator[Recognised]:
         """All that is recognised by itself, sorted by path."""
