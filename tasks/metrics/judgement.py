@@ -53,7 +53,7 @@ class _Figure:
     counts: list[Counts]
     fewest_units: int
     unproven: float  # see few_scenes
-    lacking_scenes: int  # of what is unproven
+    lacking_scenes: int  # for the class in the fewest, where that is what lowers the bound
     note: str  # for the end of the reason
 
 
