@@ -38,15 +38,12 @@ from tasks.checks.image_measures import ImageMeasures, measure_images
 from tasks.checks.image_rules import damaged_images, image_quality, image_sizes, missing_images, undecodable_images
 from tasks.checks.label_rules import class_counts, empty_images, similar_labels
 from tasks.checks.ledger_rules import empty_exports, ledger_findings
+from tasks.checks.near_duplicate_rules import exact_duplicates, near_duplicates
 from tasks.checks.rules import RULES
-from tasks.checks.twin_rules import exact_duplicates, near_duplicates
 from tasks.contracts.check_report import SEVERITIES, CheckReport, ExpectationCount, RuleCount, Severity
-from tasks.contracts.garbage import no_garbage_collection
-from tasks.contracts.images import image_path
 from tasks.contracts.ledger import Ledger
 from tasks.contracts.params import Params, read_image_size, read_params
 from tasks.contracts.record import read_record, write_record
-from tasks.contracts.stage import run, whole_output
 from tasks.contracts.tables import (
     DUPLICATES,
     FINDINGS,
@@ -57,6 +54,10 @@ from tasks.contracts.tables import (
     read_table,
     write_table,
 )
+from tasks.contracts.whole_output import whole_output
+from tasks.dataset.decoding import image_path
+from tasks.execution.garbage import no_garbage_collection
+from tasks.execution.stage_command import run
 
 log = logging.getLogger(__name__)
 

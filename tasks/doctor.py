@@ -50,11 +50,12 @@ from tasks.contracts.errors import PipelineError, first_of
 from tasks.contracts.params import Params, Releases, Target, Tracking, UseCase, read_sections, read_targets, seed_faults
 from tasks.contracts.record import Record, write_record
 from tasks.contracts.sections import AllParams
-from tasks.contracts.stage import run, whole_output
+from tasks.contracts.whole_output import whole_output
 from tasks.detectors.presence import LOOKED_FOR, device_faults, recipe_faults
 from tasks.detectors.recipe import Recipe
 from tasks.detectors.search_space import Space, check_space
-from tasks.metrics.rule_faults import (
+from tasks.execution.stage_command import run
+from tasks.gating.rule_faults import (
     class_faults,
     classes_unchecked,
     metric_unheld,
@@ -65,7 +66,7 @@ from tasks.metrics.rule_faults import (
     target_faults,
     understood,
 )
-from tasks.metrics.rules import Rule
+from tasks.gating.rules import Rule
 from tasks.runtimes.kinds import lacking_libraries
 from tasks.runtimes.machine import Device
 
@@ -213,7 +214,7 @@ def _outside(asked: AllParams, seconds: float) -> list[str]:
     tracking, releases = asked.read("tracking", Tracking), asked.read("publish", _Releases)
     if found or tracking is None or releases is None or not releases.log.exists():
         return found
-    from tasks.clients.known_releases import release_fault  # noqa: PLC0415  # takes seconds
+    from tasks.releases.known_releases import release_fault  # noqa: PLC0415  # takes seconds
 
     use_case = asked.read("use_case", UseCase)
     fault = release_fault(tracking, releases, "onnx" if use_case is None else use_case.target)

@@ -42,30 +42,30 @@ import typer
 from pydantic import Field, field_validator
 
 from tasks.contracts.bundle import NoChampion, bundle_sha256
-from tasks.contracts.digests import canonical_sha256
+from tasks.contracts.digests import canonical_sha256, content_sha256
 from tasks.contracts.evaluation import Evaluation, figures_sha256
-from tasks.contracts.images import image_path
 from tasks.contracts.params import UseCase, measuring_sha256, read_params, read_seed
 from tasks.contracts.record import read_record, write_record
-from tasks.contracts.stage import run, whole_output
 from tasks.contracts.tables import BOX, PREDICTIONS, counted, write_table
-from tasks.contracts.work import content_sha256
+from tasks.contracts.whole_output import whole_output
+from tasks.dataset.decoding import image_path
+from tasks.evaluating.run_bundle import Running, run_bundle
+from tasks.evaluating.training_tolerance import TrainingTolerance, hold_to_training
+from tasks.execution.stage_command import run
 from tasks.metrics.bootstrap import count, draw, resampled_figures
 from tasks.metrics.curves import CURVE_COLUMNS, calibration_error, curves, score_bins
+from tasks.metrics.error_kinds import confusion, error_kinds
+from tasks.metrics.evaluated_split import Labelled, labelled, val_and_test
 from tasks.metrics.few_scenes import lower_means
 from tasks.metrics.figures import OVERALL, class_figures, headline_figures, overall_figures
 from tasks.metrics.hints import suppression_hint
-from tasks.metrics.labelled import Labelled, labelled, val_and_test
 from tasks.metrics.matching import match, scene
-from tasks.metrics.mistakes import confusion, error_kinds
 from tasks.metrics.operating_points import choose_thresholds, operating_points
 from tasks.metrics.resampled_thresholds import resampled_thresholds
-from tasks.metrics.scenes import Units, units
+from tasks.metrics.resampling_units import Units, units
 from tasks.metrics.slices import measure_slices, parts
 from tasks.metrics.use_case import figures
 from tasks.runtimes.protocol import read_bundle
-from tasks.runtimes.running import Running, run_bundle
-from tasks.runtimes.tolerance import TrainingTolerance, hold_to_training
 
 log = logging.getLogger(__name__)
 

@@ -39,9 +39,8 @@ from pydantic import Field
 
 from tasks.contracts.bundle import DESCRIPTION, Bundle, Calibration, NoChampion, Output, TrainedVal
 from tasks.contracts.card import Card
+from tasks.contracts.digests import content_sha256
 from tasks.contracts.errors import PipelineError
-from tasks.contracts.garbage import no_garbage_collection
-from tasks.contracts.images import read_held_image
 from tasks.contracts.params import (
     Params,
     Releases,
@@ -53,15 +52,17 @@ from tasks.contracts.params import (
     read_seed,
 )
 from tasks.contracts.record import read_record, write_record
-from tasks.contracts.stage import run, whole_output
 from tasks.contracts.tables import IMAGES, OBJECTS, SPLIT, counted, read_table
-from tasks.contracts.work import content_sha256
-from tasks.runtimes.acceptance import compare_on_golden, refuse_beyond_tolerance, refuse_other_than_library
+from tasks.contracts.whole_output import whole_output
+from tasks.dataset.decoding import read_held_image
+from tasks.execution.garbage import no_garbage_collection
+from tasks.execution.stage_command import run
+from tasks.exporting.acceptance import compare_on_golden, refuse_beyond_tolerance, refuse_other_than_library
+from tasks.exporting.image_sample import Labelled, Sample, draw_sample
+from tasks.exporting.parity import summarise
+from tasks.exporting.tolerance import Tolerances
 from tasks.runtimes.kinds import KINDS, library_version
-from tasks.runtimes.parity import summarise
 from tasks.runtimes.protocol import Runtime, open_runtime, read_bundle
-from tasks.runtimes.sampling import Labelled, Sample, draw_sample
-from tasks.runtimes.tolerance import Tolerances
 
 log = logging.getLogger(__name__)
 
@@ -190,7 +191,7 @@ def _with_files(bundle: Bundle, folder: Path) -> Bundle:
 
 def pull_live_bundle(tracking: Tracking, target: str, bundle: Path, releases: Releases | None = None) -> str:
     """Bring the live bundle out of the registry, or say in absent.json that there is none; returns what happened."""
-    from tasks.clients.known_releases import pull_champion  # noqa: PLC0415
+    from tasks.releases.known_releases import pull_champion  # noqa: PLC0415
 
     with whole_output(bundle) as partial:
         version = pull_champion(tracking, target, partial, releases)

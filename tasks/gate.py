@@ -43,21 +43,22 @@ from typing import Annotated
 import typer
 from pydantic import Field
 
+from tasks.contracts.digests import content_sha256
 from tasks.contracts.errors import PipelineError, first_of
 from tasks.contracts.evaluation import Evaluation
 from tasks.contracts.params import Params, UseCase, read_params, read_rename, read_targets
 from tasks.contracts.quoting import written
 from tasks.contracts.record import write_record
-from tasks.contracts.stage import run, whole_output
 from tasks.contracts.verdict import Verdict
-from tasks.contracts.work import content_sha256
+from tasks.contracts.whole_output import whole_output
+from tasks.execution.stage_command import run
+from tasks.gating.judgement import CHAMPION, Target
+from tasks.gating.renames import NO_RENAME, Rename
+from tasks.gating.rule_faults import lacking_reference, recall_alone, too_few_resamples
+from tasks.gating.rules import MetricRule, Rule, parse_rules
+from tasks.gating.verdicts import decide, read_evaluated, references_of
 from tasks.metrics.figures import flat_figures
-from tasks.metrics.judgement import CHAMPION, Target
-from tasks.metrics.renames import NO_RENAME, Rename
-from tasks.metrics.rule_faults import lacking_reference, recall_alone, too_few_resamples
-from tasks.metrics.rules import MetricRule, Rule, parse_rules
 from tasks.metrics.slices import MOST_PARTS, SIZES
-from tasks.metrics.verdicts import decide, read_evaluated, references_of
 
 log = logging.getLogger(__name__)
 

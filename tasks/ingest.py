@@ -29,16 +29,17 @@ import typer
 from pydantic import Field
 from tqdm import tqdm
 
-from tasks.clients.archives import ArchiveError, Limits, name_faults, unpack
-from tasks.clients.label_sources import Files, Found, exports_in
 from tasks.clients.object_storage import ObjectError
+from tasks.contracts.digests import content_sha256
 from tasks.contracts.errors import PipelineError, first_of
 from tasks.contracts.machine_faults import is_below, is_full
 from tasks.contracts.manifest import MANIFEST, Export, Manifest
 from tasks.contracts.params import read_params
 from tasks.contracts.record import read_record, write_record
-from tasks.contracts.stage import remove, run, whole_output
-from tasks.contracts.work import content_sha256
+from tasks.contracts.whole_output import remove, whole_output
+from tasks.execution.stage_command import run
+from tasks.sources.archives import ArchiveError, Limits, name_faults, unpack
+from tasks.sources.label_sources import Files, Found, exports_in
 
 log = logging.getLogger(__name__)
 

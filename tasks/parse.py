@@ -25,21 +25,22 @@ import typer
 from pydantic import Field
 
 from tasks.contracts.errors import PipelineError, first_of
-from tasks.contracts.garbage import no_garbage_collection
-from tasks.contracts.images import MAX_MEGAPIXELS
 from tasks.contracts.ledger import Ledger
 from tasks.contracts.params import Params, read_params
 from tasks.contracts.record import write_record
-from tasks.contracts.stage import run, whole_output
-from tasks.formats.exports import find_label_files
-from tasks.formats.image_files import ImageFiles
-from tasks.formats.label_rules import LabelRules
-from tasks.formats.labels import CrowdAndDifficult
-from tasks.formats.placing import Placer
-from tasks.formats.recognised import Reading
-from tasks.formats.table_writer import TableWriter
-from tasks.formats.tally import Tally
-from tasks.formats.video_frames import VideoFrames
+from tasks.contracts.whole_output import whole_output
+from tasks.dataset.decoding import MAX_MEGAPIXELS
+from tasks.execution.garbage import no_garbage_collection
+from tasks.execution.stage_command import run
+from tasks.formats.labelled_image import CrowdAndDifficult
+from tasks.parsing.find_label_files import find_label_files
+from tasks.parsing.identify_images import Placer
+from tasks.parsing.label_rules import LabelRules
+from tasks.parsing.ledger_builder import Tally
+from tasks.parsing.recognised import Reading
+from tasks.parsing.resolve_images import ImageFiles
+from tasks.parsing.table_writer import TableWriter
+from tasks.parsing.video_frames import VideoFrames
 
 log = logging.getLogger(__name__)
 

@@ -36,27 +36,26 @@ from typing import Annotated
 import typer
 from pydantic import ConfigDict, Field
 
-from tasks.clients.champion import By, change_by, check_champion, check_measured, promote, roll_back
-from tasks.clients.known_releases import logged_champion
 from tasks.clients.object_storage import Bucket
-from tasks.clients.registry import ALIAS, BUNDLES, Registry, open_registry
-from tasks.clients.release_log import hold_log, open_signer, write_log
-from tasks.clients.shipped import PREFIX, Shipped
 from tasks.clients.sqlite_lock import one_at_a_time
 from tasks.clients.tracking import open_run, training_run
 from tasks.contracts.bundle import DESCRIPTION, PICKLED, Bundle, bundle_sha256
 from tasks.contracts.card import Card
-from tasks.contracts.digests import canonical_sha256
+from tasks.contracts.digests import canonical_sha256, content_sha256
 from tasks.contracts.errors import PipelineError, first_of
 from tasks.contracts.evaluation import Evaluation
-from tasks.contracts.lineage import lineage_of
 from tasks.contracts.params import Params, Releases, Tracking, UseCase, measuring_sha256, read_params, read_targets
 from tasks.contracts.record import read_record, write_record
 from tasks.contracts.release import Release
-from tasks.contracts.stage import run
 from tasks.contracts.verdict import Verdict
-from tasks.contracts.work import content_sha256
-from tasks.metrics.evidence import Asked, Evidence, judge_again
+from tasks.execution.stage_command import run
+from tasks.gating.verify_verdict import Asked, Evidence, judge_again
+from tasks.releases.champion import By, change_by, check_champion, check_measured, promote, roll_back
+from tasks.releases.known_releases import logged_champion
+from tasks.releases.lineage import lineage_of
+from tasks.releases.registry import ALIAS, BUNDLES, Registry, open_registry
+from tasks.releases.release_log import hold_log, open_signer, write_log
+from tasks.releases.shipped import PREFIX, Shipped
 
 log = logging.getLogger(__name__)
 

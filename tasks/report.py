@@ -41,27 +41,28 @@ from tasks.contracts.card import Card
 from tasks.contracts.check_report import CheckReport
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.evaluation import Evaluation
-from tasks.contracts.images import Image, image_path, read_image
 from tasks.contracts.leakage import Leakage
 from tasks.contracts.ledger import Ledger
 from tasks.contracts.params import Params, UseCase, read_params, read_rename
 from tasks.contracts.record import read_record
-from tasks.contracts.stage import run, whole_output
 from tasks.contracts.tables import FINDINGS, IMAGES, OBJECTS, PREDICTIONS, SPLIT, read_table
 from tasks.contracts.tuned import Tuned
 from tasks.contracts.verdict import Verdict
-from tasks.metrics.compared_classes import compare_classes, over
-from tasks.metrics.judgement import Target, interval_between
-from tasks.metrics.marking import marked_boxes
-from tasks.metrics.same_predictions import read_confident
-from tasks.pages.curves import curve_charts
-from tasks.pages.labels import balance, balance_drawn, rules
-from tasks.pages.material import CHAMPION, Data, LoadImage, Material, Measured, Training
-from tasks.pages.mistakes import KINDS, confusion, worst_images
-from tasks.pages.page import render
-from tasks.pages.scenes import with_scenes
-from tasks.pages.targets import against_champion, drops, figure, gauge, latency_chart, targets_chart
-from tasks.pages.training import history_charts, search_charts, searched
+from tasks.contracts.whole_output import whole_output
+from tasks.dataset.decoding import Image, image_path, read_image
+from tasks.execution.stage_command import run
+from tasks.gating.compared_classes import compare_classes, over
+from tasks.gating.judgement import Target, interval_between
+from tasks.gating.same_predictions import read_confident
+from tasks.metrics.box_outcomes import marked_boxes
+from tasks.report_page.curves import curve_charts
+from tasks.report_page.error_analysis import KINDS, confusion, worst_images
+from tasks.report_page.inputs import CHAMPION, Data, LoadImage, Material, Measured, Training
+from tasks.report_page.label_section import balance, balance_drawn, rules
+from tasks.report_page.page import render
+from tasks.report_page.slice_scenes import with_scenes
+from tasks.report_page.targets import against_champion, drops, figure, gauge, latency_chart, targets_chart
+from tasks.report_page.training import history_charts, search_charts, searched
 
 logger = logging.getLogger(__name__)
 

@@ -46,7 +46,6 @@ from tasks.contracts.errors import PipelineError
 from tasks.contracts.leakage import SIDES, Leakage, Side
 from tasks.contracts.params import Params, read_params, read_seed
 from tasks.contracts.record import read_record, write_record
-from tasks.contracts.stage import run
 from tasks.contracts.tables import (
     DUPLICATES,
     IMAGES,
@@ -57,15 +56,24 @@ from tasks.contracts.tables import (
     read_table,
     write_table,
 )
-from tasks.metrics.named_classes import look_at_names
-from tasks.sides.account import Account, account_for
-from tasks.sides.balance import NO_SIDE, Counts, SideNumbers, balance_of, image_features
-from tasks.sides.leaks import Relations
-from tasks.sides.memory import GONE, SAME_IMAGE, gone_images, named_when_placed, split_table, under_new_ids, with_task
-from tasks.sides.placing import Board
-from tasks.sides.scenes import group_names, in_order
-from tasks.sides.subsets import Subsets, place_by_subsets, require_subsets, side_numbers, subsets_of
-from tasks.sides.twins import Looks, twins_to_exclude
+from tasks.execution.stage_command import run
+from tasks.gating.named_classes import look_at_names
+from tasks.splitting.assignment import Board
+from tasks.splitting.balance import NO_SIDE, Counts, SideNumbers, balance_of, image_features
+from tasks.splitting.groups import group_names, in_order
+from tasks.splitting.leakage import Relations
+from tasks.splitting.near_duplicates import Looks, twins_to_exclude
+from tasks.splitting.previous_split import (
+    GONE,
+    SAME_IMAGE,
+    gone_images,
+    named_when_placed,
+    split_table,
+    under_new_ids,
+    with_task,
+)
+from tasks.splitting.subsets import Subsets, place_by_subsets, require_subsets, side_numbers, subsets_of
+from tasks.splitting.summary import Account, account_for
 
 log = logging.getLogger(__name__)
 

@@ -38,17 +38,19 @@ from tqdm import tqdm
 
 from tasks.clients.tracking import WEIGHTS_TAG, RunLog, open_run, until_end
 from tasks.contracts.card import Card, Lineage
-from tasks.contracts.code import commit, modules_sha256
+from tasks.contracts.digests import content_sha256
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.params import Scalar, Tracking, UseCase, flat, read_params, read_seed
 from tasks.contracts.record import read_record, write_record
-from tasks.contracts.stage import run, whole_output
 from tasks.contracts.tables import IMAGES, OBJECTS, SPLIT, read_table
 from tasks.contracts.tuned import Tuned
-from tasks.contracts.work import content_sha256, finished_in, keep_finished, only_one, work_folder
+from tasks.contracts.whole_output import whole_output
 from tasks.detectors.protocol import METRIC, Detector, Epoch, Trained, TrainingData, load_family
 from tasks.detectors.recipe import Recipe
 from tasks.detectors.training_data import check_use_case, measure_of, training_data
+from tasks.execution.code_version import commit, modules_sha256
+from tasks.execution.stage_command import run
+from tasks.execution.work_folder import finished_in, keep_finished, only_one, work_folder
 
 log = logging.getLogger(__name__)
 

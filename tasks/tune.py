@@ -34,19 +34,20 @@ import typer
 from pydantic import Field
 from tqdm import tqdm
 
-from tasks.clients.study import NUMBER, TRIAL_COLUMNS, Attempt, Pruned, Search, TakenUp
-from tasks.clients.study_storage import GRACE_SECONDS, JOURNAL, alone, open_study, reported, worker_id
 from tasks.clients.tracking import RunLog, open_run, until_end
 from tasks.contracts.params import Params, Tracking, UseCase, flat, read_params, read_seed
 from tasks.contracts.record import write_record
-from tasks.contracts.stage import run, whole_output
 from tasks.contracts.tables import IMAGES, OBJECTS, SPLIT, read_table
 from tasks.contracts.tuned import Tuned
-from tasks.contracts.work import only_one, work_folder
+from tasks.contracts.whole_output import whole_output
 from tasks.detectors.protocol import METRIC, Detector, Epoch, TrainingData, load_family
 from tasks.detectors.recipe import Recipe, Value
 from tasks.detectors.search_space import Range, Space, check_space, own_values, suggest
 from tasks.detectors.training_data import check_use_case, measure_of, training_data
+from tasks.execution.stage_command import run
+from tasks.execution.work_folder import only_one, work_folder
+from tasks.search.storage import GRACE_SECONDS, JOURNAL, alone, open_study, reported, worker_id
+from tasks.search.study import NUMBER, TRIAL_COLUMNS, Attempt, Pruned, Search, TakenUp
 
 log = logging.getLogger(__name__)
 

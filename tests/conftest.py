@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.airflow_sample import add_sample
-from tests.airflow_site import Site, alone, run_first, running_site
+from tests.fixtures.airflow_sample import add_sample
+from tests.fixtures.airflow_site import Site, alone, run_first, running_site
+from tests.fixtures.repository import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 # Git sets these for hooks and for `rebase --exec`: tests would work on this very repository instead of their own.
 for name in subprocess.check_output(["git", "rev-parse", "--local-env-vars"], text=True).split():
     os.environ.pop(name, None)
@@ -26,7 +26,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """For several processes: what shares a server stays together, and what takes minutes begins first."""
     for item in items:
         params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
-        server = f"site-{params['site']}" if "site" in params else f"{item.path.stem}{params.get('runner', '')}"
+        own = f"{item.path.relative_to(REPOSITORY)}{params.get('runner', '')}"
+        server = f"site-{params['site']}" if "site" in params else own
         if hasattr(getattr(item, "module", None), "probe"):
             server = "probes"  # ask one process that has imported Airflow
         item.add_marker(pytest.mark.xdist_group(server))

@@ -3,7 +3,6 @@
 import importlib
 import re
 import shlex
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +10,8 @@ import typer
 import yaml
 
 from tasks.contracts.params import Params
+from tests.fixtures.repository import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED_SECTIONS = ["seed", "use_case", "tracking"]
 PIPELINE: dict[str, Any] = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())
 PARAMS: dict[str, Any] = yaml.safe_load((REPOSITORY / "params.yaml").read_text())

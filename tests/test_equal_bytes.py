@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tasks import check, ingest, parse, split, train, tune
-from tasks.contracts.work import content_sha256
+from tasks.contracts.digests import content_sha256
 from tasks.sample.__main__ import main as draw_sample
-from tests.conftest import REPOSITORY
-from tests.training_fixture import prepare, write_params
+from tests.fixtures.repository import REPOSITORY
+from tests.fixtures.training import prepare, write_params
 
 ANNOTATIONS, CHECKS, RAW = Path("data/annotations"), Path("data/checks"), Path("data/raw")
 

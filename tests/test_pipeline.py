@@ -14,8 +14,8 @@ import psutil
 import pytest
 import yaml
 
-from tests.conftest import REPOSITORY
-from tests.machine_fixture import Refused, refused
+from tests.fixtures.machine import Refused, refused
+from tests.fixtures.repository import REPOSITORY
 
 pytestmark = pytest.mark.slow
 

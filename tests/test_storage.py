@@ -8,16 +8,17 @@ from pathlib import Path
 import pytest
 from mypy_boto3_s3 import S3Client
 
-from tasks.clients.known_releases import pull_champion
 from tasks.clients.object_storage import Bucket
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.params import Tracking
 from tasks.contracts.record import read_record
 from tasks.contracts.release import Release
-from tests.release_fixture import Workspace
-from tests.storage_fixture import put, zipped
+from tasks.releases.known_releases import pull_champion
+from tests.fixtures.release import Workspace
+from tests.fixtures.repository import REPOSITORY
+from tests.fixtures.storage import put, zipped
 
-pytest_plugins = ["mlflow_fixture", "storage_fixture"]
+pytest_plugins = ["tests.fixtures.mlflow_store", "tests.fixtures.storage"]
 
 XML = b"<annotations/>"
 
@@ -99,7 +100,7 @@ PARAMS = "ingest: {source: s3://labels/team, endpoint_url: null, max_files: 1000
 def test_dvc_notices_new_exports_in_s3_and_data_comes_back_from_a_remote(s3: S3Client, tmp_path: Path) -> None:
     def dvc(*arguments: str) -> str:
         command = [sys.executable, "-m", "dvc", *arguments]
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
         done = subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, text=True)
         return done.stdout
 

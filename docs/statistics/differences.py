@@ -19,12 +19,12 @@ import typer
 from docs.statistics.simulate import FEWEST_GROUPS, print_cells, true_aps
 from docs.statistics.world import NO_LOSS, Loss, Truth, World, detect, draw_truth, many_scenes
 from tasks.contracts.evaluation import Evaluation
+from tasks.gating.judgement import CHAMPION, CHECKPOINT, Target, judge
+from tasks.gating.rules import parse_rules
 from tasks.metrics.bootstrap import Resampling, count, draw, resampled_figures
 from tasks.metrics.figures import class_figures, overall_figures
-from tasks.metrics.judgement import CHAMPION, CHECKPOINT, Target, judge
 from tasks.metrics.matching import Matches
 from tasks.metrics.operating_points import Threshold
-from tasks.metrics.rules import parse_rules
 from tasks.metrics.use_case import figures
 
 DROP = "drop of map50 <= 0.02 at 95 % confidence"

@@ -18,13 +18,13 @@ import typer
 
 from docs.statistics.world import RARE, Truth, World, detect, draw_truth, many_scenes
 from tasks.contracts.evaluation import Evaluation
+from tasks.gating.judgement import CHAMPION, Target, judge
+from tasks.gating.rules import MetricRule, parse_rules
 from tasks.metrics.bootstrap import count, draw, resampled_figures
 from tasks.metrics.figures import OVERALL, class_figures, overall_figures
-from tasks.metrics.judgement import CHAMPION, Target, judge
 from tasks.metrics.matching import Matches
 from tasks.metrics.operating_points import choose_thresholds, parse_operating_point
 from tasks.metrics.resampled_thresholds import resampled_thresholds
-from tasks.metrics.rules import MetricRule, parse_rules
 from tasks.metrics.use_case import counts_at, figures, metric_name, rates
 
 _SURE = {"found": (5.0, 5.0, 5.0), "fit": (2.5, 2.5, 2.5), "alarms": 0.05}

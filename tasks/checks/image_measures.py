@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from tasks.checks.descriptors import thumbnail
 from tasks.checks.sharpness import LEAST_SIDE, halved, sharpness
-from tasks.contracts.images import is_avif, refuse_for_memory, turned_avif
+from tasks.dataset.decoding import is_avif, refuse_for_memory, turned_avif
 
 Grey = NDArray[np.uint8]
 

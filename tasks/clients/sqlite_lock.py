@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tasks.contracts.errors import PipelineError
-from tasks.contracts.stage import whole_output
+from tasks.contracts.whole_output import whole_output
 
 # What SQLite keeps beside a database while it is written to.
 BESIDE = ("-journal", "-wal", "-shm")

@@ -17,9 +17,9 @@ from tasks.clients.answers import refuse_silent_database
 from tasks.clients.sqlite_lock import one_at_a_time
 from tasks.clients.tracking_store import follow_project, make_store
 from tasks.contracts.errors import PipelineError, without_passwords
-from tasks.contracts.garbage import no_garbage_collection
 from tasks.contracts.machine_faults import writing
 from tasks.contracts.params import Tracking
+from tasks.execution.garbage import no_garbage_collection
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -5,9 +5,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from tasks.contracts.digests import record_sha256
+from tasks.contracts.digests import content_sha256, record_sha256
 from tasks.contracts.record import Record
-from tasks.contracts.work import content_sha256
 
 DESCRIPTION = "bundle.json"
 # Targets whose artefact is a pickle, which can run code as it is read: never taken from a registry.

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Set as AbstractSet
+from pathlib import Path
 
 from tasks.contracts.record import Record
 
@@ -23,3 +24,15 @@ def record_sha256(record: Record, leave_out: AbstractSet[str] = frozenset()) -> 
     Fields that its file lacks do not count: a later version that adds one gives an older file the same digest.
     """
     return canonical_sha256(record.model_dump(mode="json", exclude_unset=True, exclude=set(leave_out)))
+
+
+def content_sha256(path: Path) -> str:
+    """sha256 of a file's bytes; of a folder, over its files' relative paths and bytes, in sorted order."""
+    if path.is_file():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    for file_path in sorted(inner for inner in path.rglob("*") if inner.is_file()):
+        digest.update(file_path.relative_to(path).as_posix().encode() + b"\0")
+        digest.update(content_sha256(file_path).encode())
+    return digest.hexdigest()

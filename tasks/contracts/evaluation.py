@@ -14,9 +14,8 @@ detections together, each class at its own operating threshold.
 
 from pathlib import Path
 
-from tasks.contracts.digests import record_sha256
+from tasks.contracts.digests import content_sha256, record_sha256
 from tasks.contracts.record import Record
-from tasks.contracts.work import content_sha256
 
 
 class Interval(Record):

@@ -6,7 +6,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tasks.contracts.errors import PipelineError
-from tasks.contracts.stage import whole_output
+from tasks.contracts.whole_output import whole_output
 
 R = TypeVar("R", bound="Record")
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.contracts.errors import PipelineError
-from tasks.contracts.stage import whole_output
+from tasks.contracts.whole_output import whole_output
 
 BOX = ["x_min", "y_min", "x_max", "y_max"]
 # Why an object is ignored: nobody has to find it, and finding it is no mistake.
@@ -28,7 +28,7 @@ IMAGES = pa.schema(
     [
         _required("image_id", pa.string()),  # stable: from where the image came, never from row order
         _required("name", pa.string()),  # as CVAT has it
-        pa.field("file", pa.string()),  # raw/... or frames/..., see contracts.images; null: not held
+        pa.field("file", pa.string()),  # raw/... or frames/..., see dataset.decoding; null: not held
         pa.field("sha256", pa.string()),  # of the file's bytes; null: not held
         _required("width", pa.int64()),
         _required("height", pa.int64()),

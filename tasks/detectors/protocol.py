@@ -12,8 +12,8 @@ from typing import Protocol
 
 import pandas as pd
 
-from tasks.contracts.garbage import no_garbage_collection
 from tasks.detectors.recipe import Recipe
+from tasks.execution.garbage import no_garbage_collection
 
 METRIC = "metric"  # name of the use case's metric among the figures of an epoch
 

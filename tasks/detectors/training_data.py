@@ -7,10 +7,10 @@ from pathlib import Path
 import pandas as pd
 
 from tasks.contracts.errors import PipelineError
-from tasks.contracts.images import image_path
 from tasks.contracts.params import UseCase
 from tasks.contracts.quoting import written
 from tasks.contracts.tables import BOX, counted
+from tasks.dataset.decoding import image_path
 from tasks.detectors.protocol import METRIC, Figures, TrainingData
 from tasks.metrics.use_case import headline
 

@@ -7,9 +7,9 @@ import json
 import zipfile
 from pathlib import Path
 
+from tasks.contracts.digests import content_sha256
 from tasks.contracts.errors import PipelineError
-from tasks.contracts.stage import whole_output
-from tasks.contracts.work import content_sha256
+from tasks.contracts.whole_output import whole_output
 from tasks.detectors.recipe import Recipe
 
 FETCHED = "fetched.json"  # beside the weights: name to sha256, as they came over https

@@ -16,8 +16,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tasks.contracts.errors import PipelineError
-from tasks.contracts.images import read_held_image
 from tasks.contracts.tables import BOX
+from tasks.dataset.decoding import read_held_image
 from tasks.detectors.ultralytics_library import YOLODataset
 from tasks.detectors.ultralytics_memory import is_out_of_memory
 from tasks.runtimes.machine import processors

@@ -16,7 +16,7 @@ import torch
 
 from tasks.contracts.bundle import Bundle, Output, Preprocessing
 from tasks.contracts.errors import PipelineError
-from tasks.contracts.images import read_held_image
+from tasks.dataset.decoding import read_held_image
 from tasks.detectors.ultralytics_library import YOLO, load_checkpoint, ultralytics
 from tasks.runtimes.openvino_build import onnx_to_openvino, onnx_to_openvino_int8
 from tasks.runtimes.processing import preprocess

@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
+from tasks.contracts.digests import content_sha256
 from tasks.contracts.errors import PipelineError
-from tasks.contracts.work import content_sha256
 from tasks.detectors.recipe import Recipe
 from tasks.detectors.trust import check_trust, remember_fetched
 from tasks.detectors.ultralytics_library import (

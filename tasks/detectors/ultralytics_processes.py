@@ -18,12 +18,12 @@ from pathlib import Path
 import psutil
 
 from tasks.contracts.errors import PipelineError
-from tasks.contracts.stage import whole_output
-from tasks.contracts.work import only_one
+from tasks.contracts.whole_output import whole_output
 from tasks.detectors.protocol import Epoch
 from tasks.detectors.ultralytics_job import Job
 from tasks.detectors.ultralytics_memory import is_out_of_memory
 from tasks.detectors.ultralytics_state import read_progress
+from tasks.execution.work_folder import only_one
 
 JOB = "job.pickle"
 LOG = "processes.log"

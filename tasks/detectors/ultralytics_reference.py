@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from tasks.contracts.bundle import Output
-from tasks.contracts.images import Image
+from tasks.dataset.decoding import Image
 from tasks.detectors.ultralytics_library import YOLO, YOLODataset, check_imgsz
-from tasks.runtimes.parity import Seen
 from tasks.runtimes.processing import Detections, Floats
+from tasks.runtimes.protocol import LibraryRun
 
 
 class _Reader(YOLODataset):  # type: ignore[misc]
@@ -26,7 +26,7 @@ class _Reader(YOLODataset):  # type: ignore[misc]
         self.augment, self.cache = False, None
 
 
-def seen_by_library(weights: Path, image_size: int, output: Output, images: Sequence[Image]) -> list[Seen]:
+def seen_by_library(weights: Path, image_size: int, output: Output, images: Sequence[Image]) -> list[LibraryRun]:
     """Input and boxes of the library's predict for each RGB image, under the bundle's settings of NMS, on the CPU.
 
     image_size: as trained, see contracts.card; how an image is fitted into it the library knows by the network.
@@ -66,7 +66,7 @@ def seen_by_library(weights: Path, image_size: int, output: Output, images: Sequ
             (result,) = model.predict(resized, predictor=Recording, **settings)
             found.append(_onto_image(result.boxes, (width, height), (image.shape[1], image.shape[0])))
     torch.set_num_threads(threads)
-    return [Seen(pixels, boxes) for pixels, boxes in zip(inputs, found, strict=True)]
+    return [LibraryRun(pixels, boxes) for pixels, boxes in zip(inputs, found, strict=True)]
 
 
 def _onto_image(boxes: Any, resized_wh: tuple[int, int], image_wh: tuple[int, int]) -> Detections:

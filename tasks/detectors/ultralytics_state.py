@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from pydantic import BaseModel, ConfigDict
 
-from tasks.contracts.stage import whole_output
+from tasks.contracts.whole_output import whole_output
 from tasks.detectors.protocol import Epoch
 from tasks.detectors.ultralytics_library import ModelEMA, unwrap_model
 

@@ -20,7 +20,7 @@ import torch
 import torch.distributed
 
 from tasks.contracts.errors import PipelineError
-from tasks.contracts.stage import whole_output
+from tasks.contracts.whole_output import whole_output
 from tasks.detectors.protocol import METRIC, Epoch
 from tasks.detectors.ultralytics_data import TableDataset
 from tasks.detectors.ultralytics_job import Job

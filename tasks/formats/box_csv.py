@@ -14,9 +14,9 @@ from pathlib import Path
 
 from tasks.contracts.errors import PipelineError
 from tasks.formats.geometry import Box
-from tasks.formats.labels import NOT_NUMBERS, Details, LabelledImage, LabelledObject, Origin
+from tasks.formats.image_paths import is_image
+from tasks.formats.labelled_image import NOT_NUMBERS, Details, LabelledImage, LabelledObject, Origin
 from tasks.formats.text_files import head_of, read_text
-from tasks.formats.written_paths import is_image
 
 _COLUMNS = {
     "image": "filename file_name file image image_name imagename image_path path img img_name img_path",

@@ -14,7 +14,7 @@ from tasks.contracts.errors import PipelineError, first_of
 from tasks.formats.coco_objects import CocoAnnotation, Id, coco_object
 from tasks.formats.crowds import CrowdMarks
 from tasks.formats.json_stream import read_members, value_at
-from tasks.formats.labels import LabelledImage, LabelledObject, Origin
+from tasks.formats.labelled_image import LabelledImage, LabelledObject, Origin
 from tasks.formats.text_files import read_text
 
 _INSTANCES, _KEYPOINTS = "instances_", "person_keypoints_"

@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator
 from tasks.contracts.tables import CROWD, DIFFICULT
 from tasks.formats import geometry
 from tasks.formats.geometry import Box
-from tasks.formats.labels import MASK_MALFORMED, NO_PLACE, NOT_NUMBERS, Details, LabelledObject, Points
+from tasks.formats.labelled_image import MASK_MALFORMED, NO_PLACE, NOT_NUMBERS, Details, LabelledObject, Points
 
 # Attributes of CVAT that have a column of their own.
 _COLUMNS = frozenset({"occluded", "rotation", "track_id"})

@@ -7,7 +7,7 @@ from typing import Any
 
 from tasks.contracts.errors import PipelineError
 from tasks.formats.geometry import Box
-from tasks.formats.labels import NO_PLACE, NOT_NUMBERS, Details, LabelledImage, LabelledObject, Origin
+from tasks.formats.labelled_image import NO_PLACE, NOT_NUMBERS, Details, LabelledImage, LabelledObject, Origin
 
 _IMAGE, _OBJECTS, _LABEL = ("image", "imagefilename"), ("annotations", "annotation"), ("label", "class")
 _SIDES = ("x", "y", "width", "height")

@@ -7,7 +7,7 @@ a mask is one object there.
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.formats.labels import CrowdAndDifficult
+from tasks.formats.labelled_image import CrowdAndDifficult
 
 
 @dataclass(slots=True)

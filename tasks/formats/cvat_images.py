@@ -11,7 +11,7 @@ from pathlib import Path
 from tasks.formats import xml_stream
 from tasks.formats.cvat_meta import CvatMeta, CvatTask
 from tasks.formats.cvat_shapes import Attributes, shape_to_object
-from tasks.formats.labels import LabelledImage, Origin, PointShapes
+from tasks.formats.labelled_image import LabelledImage, Origin, PointShapes
 
 _text_box = itemgetter("label", "xtl", "ytl", "xbr", "ybr", "occluded", "z_order", "source")
 

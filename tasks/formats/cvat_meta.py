@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tasks.contracts.errors import PipelineError
 from tasks.formats import xml_stream
-from tasks.formats.labels import Origin
+from tasks.formats.labelled_image import Origin
 
 _VERSION = "1.1"
 MAX_FRAMES = 2_000_000  # of a task: 18 hours at 30 a second

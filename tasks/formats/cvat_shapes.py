@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from tasks.formats import geometry
 from tasks.formats.geometry import Box
-from tasks.formats.labels import (
+from tasks.formats.labelled_image import (
     INVERTED,
     MASK_MALFORMED,
     NO_AREA,

@@ -9,7 +9,7 @@ from tasks.contracts.errors import PipelineError
 from tasks.formats import xml_stream
 from tasks.formats.cvat_meta import CvatMeta, CvatTask, refuse_span
 from tasks.formats.cvat_shapes import shape_to_object
-from tasks.formats.labels import (
+from tasks.formats.labelled_image import (
     FRAME_DELETED,
     FRAME_SKIPPED,
     LabelledImage,

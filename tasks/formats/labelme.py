@@ -17,11 +17,17 @@ from pydantic import BaseModel, Field, ValidationError
 from tasks.contracts.errors import PipelineError
 from tasks.formats import geometry
 from tasks.formats.geometry import Box
-from tasks.formats.image_files import without_ending
-from tasks.formats.labels import NOT_NUMBERS, POINTS_ALONE, Details, LabelledImage, LabelledObject, Origin, Points
-from tasks.formats.near_names import near
+from tasks.formats.image_paths import is_image, near, path_parts, without_ending
+from tasks.formats.labelled_image import (
+    NOT_NUMBERS,
+    POINTS_ALONE,
+    Details,
+    LabelledImage,
+    LabelledObject,
+    Origin,
+    Points,
+)
 from tasks.formats.text_files import read_text
-from tasks.formats.written_paths import is_image, path_parts
 
 LINE_ALONE = "a line has no extent across"
 _NOWHERE: Box = (math.nan, math.nan, math.nan, math.nan)

@@ -12,12 +12,11 @@ from lxml import etree
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.tables import DIFFICULT
 from tasks.formats import xml_stream
-from tasks.formats.labels import DELETED, Details, LabelledImage, LabelledObject, Origin
-from tasks.formats.near_names import near
+from tasks.formats.image_paths import is_image, near, path_parts
+from tasks.formats.labelled_image import DELETED, Details, LabelledImage, LabelledObject, Origin
 from tasks.formats.text_files import read_text
 from tasks.formats.voc_boxes import object_extent
 from tasks.formats.voc_tree import GEOMETRIES, object_elements, read_annotation
-from tasks.formats.written_paths import is_image, path_parts
 
 _ANNOTATIONS, _IMAGES, _SUBSETS = "annotations", "jpegimages", ("imagesets", "main")  # in any case
 _MOST_PIXELS = 2**31  # of a side

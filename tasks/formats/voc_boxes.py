@@ -12,7 +12,7 @@ from lxml import etree
 
 from tasks.formats import geometry
 from tasks.formats.geometry import Box
-from tasks.formats.labels import NOT_NUMBERS, Points
+from tasks.formats.labelled_image import NOT_NUMBERS, Points
 from tasks.formats.voc_tree import GEOMETRIES, OBJECT
 
 _SIDES = ("xmin", "ymin", "xmax", "ymax")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tasks.formats import geometry
 from tasks.formats.geometry import Box
-from tasks.formats.labels import NOT_NUMBERS, Details, LabelledImage, LabelledObject, Origin, Points, TextBox
+from tasks.formats.labelled_image import NOT_NUMBERS, Details, LabelledImage, LabelledObject, Origin, Points, TextBox
 from tasks.formats.text_files import read_text
 from tasks.formats.yolo_entries import YoloEntry
 from tasks.formats.yolo_layout import YoloLayout

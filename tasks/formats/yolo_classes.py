@@ -10,7 +10,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tasks.contracts.errors import PipelineError
-from tasks.formats.near_names import near
+from tasks.formats.image_paths import near
 from tasks.formats.text_files import is_number, read_text
 from tasks.formats.yolo_entries import USUAL_SUBSETS, Named, entries_of
 from tasks.formats.yolo_files import swapped

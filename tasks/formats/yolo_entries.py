@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from tasks.formats.image_paths import is_image, path_parts
 from tasks.formats.text_files import read_text
-from tasks.formats.written_paths import is_image, path_parts
 from tasks.formats.yolo_files import YoloFiles, swapped
 
 USUAL_SUBSETS = frozenset({"train", "val", "valid", "test"})  # other keys are subsets too, if they lead to labels

@@ -3,8 +3,7 @@
 from collections import defaultdict
 from pathlib import Path
 
-from tasks.formats.near_names import near, near_forms
-from tasks.formats.written_paths import is_image, path_parts
+from tasks.formats.image_paths import is_image, near, near_forms, path_parts
 
 
 def swapped(path: str, old: str = "images", new: str = "labels") -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from faster_coco_eval import COCO
 from faster_coco_eval.core.faster_eval_api import COCOeval_faster
 
-from tasks.contracts.garbage import no_garbage_collection
+from tasks.execution.garbage import no_garbage_collection
 from tasks.metrics.matching import IOU_THRESHOLDS, MAX_DETECTIONS, Boxes, Floats, Ints, Scene, box_pairs
 
 log = logging.getLogger(__name__)

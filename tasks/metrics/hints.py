@@ -4,8 +4,8 @@ import pandas as pd
 
 from tasks.contracts.bundle import Output
 from tasks.contracts.evaluation import Evaluation
+from tasks.metrics.error_kinds import KINDS
 from tasks.metrics.matching import box_pairs, scene
-from tasks.metrics.mistakes import KINDS
 
 
 def suppression_hint(evaluation: Evaluation, truth: pd.DataFrame, output: Output) -> str | None:

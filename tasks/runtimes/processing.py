@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.contracts.bundle import Output, Preprocessing
-from tasks.contracts.images import Image
+from tasks.dataset.decoding import Image
 
 Floats = NDArray[np.float32]
 Boxes = NDArray[np.float64]

@@ -15,8 +15,8 @@ import numpy as np
 
 from tasks.contracts.bundle import DESCRIPTION, PICKLED, Bundle, bundle_faults, bundle_sha256
 from tasks.contracts.errors import PipelineError, first_of
-from tasks.contracts.images import Image
 from tasks.contracts.record import read_record
+from tasks.dataset.decoding import Image
 from tasks.runtimes.kinds import KINDS
 from tasks.runtimes.processing import Detections, Floats, Placement, postprocess, preprocess
 
@@ -25,6 +25,14 @@ _EXPORT_AGAIN = "Export it again, or pull it again from where it came"
 
 class NotFiniteError(ArithmeticError):
     """A network gave NaN or infinity: its boxes mean nothing, and to find none would be a lie."""
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryRun:
+    """What the training library itself made of an image."""
+
+    pixels: Floats  # its network's input, (1, 3, height, width)
+    found: Detections
 
 
 class Network(Protocol):

@@ -25,7 +25,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from tasks.contracts.stage import run
+from tasks.execution.stage_command import run
 from tasks.sample.cvat_export import LABELS, Picture, write_project, write_video
 from tasks.sample.labelling import Seen, seen_in
 from tasks.sample.planted_faults import MISTYPED, encoded, plant

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from tasks.contracts.stage import whole_output
+from tasks.contracts.whole_output import whole_output
 from tasks.sample.labelling import Seen, Shape
 from tasks.sample.scene import FRAME_WH
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from tasks.contracts.images import Image
+from tasks.dataset.decoding import Image
 from tasks.sample.cvat_export import Picture
 from tasks.sample.labelling import Shape
 

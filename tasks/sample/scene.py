@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
-from tasks.contracts.images import Image
+from tasks.dataset.decoding import Image
 from tasks.sample.parts import METALS, Field, Kind, Part, crack_across, draw_part
 
 FRAME_WH = (168, 128)  # pixels

@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from tasks.contracts.record import read_record
-from tasks.contracts.stage import run
 from tasks.contracts.verdict import RuleResult, Verdict, three_digits
+from tasks.execution.stage_command import run
 
 NEXT = """\
 Report:     {report}

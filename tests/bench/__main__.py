@@ -14,7 +14,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench.ratios import REPOSITORY, Ratio
+from tests.bench.ratios import Ratio
+from tests.fixtures.repository import REPOSITORY
 
 PARTS = ("parse", "images", "ap", "runtimes", "unchanged", "training", "pipeline", "airflow")
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import yaml
 
-from tests.airflow_server import REPOSITORY
-from tests.airflow_site import Site, running_site
-from tests.airflow_stand_in import commit
 from tests.bench.ratios import Ratio, at_most, interleaved
-from tests.engine_fixture import has_engine
+from tests.fixtures.airflow_site import Site, running_site
+from tests.fixtures.airflow_stand_in import commit
+from tests.fixtures.engine import has_engine
+from tests.fixtures.repository import REPOSITORY
 
 STAGES = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text("utf-8"))["stages"]
 FORM = {"train.epochs": 1}

@@ -24,14 +24,15 @@ from scipy.optimize import linear_sum_assignment
 
 from tasks.checks.duplicate_tables import DuplicateTables, duplicate_tables
 from tasks.checks.image_measures import measure_images
-from tasks.contracts.images import image_path
 from tasks.contracts.tables import BOX, IMAGES, OBJECTS, read_table
+from tasks.dataset.decoding import image_path
 from tasks.parse import main as parse
+from tests.fixtures.repository import REPOSITORY
 
 Pixels = NDArray[np.uint8]
 Matrix = NDArray[np.float64]  # (3, 3), from places in the image to those in its copy
 
-PARAMS = Path(__file__).resolve().parents[2] / "params.yaml"
+PARAMS = REPOSITORY / "params.yaml"
 LIMIT = 0.15  # the default of check.near_duplicate_difference
 SAME_IOU = 0.5
 

@@ -16,8 +16,9 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from tasks.contracts.images import image_path
-from tests.bench.ratios import ENVIRONMENT, REPOSITORY, Ratio, at_most
+from tasks.dataset.decoding import image_path
+from tests.bench.ratios import ENVIRONMENT, Ratio, at_most
+from tests.fixtures.repository import REPOSITORY
 
 GOAL = 1.15
 SAME_WORK = ("tune", "train", "export", "evaluate")  # what the plain script does too

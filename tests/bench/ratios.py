@@ -11,7 +11,8 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from tests.fixtures.repository import REPOSITORY
+
 # With the environment's commands, as `make` has it, and with bytecode, as Python has it.
 ENVIRONMENT = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 ENVIRONMENT.pop("PYTHONDONTWRITEBYTECODE", None)

@@ -12,11 +12,12 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from tasks.contracts.images import Image, image_path, read_image
+from tasks.dataset.decoding import Image, image_path, read_image
 from tasks.detectors.ultralytics_library import YOLO
 from tasks.runtimes.machine import processors
 from tasks.runtimes.protocol import open_runtime
-from tests.bench.ratios import REPOSITORY, Ratio, at_most, interleaved
+from tests.bench.ratios import Ratio, at_most, interleaved
+from tests.fixtures.repository import REPOSITORY
 
 LIBRARY_FORMATS = {"pytorch": None, "torchscript": "torchscript", "onnx": "onnx", "openvino-fp32": "openvino"}
 SCORE = 0.25

@@ -23,8 +23,9 @@ from tasks.contracts.tables import IMAGES, OBJECTS, SPLIT, read_table
 from tasks.detectors.protocol import TrainingData, load_family
 from tasks.detectors.recipe import Recipe
 from tasks.detectors.training_data import measure_of, training_data
-from tests.bench.ratios import ENVIRONMENT, REPOSITORY, Ratio
-from tests.training_fixture import write_for_library
+from tests.bench.ratios import ENVIRONMENT, Ratio
+from tests.fixtures.repository import REPOSITORY
+from tests.fixtures.training import write_for_library
 
 USE_CASE = UseCase(target="pytorch", metric="map50_95")  # the library, too, keeps the epoch that is best in it
 SEEDS = 3

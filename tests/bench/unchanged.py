@@ -7,7 +7,8 @@ from pathlib import Path
 
 import yaml
 
-from tests.bench.ratios import ENVIRONMENT, REPOSITORY, Ratio, at_most, interleaved
+from tests.bench.ratios import ENVIRONMENT, Ratio, at_most, interleaved
+from tests.fixtures.repository import REPOSITORY
 
 
 def measure() -> list[Ratio]:

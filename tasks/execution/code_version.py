@@ -1,0 +1,33 @@
+"""Which code this is: by its Git commit, and by the bytes of the modules that a result depends on."""
+
+import hashlib
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+
+from tasks.contracts.digests import content_sha256
+
+_TASKS = Path(__file__).resolve().parents[1]
+
+
+def commit() -> tuple[str | None, bool]:
+    """The Git commit of this code, None outside a repository, and whether there are changes beside it."""
+    git = ["git", "-C", str(_TASKS)]
+    try:
+        head, changes = (
+            subprocess.run([*git, *words], check=True, capture_output=True, text=True).stdout.strip()  # noqa: S603
+            for words in (["rev-parse", "HEAD"], ["status", "--porcelain"])
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None, False
+    return head, bool(changes)
+
+
+def modules_sha256(places: Iterable[str]) -> str:
+    """sha256 over the sources of modules and folders of modules, named as below `tasks`, in the order given."""
+    digest = hashlib.sha256()
+    for place in places:
+        path = _TASKS / place
+        for source in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            digest.update(source.relative_to(_TASKS).as_posix().encode() + b"\0" + content_sha256(source).encode())
+    return digest.hexdigest()
