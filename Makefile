@@ -53,7 +53,7 @@ tracking: .venv/stages ## the MLflow page on http://127.0.0.1:5000
 	  else rm -f .mlflow.db.new*; mlflow db upgrade sqlite:///.mlflow.db.new && mv .mlflow.db.new mlflow.db; fi'
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000
 
-lock: .venv/tests ## resolve pyproject.toml anew into the pinned requirements
+lock: .venv/tests ## resolve pyproject.toml again into the pinned requirements
 	uv pip compile pyproject.toml --quiet --upgrade --all-extras --override docker/stages/overrides.txt \
 	  --python-version 3.11 --no-annotate --custom-compile-command "make lock" -o docker/stages/requirements.txt
 	sed -i 's/+cpu$$//' docker/stages/requirements.txt

@@ -19,7 +19,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 ATTEMPT = "SIGHTLINE_ATTEMPT"
 # Airflow's supervisor kills after 5 s what does not end on SIGTERM, and on_kill with it.
 GRACE_SECONDS = 3.0
-# A fault that the user has to mend, and that no retry can: a stage's exit code, and DVC's last words on such a stage.
+# A fault that the user has to fix, and that no retry can: a stage's exit code, and DVC's last words on such a stage.
 USER_FAULT = 2
 DVC_TELLS_USER_FAULT = re.compile(rf"exited with {USER_FAULT}\b")
 DVC_PASSES_ON = re.compile(r"ERROR: failed to reproduce .* exited with \d+$")

@@ -154,7 +154,7 @@ with DAG(
     tags=["sightline"],
 ) as dag:
     # Retries: 2 where a server or a device may fail for a moment (a killed stage goes on from its progress), 0 for what
-    # only judges what is there. No stage is tried again after a fault that the user has to mend (exit code 2).
+    # only judges what is there. No stage is tried again after a fault that the user has to fix (exit code 2).
     with TaskGroup("prepare", prefix_group_id=False, tooltip="a workspace of the run's own") as prepare:
         made, numbered, chosen = workspace(), workers(), targets()
         restore = around(

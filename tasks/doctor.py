@@ -271,7 +271,7 @@ def main(
     found = [*seed_faults(params), *doctor(asked, asked.read("doctor", DoctorParams) or DoctorParams())]
     if found:
         things = f"{len(found):,} thing{'s' * (len(found) != 1)} cannot work"
-        raise PipelineError(things, f"{params}\n{first_of(found)}\n", "Mend and run again; nothing has run yet")
+        raise PipelineError(things, f"{params}\n{first_of(found)}\n", "Correct it and run again; nothing has run yet")
     for doubt in doubts(asked):
         log.warning(doubt)
     for note in notes(asked):

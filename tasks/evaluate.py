@@ -2,7 +2,7 @@
 
 The bundle runs through its Runtime on val and test, so what is measured is what will run. Operating thresholds are
 chosen on val for this very artefact, everything else is measured on test. Intervals come from resampling the split's
-groups, of test and, with thresholds chosen anew, of val; the same seed gives the same resamples for every target, so
+groups, of test and, with thresholds chosen again, of val; the same seed gives the same resamples for every target, so
 that the gate can compare targets in pairs. docs/statistics says how often these intervals are wrong.
 
 In:

@@ -116,7 +116,7 @@ def _check_rules(rules: list[Rule], targets: dict[str, Target], evaluated: set[s
             faults += [f"{rule.text}: {fault}" for fault in found]
     if faults:
         raise PipelineError(
-            "rules cannot be applied", f"params.yaml: gate.rules\n{first_of(faults)}\n", "Mend the rules"
+            "rules cannot be applied", f"params.yaml: gate.rules\n{first_of(faults)}\n", "Correct the rules"
         )
 
 

@@ -71,7 +71,7 @@ def ingest(found: Iterable[Found], held: Manifest, raw: Path, limits: Limits) ->
             faults.append(f"{export.source}: {error}")
     if faults:
         raise PipelineError(
-            "faults in the source", f"\n{first_of(faults)}", "Mend or remove these exports and run again"
+            "faults in the source", f"\n{first_of(faults)}", "Correct or remove these exports and run again"
         )
     return held
 

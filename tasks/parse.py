@@ -96,7 +96,7 @@ def parse(raw: Path, annotations: Path, params: ParseParams) -> Ledger:
             except PipelineError as fault:
                 faults.append(str(fault))
     if faults:
-        raise PipelineError("exports cannot be read", f"\n{first_of(faults)}\n", "Mend or remove them and run again")
+        raise PipelineError("exports cannot be read", f"\n{first_of(faults)}\n", "Correct or remove them and run again")
     rules.refuse_unknown()
     tally.label_files(label_files, params.rename, rules.shown)
     labelled = tables.used.keys() | placer.left_out

@@ -245,7 +245,7 @@ def main(
     run_of_training = training_run(tracking, candidate.card.weights_sha256)
     candidate = replace(candidate, lineage={**candidate.lineage, "training_run": run_of_training or "none"})
     copy_to = Bucket(settings.copy_to, settings.endpoint_url) if settings.copy_to else None
-    # Another publish would write the run's files anew while this one reads them back.
+    # Another publish would write the run's files again while this one reads them back.
     with one_at_a_time(tracking.uri, "publish"):
         with open_registry(tracking) as registry:
             run_id = _look_first(candidate, registry, settings) or upload(candidate, files, tracking)

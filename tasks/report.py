@@ -243,7 +243,7 @@ def main(
     evaluations: Annotated[Path, typer.Option(help="folder of evaluate, one folder per target below it")],
     verdict: Annotated[Path, typer.Option(help="file of gate")],
     report_path: Annotated[Path, typer.Option("--report", help="page to write")],
-    params: Annotated[Path, typer.Option(help="knobs")] = Path("params.yaml"),
+    params: Annotated[Path, typer.Option(help="YAML file of all params")] = Path("params.yaml"),
 ) -> None:
     """Read what all stages wrote, draw the page, write it."""
     started = time.monotonic()

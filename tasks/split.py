@@ -3,25 +3,25 @@
 In:
   annotations/      images.parquet, objects.parquet
   checks/           report.json, which must have passed, duplicates.parquet, near_duplicates.parquet
-  split.parquet     the previous split, if there is one: its images keep their side
+  split.parquet     the previous split, if there is one: its images keep their split
 Out:
-  split.parquet     side and group of each image; excluded: on no side
-  leakage.json      how the sides are filled, what is excluded and why, what leaks: before (at random) and after
+  split.parquet     split and group of each image; excluded: in no split
+  leakage.json      how the splits are filled, what is excluded and why, what leaks: before (at random) and after
 Params: seed, split
 
 A scene (video, folder or CVAT task) stays whole, and so do scenes with near-duplicates of each other. New scenes go
-where they balance images and classes best. Where there are too few scenes for three sides, each is divided into blocks
+where they balance images and classes best. Where there are too few scenes for three splits, each is divided into blocks
 of time with a gap between them; all gaps together take no more than 5 % of a scene.
 
 With `use_subsets` the subsets of CVAT say which images are train, val and test. Val and test are then as labelled. One
 that no subset names (val, where there are Train and Test only) is filled from Train and from images without a subset,
 as whole scenes or blocks of time as above, never from the other. Images without a subset go to train else, or join the
-side of their scene. Subsets decide once: an image that has its side keeps it when its subset changes.
+split of their scene. Subsets decide once: an image that has its split keeps it when its subset changes.
 
-An image never changes sides, even when it moves to another subset or is gone for a while: its row stays, excluded.
-Images added to a scene join its side. When a new image turns out to look like images on
-two sides, or a scene in test gets a near-duplicate in train, one of each such pair is excluded: the newer one, among
-equals the one in train (or, between val and test, in val). It returns to its side when its twin is gone.
+An image never changes splits, even when it moves to another subset or is gone for a while: its row stays, excluded.
+Images added to a scene join its split. When a new image turns out to look like images on
+two splits, or a scene in test gets a near-duplicate in train, one of each such pair is excluded: the newer one, among
+equals the one in train (or, between val and test, in val). It returns to its split when its near-duplicate is gone.
 
 Example:
   python -m tasks.split --annotations data/annotations --checks data/checks \\
@@ -43,7 +43,7 @@ from pydantic import Field, model_validator
 
 from tasks.contracts.check_report import CheckReport
 from tasks.contracts.errors import PipelineError
-from tasks.contracts.leakage import SIDES, Leakage, Side
+from tasks.contracts.leakage import SPLITS, Leakage, SplitName
 from tasks.contracts.params import Params, read_params, read_seed
 from tasks.contracts.record import read_record, write_record
 from tasks.contracts.tables import (
@@ -59,10 +59,10 @@ from tasks.contracts.tables import (
 from tasks.execution.stage_command import run
 from tasks.gating.named_classes import look_at_names
 from tasks.splitting.assignment import Board
-from tasks.splitting.balance import NO_SIDE, Counts, SideNumbers, balance_of, image_features
+from tasks.splitting.balance import NO_SPLIT, Counts, SplitNumbers, balance_of, image_features
 from tasks.splitting.groups import group_names, in_order
 from tasks.splitting.leakage import Relations
-from tasks.splitting.near_duplicates import Looks, twins_to_exclude
+from tasks.splitting.near_duplicates import Looks, near_duplicates_to_exclude
 from tasks.splitting.previous_split import (
     GONE,
     SAME_IMAGE,
@@ -72,7 +72,7 @@ from tasks.splitting.previous_split import (
     under_new_ids,
     with_task,
 )
-from tasks.splitting.subsets import Subsets, place_by_subsets, require_subsets, side_numbers, subsets_of
+from tasks.splitting.subsets import Subsets, place_by_subsets, require_subsets, split_numbers, subsets_of
 from tasks.splitting.summary import Account, account_for
 
 log = logging.getLogger(__name__)
@@ -94,17 +94,17 @@ class Fractions(Params):
 
 
 class SplitParams(Params):
-    """How sides are filled."""
+    """How splits are filled."""
 
     fractions: Fractions = Field(description="of train, val and test")
     use_subsets: bool = Field(description="take train, val and test from the subsets of CVAT")
-    subsets: dict[str, Side] = Field(description="sides of subsets with other names, e.g. night: test")
+    subsets: dict[str, SplitName] = Field(description="splits of subsets with other names, e.g. night: test")
     divide_scenes: bool = Field(description="divide all new scenes in time, not only too few")
     gap: int = Field(ge=0, description="images left out between blocks of time, 5 % of a scene at most in all")
 
 
 class Split(NamedTuple):
-    """The side of every image, and what that means."""
+    """The split of every image, and what that means."""
 
     table: pd.DataFrame  # contracts.tables.SPLIT_MEMORY
     leakage: Leakage
@@ -124,7 +124,7 @@ def split(
 
     `duplicates` and `pairs` are as contracts.tables.DUPLICATES and NEAR_DUPLICATES.
 
-    Raises PipelineError if a side would remain empty.
+    Raises PipelineError if a split would remain empty.
     """
     images = with_task(images)
     memory = under_new_ids(previous, images)
@@ -135,23 +135,23 @@ def split(
     rows, balance = np.arange(len(usable)), balance_of(features, fractions)
     board = Board(relations.scenes, features, relations.looks, rows, balance, params.gap, seed)
     subsets = _subsets(images, usable, params)
-    planned = place_by_subsets(board, side_numbers(usable["side"]), subsets, divide=params.divide_scenes)
-    settled = usable["was"].isin(SIDES).to_numpy()
-    twins = twins_to_exclude(planned, settled, relations.looks)
-    sides = planned.copy()
-    sides[list(twins)] = NO_SIDE
-    _require_all_sides(sides, planned, relations.scenes, subsets)
+    planned = place_by_subsets(board, split_numbers(usable["assigned"]), subsets, divide=params.divide_scenes)
+    placed_before = usable["was"].isin(SPLITS).to_numpy()
+    left_out = near_duplicates_to_exclude(planned, placed_before, relations.looks)
+    splits = planned.copy()
+    splits[list(left_out)] = NO_SPLIT
+    _require_all_splits(splits, planned, relations.scenes, subsets)
     groups = group_names(usable["group"].tolist(), relations.scenes, relations.looks.clusters, planned)
-    table = split_table(everything, named_when_placed(usable, subsets.named), planned, sides, groups)
-    account = Account(usable, classes, features, relations, planned, sides, groups, twins, fractions, subsets, seed)
+    table = split_table(everything, named_when_placed(usable, subsets.named), planned, splits, groups)
+    account = Account(usable, classes, features, relations, planned, splits, groups, left_out, fractions, subsets, seed)
     # Of one type, whether the rows of images that are gone were read or there are none: the file is to be the same.
     whole = pd.concat([table, gone_images(memory, images)], ignore_index=True).astype(object)
     return Split(whole, account_for(account, table))
 
 
 def _with_memory(images: pd.DataFrame, duplicates: pd.DataFrame, memory: pd.DataFrame) -> pd.DataFrame:
-    """All images in order, with their cluster, the side they had, and why some cannot be used (`reason`)."""
-    before = memory[["image_id", "side", "split", "sha256", "named"]].rename(
+    """All images in order, with their cluster, the split they had, and why some cannot be used (`reason`)."""
+    before = memory[["image_id", "assigned", "split", "sha256", "named"]].rename(
         columns={"split": "was", "sha256": "known_sha256"}
     )
     everything = in_order(images).merge(duplicates, on="image_id", how="left").merge(before, on="image_id", how="left")
@@ -192,40 +192,42 @@ def _subsets(images: pd.DataFrame, usable: pd.DataFrame, params: SplitParams) ->
     if not params.use_subsets:
         if params.subsets:
             log.warning("split.subsets says nothing while split.use_subsets is false: %s", ", ".join(params.subsets))
-        return Subsets(usable["subset"], np.full(len(usable), NO_SIDE))
+        return Subsets(usable["subset"], np.full(len(usable), NO_SPLIT))
     require_subsets(images, params.subsets)
     subsets = subsets_of(usable["subset"], params.subsets)
-    if not (subsets.named != NO_SIDE).any():
+    if not (subsets.named != NO_SPLIT).any():
         held = ", ".join(sorted(images["subset"].dropna().unique())) or "none"
         log.warning("split.use_subsets is true and no subset says train, val or test; there are: %s", held)
-    if moved := subsets.contradicted(side_numbers(usable["side"]), side_numbers(usable["named"])):
+    if moved := subsets.contradicted(split_numbers(usable["assigned"]), split_numbers(usable["named"])):
         log.warning(
-            "images that changed their subset and keep their side: %s (delete the split file to start anew)",
+            "images that changed their subset and keep their split: %s (delete the split file to start afresh)",
             f"{moved:,}",
         )
     return subsets
 
 
-def _require_all_sides(sides: SideNumbers, planned: SideNumbers, scenes: NDArray[np.intp], subsets: Subsets) -> None:
-    empty = [side for number, side in enumerate(SIDES) if not (sides == number).any()]
+def _require_all_splits(
+    splits: SplitNumbers, planned: SplitNumbers, scenes: NDArray[np.intp], subsets: Subsets
+) -> None:
+    empty = [split for number, split in enumerate(SPLITS) if not (splits == number).any()]
     if not empty:
         return
-    where = f"{len(sides):,} images of {len(np.unique(scenes)):,} scenes leave {' and '.join(empty)} empty"
-    if (subsets.named != NO_SIDE).any():
-        by_side = np.bincount(subsets.named[subsets.named != NO_SIDE], minlength=len(SIDES))
+    where = f"{len(splits):,} images of {len(np.unique(scenes)):,} scenes leave {' and '.join(empty)} empty"
+    if (subsets.named != NO_SPLIT).any():
+        by_split = np.bincount(subsets.named[subsets.named != NO_SPLIT], minlength=len(SPLITS))
         where += (
-            f", where subsets name {', '.join(f'{side} for {n:,}' for side, n in zip(SIDES, by_side, strict=True))}"
+            f", where subsets name {', '.join(f'{split} for {n:,}' for split, n in zip(SPLITS, by_split, strict=True))}"
         )
-    twins = int((sides != planned).sum())
-    if twins:
-        where += f", after {twins:,} near-duplicates across sides were left out"
+    left_out = int((splits != planned).sum())
+    if left_out:
+        where += f", after {left_out:,} near-duplicates across splits were left out"
     raise PipelineError(
         "there is not enough to fill train, val and test",
         where,
         "It takes at least three scenes (videos, folders, tasks) that do not look alike, or one with three images that "
         "do not. Label more, lower check.near_duplicate_difference, set split.use_subsets to false if subsets are "
         "used (val or test without one is filled from Train and images without a subset), or delete the split file to "
-        "place everything anew",
+        "place everything afresh",
     )
 
 
@@ -246,7 +248,7 @@ def main(
         raise PipelineError(
             "the check did not pass",
             "; ".join(stop.rstrip(".") for stop in report.stops),
-            f"See {checks / 'findings.parquet'} and {checks / 'docs' / 'index.html'}; mend the labels or images, or "
+            f"See {checks / 'findings.parquet'} and {checks / 'docs' / 'index.html'}; correct the labels or images, or "
             "relax the limit in params.yaml: check (stop_on says which severities stop)",
         )
     images = read_table(annotations / "images.parquet", IMAGES)
@@ -254,7 +256,9 @@ def main(
     look_at_names(params, metrics, objects)
     duplicates = read_table(checks / "duplicates.parquet", DUPLICATES)
     previous = _read_previous(split_file)
-    log.info("splitting %s images, %s of them placed before", f"{len(images):,}", f"{previous['side'].notna().sum():,}")
+    log.info(
+        "splitting %s images, %s of them placed before", f"{len(images):,}", f"{previous['assigned'].notna().sum():,}"
+    )
     result = split(
         images,
         objects,
@@ -276,16 +280,20 @@ def main(
 def _read_previous(path: Path) -> pd.DataFrame:
     if not path.exists():
         return pd.DataFrame(columns=SPLIT_MEMORY.names, dtype=object)
-    # Splits were once written without what images are known by; their sides count all the same.
-    later = {*SAME_IMAGE, "named"} - set(pq.read_schema(path).names)
-    held = pa.schema([field for field in SPLIT_MEMORY if field.name not in later])
-    return read_table(path, held).reindex(columns=SPLIT_MEMORY.names).astype(object)
+    # Splits were once written without what images are known by; their splits count all the same.
+    names = pq.read_schema(path).names
+    later = {*SAME_IMAGE, "named"} - set(names)
+    columns = [field for field in SPLIT_MEMORY if field.name not in later]
+    if "assigned" not in names:  # called side before 0.2
+        columns = [field.with_name("side") if field.name == "assigned" else field for field in columns]
+    previous = read_table(path, pa.schema(columns)).rename(columns={"side": "assigned"})
+    return previous.reindex(columns=SPLIT_MEMORY.names).astype(object)
 
 
 def _summary(leakage: Leakage, gone: int) -> str:
-    sides = ", ".join(f"{count.images:,} {side}" for side, count in leakage.sides.items())
-    kept = f"; {gone:,} images are gone and keep their side" if gone else ""
-    return f"split into {sides}, {sum(leakage.excluded.values()):,} excluded{kept}"
+    splits = ", ".join(f"{count.images:,} {split}" for split, count in leakage.splits.items())
+    kept = f"; {gone:,} images are gone and keep their split" if gone else ""
+    return f"split into {splits}, {sum(leakage.excluded.values()):,} excluded{kept}"
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ class TuneParams(Params):
     startup_trials: int = Field(default=5, ge=0, description="trials drawn at random and not pruned, before it learns")
     space: Space = Field(
         default={"lr0": Range(low=0.0002, high=0.01, log=True), "scale": Range(low=0.1, high=0.9)},
-        description="knobs of train to search: a range (low, high, log or step) or a list of choices",
+        description="params of train to search: a range (low, high, log or step) or a list of choices",
     )
 
 

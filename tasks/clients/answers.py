@@ -87,7 +87,7 @@ def refuse_silent_database(uri: str) -> None:
     """Raises PipelineError if a database server does not answer; of other URIs nothing is asked."""
     if uri.startswith(_SERVERS) and (fault := database_answers(uri, _SECONDS)):
         raise PipelineError(
-            "MLflow cannot be used", fault, "Start the database, install its driver, or mend tracking in params.yaml"
+            "MLflow cannot be used", fault, "Start the database, install its driver, or correct tracking in params.yaml"
         )
 
 

@@ -38,7 +38,9 @@ def one_at_a_time(url: str, work: str = "") -> Iterator[None]:
         lock = database.with_name(f"{database.name}{work and f'.{work}'}.lock").open("w")
     except OSError as error:
         raise PipelineError(
-            "no database can be there", f"{url}: {error}", "Mend its path in params.yaml, or make its folder writable"
+            "no database can be there",
+            f"{url}: {error}",
+            "Correct its path in params.yaml, or make its folder writable",
         ) from error
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -227,10 +227,10 @@ def _reported(uri: str) -> Iterator[None]:
         with writing(uri):
             yield
     except (quiet_mlflow().MlflowException, SQLAlchemyError, sqlite3.Error) as error:
-        mend = "Start the server, or mend tracking in params.yaml"
+        hint = "Start the server, or correct tracking in params.yaml"
         if "out-of-date database schema" in str(error):
-            mend = f"Back the database up, then run `mlflow db upgrade {uri}`"
-        raise PipelineError("MLflow cannot be used", f"{uri}: {error}", mend) from error
+            hint = f"Back the database up, then run `mlflow db upgrade {uri}`"
+        raise PipelineError("MLflow cannot be used", f"{uri}: {error}", hint) from error
 
 
 def quiet_mlflow() -> ModuleType:

@@ -1,12 +1,14 @@
 """`reports/leakage.json`: how the split was made and what it leaks; its numbers are `dvc metrics`."""
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
+
+from pydantic import model_validator
 
 from tasks.contracts.record import Record
 
-Side = Literal["train", "val", "test"]
-SIDES: tuple[Side, ...] = get_args(Side)
-EXCLUDED = "excluded"  # stands in the split table for images on no side
+SplitName = Literal["train", "val", "test"]
+SPLITS: tuple[SplitName, ...] = get_args(SplitName)
+EXCLUDED = "excluded"  # stands in the split table for images in no split
 
 
 class Leak(Record):
@@ -21,11 +23,11 @@ class Leak(Record):
     same_track: float | None  # another view of an object of the same track; over images with tracks
 
 
-class SideCount(Record):
-    """What stands on one side."""
+class SplitCount(Record):
+    """What stands in one split."""
 
     images: int
-    share: float  # of the images on all sides
+    share: float  # of the images in all splits
     groups: int
     empty_images: int  # without objects
     objects: int
@@ -33,11 +35,11 @@ class SideCount(Record):
 
 
 class ExcludedImage(Record):
-    """An image on no side, and why."""
+    """An image in no split, and why."""
 
     image_id: str
     reason: str  # see `Leakage.excluded`
-    twin: str | None = None  # image_id of the near-duplicate on another side
+    near_duplicate: str | None = None  # image_id of the near-duplicate in another split
 
 
 class Leakage(Record):
@@ -46,11 +48,33 @@ class Leakage(Record):
     method: Literal["subsets", "groups", "time"]  # time: a scene had to be divided into blocks of time
     before: Leak
     after: Leak
-    sides: dict[Side, SideCount]
-    excluded: dict[str, int]  # images by reason: absent, unreadable, gap, twin
-    divided_tracks: int  # tracks seen on more than one side
-    moved_by_twins: int  # images whose scene near-duplicates keep on one side with another
-    placed_before: int  # images that kept the side of the previous split
+    splits: dict[SplitName, SplitCount]
+    excluded: dict[str, int]  # images by reason: absent, unreadable, gap, near_duplicate
+    divided_tracks: int  # tracks seen in more than one split
+    joined_by_near_duplicates: int  # images whose scene near-duplicates keep in one split with another
+    placed_before: int  # images that kept the split of the previous split
     placed_now: int
     notes: list[str]  # sentences for people
     excluded_images: list[ExcludedImage]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_earlier_versions(cls, given: Any) -> Any:
+        # Before 0.2 splits were called sides and near-duplicates twins.
+        if not isinstance(given, dict) or "sides" not in given:
+            return given
+        reasons = {"twin": "near_duplicate"}
+        images = [
+            {
+                reasons.get(name, name): reasons.get(value, value) if name == "reason" else value
+                for name, value in image.items()
+            }
+            for image in given["excluded_images"]
+        ]
+        return {
+            **{name: value for name, value in given.items() if name not in {"sides", "moved_by_twins"}},
+            "splits": given["sides"],
+            "joined_by_near_duplicates": given["moved_by_twins"],
+            "excluded": {reasons.get(reason, reason): images for reason, images in given["excluded"].items()},
+            "excluded_images": images,
+        }

@@ -47,7 +47,7 @@ class ExportLedger(Record):
 
 
 class Ledger(Record):
-    """All counts, and the first few names behind those that a person may want to mend."""
+    """All counts, and the first few names behind those that a person may want to correct."""
 
     objects: Counts
     images: ImageCounts

@@ -66,9 +66,9 @@ def machine_fault(error: BaseException) -> PipelineError | None:
         return None
     # The innermost one has not been put in other words yet.
     cause, code = found[-1]
-    what, mend = _REFUSED[code]
+    what, hint = _REFUSED[code]
     told_as = f" ({error.what})" if isinstance(error, PipelineError) else ""
-    return PipelineError(what, f"{_where(cause, code, _written(chain))}{told_as}", mend)
+    return PipelineError(what, f"{_where(cause, code, _written(chain))}{told_as}", hint)
 
 
 @contextmanager

@@ -95,7 +95,7 @@ class Releases(Params):
         "that does not know the file's lines is refused"
     )
     new_registry: bool = Field(
-        default=False, description="the registry begins anew on purpose, though the log names a champion"
+        default=False, description="the registry begins afresh on purpose, though the log names a champion"
     )
     verify_with: list[Path] = Field(
         default_factory=list,
@@ -118,7 +118,7 @@ def read_params(path: Path, section: str, model: type[P]) -> P:
         return model.model_validate(value)
     except ValidationError as error:
         faults = "; ".join(_fault(section, fault, model) for fault in error.errors())
-        raise PipelineError("params are not valid", f"{path}: {faults}", "Mend them and run again") from error
+        raise PipelineError("params are not valid", f"{path}: {faults}", "Correct them and run again") from error
 
 
 def section_faults(value: object, section: str, model: type[Params]) -> list[str]:
@@ -203,7 +203,7 @@ def read_sections(path: Path) -> dict[str, object]:
     except FileNotFoundError as error:
         raise PipelineError("params file does not exist", str(path), "Pass --params FILE") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise PipelineError("params file is not YAML", f"{path}: {error}", "Mend the line that it names") from error
+        raise PipelineError("params file is not YAML", f"{path}: {error}", "Correct the line that it names") from error
     if not isinstance(sections, dict):
         raise PipelineError("params file has no sections", str(path), "It needs one mapping per stage")
     return sections

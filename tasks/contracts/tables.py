@@ -63,8 +63,8 @@ OBJECTS = pa.schema(
 SPLIT = pa.schema(
     [
         _required("image_id", pa.string()),
-        _required("split", pa.string()),  # train, val, test; excluded: on no side, see contracts.leakage
-        _required("group", pa.string()),  # never on two sides
+        _required("split", pa.string()),  # train, val, test; excluded: in no split, see contracts.leakage
+        _required("group", pa.string()),  # never in two splits
     ]
 )
 
@@ -72,13 +72,13 @@ SPLIT = pa.schema(
 SPLIT_MEMORY = pa.schema(
     [
         *SPLIT,
-        pa.field("side", pa.string()),  # where it belongs for good, even while excluded; null: never placed
+        pa.field("assigned", pa.string()),  # where it belongs for good, even while excluded; null: never placed
         pa.field("reason", pa.string()),  # why it is excluded; gone: not in the tables now, but it may return
         # What an image is known by when its id changes. Null in splits that were written without.
         pa.field("task", pa.string()),  # of CVAT, or else the export
         pa.field("name", pa.string()),
         pa.field("sha256", pa.string()),
-        # The side that its subset named when it was placed, as val may be taken from Train. Null: none, or unknown.
+        # The split that its subset named when it was placed, as val may be taken from Train. Null: none, or unknown.
         pa.field("named", pa.string()),
     ]
 )
@@ -117,7 +117,7 @@ FINDINGS = pa.schema(
         pa.field("image_id", pa.string()),
         pa.field("object_id", pa.string()),
         pa.field("label", pa.string()),
-        pa.field("other_image_id", pa.string()),  # the twin of a duplicate
+        pa.field("other_image_id", pa.string()),  # the other of two near-duplicates
         pa.field("value", pa.float64()),  # what was measured
         pa.field("where", pa.string()),  # for people: export, CVAT task, frame, image name
     ]

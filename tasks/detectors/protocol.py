@@ -98,7 +98,7 @@ class Detector(Protocol):
         `on_epoch` hears of every finished epoch and may end the training by raising. After a stop it hears of the last
         finished epoch once more. `measure` is pickled when several GPUs train.
 
-        Raises PipelineError for what the user can mend: weights that are not there, a device that does not exist, too
+        Raises PipelineError for what the user can fix: weights that are not there, a device that does not exist, too
         little memory for a single image, a loss that stays not a number.
         """
         ...

@@ -1,6 +1,6 @@
 """Images and boxes of the canonical tables as the training library's data set, without a copy on disk.
 
-The library's own reader scans folders, writes caches beside the images and mends JPEGs in place; this one reads what
+The library's own reader scans folders, writes caches beside the images and repairs JPEGs in place; this one reads what
 the tables name, decodes as every stage does, and writes nothing.
 """
 

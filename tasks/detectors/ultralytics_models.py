@@ -149,7 +149,9 @@ def _find_architecture(name: str) -> dict[str, Any]:
             try:
                 architecture = yaml.safe_load(path.read_text(encoding="utf-8"))
             except yaml.YAMLError as error:
-                raise PipelineError("architecture is not YAML", f"{path}: {error}", "Mend the line it names") from error
+                raise PipelineError(
+                    "architecture is not YAML", f"{path}: {error}", "Correct the line it names"
+                ) from error
             if not isinstance(architecture, dict):
                 architecture = {}
             return {**architecture, "scale": _scale(path.stem, architecture), "yaml_file": path.name}

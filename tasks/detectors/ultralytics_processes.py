@@ -28,7 +28,7 @@ from tasks.execution.work_folder import only_one
 JOB = "job.pickle"
 LOG = "processes.log"
 OUT_OF_MEMORY = "out-of-memory"
-FAULT = "fault-of-*.json"  # what, where and how to mend, by each process that met it
+FAULT = "fault-of-*.json"  # what, where and the hint, by each process that met it
 POLL_SECONDS = 0.5
 STOP_SECONDS = 10
 

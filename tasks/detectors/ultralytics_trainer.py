@@ -74,7 +74,7 @@ class YoloTraining(DetectionTrainer):  # type: ignore[misc]
             raise PipelineError(
                 "the library cannot build the architecture",
                 f"{self.job.architecture['yaml_file']}: {type(error).__name__}: {error}",
-                "Mend the layer that it names: layers are the classes of ultralytics.nn.modules",
+                "Correct the layer that it names: layers are the classes of ultralytics.nn.modules",
             ) from error
 
     def build_dataset(self, img_path: str, mode: str = "train", batch: int | None = None) -> TableDataset:  # noqa: ARG002

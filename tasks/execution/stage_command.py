@@ -19,7 +19,7 @@ TERMINATED = 128 + signal.SIGTERM
 def run(main: Callable[..., None]) -> None:
     """Run a stage's `main` as a command; its parameters are the options, its module's docstring the manual.
 
-    Exit codes: 0 done, 2 a fault that the user can mend, the machine's among them (one message, no traceback), 143
+    Exit codes: 0 done, 2 a fault that the user can fix, the machine's among them (one message, no traceback), 143
     stopped by SIGTERM.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)

@@ -93,13 +93,13 @@ def refuse_beyond_tolerance(bundle: Bundle, compared: list[ImageParity], golden:
         raise _refusal(what, compared, bundle.classes, golden, _mend(bundle))
 
 
-def _refusal(what: str, compared: list[ImageParity], classes: list[str], golden: Sample, mend: str) -> PipelineError:
+def _refusal(what: str, compared: list[ImageParity], classes: list[str], golden: Sample, hint: str) -> PipelineError:
     worst = max(range(len(compared)), key=lambda index: compared[index].badness)
     shown = side_by_side(compared[worst], classes)
-    return PipelineError(what, f"worst on {golden.names[worst]}\n{shown}\n", mend)
+    return PipelineError(what, f"worst on {golden.names[worst]}\n{shown}\n", hint)
 
 
 def _mend(bundle: Bundle) -> str:
-    mend = f"Leave {bundle.target} out of export.targets or widen export.tolerance.{bundle.precision} in params.yaml"
+    hint = f"Leave {bundle.target} out of export.targets or widen export.tolerance.{bundle.precision} in params.yaml"
     precision = bundle.hints.get("INFERENCE_PRECISION_HINT", "f32")
-    return mend if precision == "f32" else f"Set export.openvino_precision to f32 (it is {precision}). {mend}"
+    return hint if precision == "f32" else f"Set export.openvino_precision to f32 (it is {precision}). {hint}"

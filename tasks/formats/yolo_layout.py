@@ -101,7 +101,7 @@ def _content(path: Path) -> Mapping[str, object]:
         # It makes nothing but text, lists and dicts.
         found = yaml.load(content, yaml.BaseLoader)  # noqa: S506
     except (yaml.YAMLError, RecursionError) as error:
-        raise PipelineError("YAML cannot be read", f"{path}: {error}", "Mend it or remove it") from error
+        raise PipelineError("YAML cannot be read", f"{path}: {error}", "Correct it or remove it") from error
     if not isinstance(found, dict):
         return {}
     return {key.lower() if key.lower() in _NO_SUBSETS else key: value for key, value in found.items()}

@@ -44,7 +44,7 @@ def refuse_names_without_labels(params: Path, objects: pd.DataFrame) -> None:
         raise PipelineError(
             "params name what is labelled nowhere",
             f"{params}\n{first_of(faults)}\n",
-            "Mend the names, or label such objects; nothing is trained before",
+            "Correct the names, or label such objects; nothing is trained before",
         )
 
 

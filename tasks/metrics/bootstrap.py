@@ -3,7 +3,7 @@
 What is drawn is groups, with replacement: frames of one scene are not independent, and drawing images would make every
 interval too narrow. Detections are matched once; a resample is only a weight per group.
 
-Val is drawn, too, and operating thresholds chosen on it anew in each resample: on another val they would have been
+Val is drawn, too, and operating thresholds chosen on it again in each resample: on another val they would have been
 others, and rates with them.
 """
 

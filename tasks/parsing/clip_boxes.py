@@ -11,7 +11,7 @@ Boxes = NDArray[np.float64]  # (n, 4): x_min, y_min, x_max, y_max
 _ROUNDING_PX = 0.02
 
 
-def settle_boxes(boxes: Boxes, sizes_wh: NDArray[np.float64]) -> tuple[Boxes, NDArray[np.bool_], dict[int, str]]:
+def clip_boxes(boxes: Boxes, sizes_wh: NDArray[np.float64]) -> tuple[Boxes, NDArray[np.bool_], dict[int, str]]:
     """Clip boxes at the border of their images.
 
     sizes_wh: (n, 2) pixels, infinite where the size is not known. Returns the boxes, which of them went over the

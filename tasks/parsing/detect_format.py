@@ -252,7 +252,7 @@ def _yolo(kind: str, path: Path, layout: YoloLayout, search: Search) -> Recognis
         raise PipelineError(
             "neither an image nor a label file is where the export says",
             "; ".join([str(path), *layout.notes]),
-            "Mend the paths of its subsets, or export the labels again",
+            "Correct the paths of its subsets, or export the labels again",
         )
     fresh = [entry for entry in layout.entries if not {entry.label_file, entry.image} & search.claimed]
     if not fresh:

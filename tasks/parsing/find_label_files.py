@@ -148,7 +148,7 @@ def _stamp(name: str) -> datetime | None:
 
 
 def _tell_mended(faults: list[str]) -> None:
-    """An export that was mended stays held beside its mended version: its faults must not stop the run for ever."""
+    """An export that was corrected stays beside its corrected version: its faults must not stop the run for ever."""
     for fault in faults:
         log.warning("a later version is held, this one is left out: %s", fault)
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tasks.contracts.tables import BOX, OBJECTS
 from tasks.formats.labelled_image import SIZE_UNKNOWN, Details, LabelledObject, Points, TextBox
-from tasks.parsing.clip_boxes import settle_boxes
+from tasks.parsing.clip_boxes import clip_boxes
 from tasks.parsing.identify_images import PlacedImage
 from tasks.parsing.label_rules import LabelRules
 
@@ -51,7 +51,7 @@ def object_columns(
     boxes = np.column_stack([np.concatenate([_numbers(texts[side]), np.array(read[side], float)]) for side in BOX])
     if scales is not None:
         boxes *= np.tile(scales, 2)[owners]
-    boxes, over, faults = settle_boxes(boxes, np.where(sizes > 0, sizes, np.inf)[owners])
+    boxes, over, faults = clip_boxes(boxes, np.where(sizes > 0, sizes, np.inf)[owners])
     if scales is not None:
         faults |= dict.fromkeys(np.flatnonzero(np.isnan(scales[owners, 0])).tolist(), SIZE_UNKNOWN)
     labels = texts["label"] + read["label"]

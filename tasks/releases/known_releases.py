@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 def release_fault(tracking: Tracking, releases: Releases, target: str) -> str:
     """What keeps the champion from being pulled for `target`: log and registry disagree, or its files are gone.
 
-    Empty where nothing does, where nothing was released yet, and where the registry begins anew.
+    Empty where nothing does, where nothing was released yet, and where the registry begins afresh.
     """
     try:
         if not read_log(releases.log):

@@ -86,7 +86,7 @@ def check_log(releases: Releases, registry: str, champion: str | None, changes: 
         f"{releases.log}: version {held[-1].version} by {held[-1].who} at {held[-1].time}; {registry} {lacks}",
         "Restore the registry's store, point tracking.uri and tracking.experiment back to it, or make a version "
         "that it has live again: python -m tasks.publish --rollback VERSION --why REASON. If this registry begins "
-        "anew on purpose, set publish.new_registry: true until its first release",
+        "afresh on purpose, set publish.new_registry: true until its first release",
     )
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from tasks.contracts.check_report import RuleCount
-from tasks.contracts.leakage import SIDES, Leakage
+from tasks.contracts.leakage import SPLITS, Leakage
 from tasks.contracts.tables import BOX
 from tasks.report_page.inputs import Data, LoadImage
 from tasks.report_page.pictures import Mark, Picture, picture, window_around
@@ -24,7 +24,7 @@ class Finding:
     message: str
     where: str
     label: str
-    pictures: list[Picture]  # its image, and the twin of a duplicate; empty where there is none to show
+    pictures: list[Picture]  # its image, and the other of two near-duplicates; empty where there is none to show
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,13 @@ class Rule:
 
 
 def balance(leakage: Leakage, labels: list[str]) -> pd.DataFrame:
-    """Objects per class (index, most first) and side (columns); classes without objects included."""
-    named = dict.fromkeys([*labels, *[label for side in leakage.sides.values() for label in side.objects_per_class]])
+    """Objects per class (index, most first) and split (columns); classes without objects included."""
+    named = dict.fromkeys([*labels, *[label for split in leakage.splits.values() for label in split.objects_per_class]])
     counts = {
-        side: [leakage.sides[side].objects_per_class.get(label, 0) if side in leakage.sides else 0 for label in named]
-        for side in SIDES
+        split: [
+            leakage.splits[split].objects_per_class.get(label, 0) if split in leakage.splits else 0 for label in named
+        ]
+        for split in SPLITS
     }
     table = pd.DataFrame(counts, index=list(named))
     return table.loc[table.sum(axis=1).sort_values(ascending=False, kind="stable").index]

@@ -76,7 +76,7 @@ def _progress_for_people() -> Iterator[None]:
 
 
 def _save(openvino: ModuleType, model: "Model", to: Path, half: bool) -> None:
-    # Made-up names count on over the life of a process: numbered anew, equal models are equal files.
+    # Made-up names count on over the life of a process: numbered from one again, equal models are equal files.
     for number, operation in enumerate(model.get_ordered_ops()):
         if _MADE_UP.fullmatch(operation.get_friendly_name()):
             operation.set_friendly_name(f"{operation.get_type_name()}_{number}")

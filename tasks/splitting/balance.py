@@ -1,7 +1,7 @@
-"""How well sides are filled, and which side takes which whole scene.
+"""How well splits are filled, and which split takes which whole scene.
 
-Features of an image are counts: itself (1), whether it is empty, and its objects per class. Sides are numbered as in
-contracts.leakage.SIDES; -1 is none.
+Features of an image are counts: itself (1), whether it is empty, and its objects per class. Splits are numbered as in
+contracts.leakage.SPLITS; -1 is none.
 """
 
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Counts = NDArray[np.float64]  # (..., features)
-SideNumbers = NDArray[np.intp]
+SplitNumbers = NDArray[np.intp]
 
-NO_SIDE = -1
+NO_SPLIT = -1
 _RESTARTS = 10  # with the scenes in another order each
 _SWAPPED_SCENES = 400  # beyond, single moves balance well enough
 _MOVES = 500
@@ -20,23 +20,23 @@ _MOVES = 500
 
 @dataclass(frozen=True)
 class Balance:
-    """The goal: of every feature each side has its fraction. Lower cost is better; 0 is perfect."""
+    """The goal: of every feature each split has its fraction. Lower cost is better; 0 is perfect."""
 
-    fractions: Counts  # (sides,)
+    fractions: Counts  # (splits,)
     totals: Counts  # (features,): of all images there are
     weights: Counts  # (features,)
 
-    def cost(self, sides: Counts) -> float:
-        """What counts of (sides, features) cost."""
-        return float(self._costs(self.fractions[:, None], sides).sum())
+    def cost(self, splits: Counts) -> float:
+        """What counts of (splits, features) cost."""
+        return float(self._costs(self.fractions[:, None], splits).sum())
 
-    def side_cost(self, side: int, counts: Counts) -> Counts:
-        """What one side with counts of (..., features) adds to the cost, for each of the leading dimensions."""
-        return self._costs(self.fractions[side], counts)
+    def split_cost(self, split: int, counts: Counts) -> Counts:
+        """What one split with counts of (..., features) adds to the cost, for each of the leading dimensions."""
+        return self._costs(self.fractions[split], counts)
 
     def _costs(self, fractions: Counts | float, counts: Counts) -> Counts:
-        """The squared distance from the side's fraction, relative to it as in a chi-square statistic. A class that is
-        missing altogether costs more than any imbalance of it, a side without images more than all else.
+        """The squared distance from the split's fraction, relative to it as in a chi-square statistic. A class that is
+        missing altogether costs more than any imbalance of it, a split without images more than all else.
         """
         distance = (counts / self.totals - fractions) ** 2 / fractions
         cost: Counts = (distance + (counts <= 0)) @ self.weights + 100.0 * (counts[..., 0] <= 0)
@@ -61,8 +61,8 @@ def balance_of(features: Counts, fractions: Counts) -> Balance:
     return Balance(fractions, np.maximum(totals, 1), weights)
 
 
-def place_scenes(scenes: Counts, placed: Counts, balance: Balance, seed: int) -> SideNumbers:
-    """The side of each of `scenes` (scenes, features), where `placed` (sides, features) already stands.
+def place_scenes(scenes: Counts, placed: Counts, balance: Balance, seed: int) -> SplitNumbers:
+    """The split of each of `scenes` (scenes, features), where `placed` (splits, features) already stands.
 
     Hardest first, each to where it costs least; then single moves and swaps as long as they help. The best of several
     seeded orders.
@@ -74,76 +74,76 @@ def place_scenes(scenes: Counts, placed: Counts, balance: Balance, seed: int) ->
     best, best_cost = np.zeros(0, dtype=np.intp), np.inf
     for restart in range(_RESTARTS if len(scenes) <= _SWAPPED_SCENES else 1):
         noise = rng.uniform(0.5, 1, len(scenes)) if restart else 1.0
-        sides = _place_greedily(scenes, placed, balance, np.argsort(-hardness * noise, kind="stable"))
-        _improve(sides, scenes, placed, balance)
-        cost = balance.cost(placed + _sums(sides, scenes, len(placed)))
+        splits = _place_greedily(scenes, placed, balance, np.argsort(-hardness * noise, kind="stable"))
+        _improve(splits, scenes, placed, balance)
+        cost = balance.cost(placed + _sums(splits, scenes, len(placed)))
         # Costs that differ by rounding only must not decide.
         if cost < best_cost - 1e-9:
-            best, best_cost = sides, cost
+            best, best_cost = splits, cost
     return best
 
 
-def _place_greedily(scenes: Counts, placed: Counts, balance: Balance, order: SideNumbers) -> SideNumbers:
-    sides = np.full(len(scenes), NO_SIDE)
+def _place_greedily(scenes: Counts, placed: Counts, balance: Balance, order: SplitNumbers) -> SplitNumbers:
+    splits = np.full(len(scenes), NO_SPLIT)
     counts = placed.copy()
     for scene in order:
         added = [
-            balance.side_cost(side, counts[side] + scenes[scene]) - balance.side_cost(side, counts[side])
-            for side in range(len(counts))
+            balance.split_cost(split, counts[split] + scenes[scene]) - balance.split_cost(split, counts[split])
+            for split in range(len(counts))
         ]
-        sides[scene] = int(np.argmin(np.round(added, 12)))
-        counts[sides[scene]] += scenes[scene]
-    return sides
+        splits[scene] = int(np.argmin(np.round(added, 12)))
+        counts[splits[scene]] += scenes[scene]
+    return splits
 
 
-def _improve(sides: SideNumbers, scenes: Counts, placed: Counts, balance: Balance) -> None:
+def _improve(splits: SplitNumbers, scenes: Counts, placed: Counts, balance: Balance) -> None:
     """Move or swap scenes in place as long as it lowers the cost."""
     for _ in range(_MOVES):
-        counts = placed + _sums(sides, scenes, len(placed))
-        gain, changes = _best_move(sides, scenes, counts, balance)
+        counts = placed + _sums(splits, scenes, len(placed))
+        gain, changes = _best_move(splits, scenes, counts, balance)
         if len(scenes) <= _SWAPPED_SCENES:
-            gain, changes = min((gain, changes), _best_swap(sides, scenes, counts, balance))
+            gain, changes = min((gain, changes), _best_swap(splits, scenes, counts, balance))
         if gain > -1e-9:
             return
-        for scene, side in changes:
-            sides[scene] = side
+        for scene, split in changes:
+            splits[scene] = split
 
 
-Changes = list[tuple[int, int]]  # scene, its new side
+Changes = list[tuple[int, int]]  # scene, its new split
 
 
-def _best_move(sides: SideNumbers, scenes: Counts, counts: Counts, balance: Balance) -> tuple[float, Changes]:
+def _best_move(splits: SplitNumbers, scenes: Counts, counts: Counts, balance: Balance) -> tuple[float, Changes]:
     best: tuple[float, Changes] = (0.0, [])
     for source in range(len(counts)):
-        members = np.flatnonzero(sides == source)
+        members = np.flatnonzero(splits == source)
         if not len(members):
             continue
-        left = balance.side_cost(source, counts[source] - scenes[members]) - balance.side_cost(source, counts[source])
+        left = balance.split_cost(source, counts[source] - scenes[members]) - balance.split_cost(source, counts[source])
         for target in set(range(len(counts))) - {source}:
-            grown = balance.side_cost(target, counts[target] + scenes[members])
-            change = left + grown - balance.side_cost(target, counts[target])
+            grown = balance.split_cost(target, counts[target] + scenes[members])
+            change = left + grown - balance.split_cost(target, counts[target])
             index = int(np.argmin(np.round(change, 12)))
             best = min(best, (float(change[index]), [(int(members[index]), target)]))
     return best
 
 
-def _best_swap(sides: SideNumbers, scenes: Counts, counts: Counts, balance: Balance) -> tuple[float, Changes]:
+def _best_swap(splits: SplitNumbers, scenes: Counts, counts: Counts, balance: Balance) -> tuple[float, Changes]:
     best: tuple[float, Changes] = (0.0, [])
     for one in range(len(counts)):
         for other in range(one + 1, len(counts)):
-            ones, others = np.flatnonzero(sides == one), np.flatnonzero(sides == other)
+            ones, others = np.flatnonzero(splits == one), np.flatnonzero(splits == other)
             if not len(ones) or not len(others):
                 continue
             change = scenes[others][None] - scenes[ones][:, None]  # (ones, others, features): what `one` gains
-            cost = balance.side_cost(one, counts[one] + change) + balance.side_cost(other, counts[other] - change)
-            cost -= balance.side_cost(one, counts[one]) + balance.side_cost(other, counts[other])
+            cost = balance.split_cost(one, counts[one] + change) + balance.split_cost(other, counts[other] - change)
+            cost -= balance.split_cost(one, counts[one]) + balance.split_cost(other, counts[other])
             row, column = np.unravel_index(int(np.argmin(np.round(cost, 12))), cost.shape)
             changes = [(int(ones[row]), other), (int(others[column]), one)]
             best = min(best, (float(cost[row, column]), changes))
     return best
 
 
-def _sums(sides: SideNumbers, features: Counts, count: int) -> Counts:
+def _sums(splits: SplitNumbers, features: Counts, count: int) -> Counts:
     sums = np.zeros((count, features.shape[1]))
-    np.add.at(sums, sides, features)
+    np.add.at(sums, splits, features)
     return sums

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from tasks.splitting.balance import NO_SIDE, SideNumbers
+from tasks.splitting.balance import NO_SPLIT, SplitNumbers
 
-SEVERAL = -2  # sides of one group
+SEVERAL = -2  # splits of one group
 
 
 def in_order(images: pd.DataFrame) -> pd.DataFrame:
@@ -40,12 +40,12 @@ def joined_scenes(scenes: NDArray[np.intp], clusters: NDArray[np.int64]) -> NDAr
 
 
 def group_names(
-    names: list[str], scenes: NDArray[np.intp], clusters: NDArray[np.int64], sides: SideNumbers
+    names: list[str], scenes: NDArray[np.intp], clusters: NDArray[np.int64], splits: SplitNumbers
 ) -> list[str]:
-    """The group of each image: the widest of joined scenes, scene and block of time that stands on one side."""
+    """The group of each image: the widest of joined scenes, scene and block of time that stands in one split."""
     joined = joined_scenes(scenes, clusters)
-    whole_joined, whole_scene = (one_side(groups, sides) != SEVERAL for groups in (joined, scenes))
-    blocks = _block_numbers(scenes, sides)
+    whole_joined, whole_scene = (one_split(groups, splits) != SEVERAL for groups in (joined, scenes))
+    blocks = _block_numbers(scenes, splits)
     first = np.unique(joined, return_index=True)[1]
     joined_names = [names[row] for row in first[joined]]
     return [
@@ -54,20 +54,20 @@ def group_names(
     ]
 
 
-def one_side(groups: NDArray[np.intp], sides: SideNumbers) -> SideNumbers:
-    """For each image the one side of its group: -1 if the group has none, -2 if it has several."""
+def one_split(groups: NDArray[np.intp], splits: SplitNumbers) -> SplitNumbers:
+    """For each image the one split of its group: -1 if the group has none, -2 if it has several."""
     count = int(groups.max(initial=-1)) + 1
-    lowest, highest = np.full(count, np.iinfo(np.intp).max), np.full(count, NO_SIDE)
-    placed = sides != NO_SIDE
-    np.minimum.at(lowest, groups[placed], sides[placed])
-    np.maximum.at(highest, groups[placed], sides[placed])
-    only = np.where((highest == NO_SIDE) | (lowest == highest), highest, SEVERAL)
+    lowest, highest = np.full(count, np.iinfo(np.intp).max), np.full(count, NO_SPLIT)
+    placed = splits != NO_SPLIT
+    np.minimum.at(lowest, groups[placed], splits[placed])
+    np.maximum.at(highest, groups[placed], splits[placed])
+    only = np.where((highest == NO_SPLIT) | (lowest == highest), highest, SEVERAL)
     return only[groups]
 
 
-def _block_numbers(scenes: NDArray[np.intp], sides: SideNumbers) -> NDArray[np.intp]:
-    """Number the blocks of one side within each scene, from 1; images in a gap count to the block before it."""
-    filled = pd.Series(sides).mask(sides == NO_SIDE).groupby(scenes).ffill().bfill()
+def _block_numbers(scenes: NDArray[np.intp], splits: SplitNumbers) -> NDArray[np.intp]:
+    """Number the blocks of one split within each scene, from 1; images in a gap count to the block before it."""
+    filled = pd.Series(splits).mask(splits == NO_SPLIT).groupby(scenes).ffill().bfill()
     changes = (filled != filled.shift()) | (pd.Series(scenes) != pd.Series(scenes).shift())
     return np.asarray(changes.astype(int).groupby(scenes).cumsum(), dtype=np.intp)
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.contracts.leakage import Leak
-from tasks.splitting.balance import NO_SIDE, Counts, SideNumbers
+from tasks.splitting.balance import NO_SPLIT, Counts, SplitNumbers
 from tasks.splitting.near_duplicates import Looks
 
 _TRAIN = 0
@@ -22,32 +22,32 @@ class Relations:
     track_rows: NDArray[np.intp]  # its image
 
 
-def leak(sides: SideNumbers, relations: Relations) -> Leak:
+def leak(splits: SplitNumbers, relations: Relations) -> Leak:
     """Shares of the val and test images with a relative in train."""
-    train, held_out = sides == _TRAIN, sides > _TRAIN
-    twins = np.zeros(len(sides), dtype=bool)
-    twins[relations.looks.pairs(train, held_out)[1]] = True
+    train, held_out = splits == _TRAIN, splits > _TRAIN
+    alike = np.zeros(len(splits), dtype=bool)
+    alike[relations.looks.pairs(train, held_out)[1]] = True
     same_scene = np.isin(relations.scenes, relations.scenes[train])
     return Leak(
-        near_duplicate=_share(twins, held_out),
+        near_duplicate=_share(alike, held_out),
         same_group=_share(same_scene, held_out),
         neighbouring_frame=_share(_beside(train, relations.scenes), held_out),
         same_track=_share(*_tracked(train, held_out, relations)),
     )
 
 
-def divided_tracks(sides: SideNumbers, relations: Relations) -> int:
-    """Tracks that are seen on more than one side."""
-    on_side = sides[relations.track_rows] != NO_SIDE
-    seen = np.unique(np.column_stack([relations.tracks, sides[relations.track_rows]])[on_side], axis=0)
+def divided_tracks(splits: SplitNumbers, relations: Relations) -> int:
+    """Tracks that are seen in more than one split."""
+    in_split = splits[relations.track_rows] != NO_SPLIT
+    seen = np.unique(np.column_stack([relations.tracks, splits[relations.track_rows]])[in_split], axis=0)
     return int((np.unique(seen[:, 0], return_counts=True)[1] > 1).sum())
 
 
-def random_sides(images: int, fractions: Counts, seed: int) -> SideNumbers:
+def random_split(images: int, fractions: Counts, seed: int) -> SplitNumbers:
     """What a random split of single images would do."""
     ends = np.round(np.cumsum(fractions) * images).astype(int)
-    sides = np.searchsorted(ends, np.arange(images), side="right")
-    return np.random.default_rng(seed).permutation(np.minimum(sides, len(fractions) - 1))
+    splits = np.searchsorted(ends, np.arange(images), side="right")
+    return np.random.default_rng(seed).permutation(np.minimum(splits, len(fractions) - 1))
 
 
 def _beside(train: NDArray[np.bool_], scenes: NDArray[np.intp]) -> NDArray[np.bool_]:

@@ -1,4 +1,4 @@
-"""Near-duplicates that stand on two sides, and which of them has to go."""
+"""Near-duplicates that stand in two splits, and which of them has to go."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from tasks.splitting.balance import NO_SIDE, SideNumbers
+from tasks.splitting.balance import NO_SPLIT, SplitNumbers
 
 Rows = NDArray[np.intp]
 
@@ -49,7 +49,7 @@ class Looks:
             np.concatenate([right[linked], first_other[first_other >= 0], others[first_one >= 0]]),
         )
 
-    def last_twins(self, rows: Rows) -> Rows:
+    def last_alike(self, rows: Rows) -> Rows:
         """For each of `rows` the position among them of the last image that looks like it; its own if none does."""
         places = np.full(len(self.alike), -1)
         places[rows] = np.arange(len(rows))
@@ -71,27 +71,27 @@ class Looks:
         return np.asarray(found.fillna(-1), dtype=np.intp)
 
 
-def twins_to_exclude(sides: SideNumbers, settled: NDArray[np.bool_], looks: Looks) -> dict[int, int]:
-    """Rows that must leave their side because a near-duplicate stands on another, with the row of that twin.
+def near_duplicates_to_exclude(splits: SplitNumbers, placed_before: NDArray[np.bool_], looks: Looks) -> dict[int, int]:
+    """Rows that must leave their split because a near-duplicate stands in another, with the row of that one.
 
-    An image that is new here leaves before one that stood on its side already (`settled`): what was measured stays as
-    it was. Among equals train gives way to val and test, val to test: a model may learn a little less, a
+    An image that is new here leaves before one that stood in its split already (`placed_before`): what was measured
+    stays as it was. Among equals train gives way to val and test, val to test: a model may learn a little less, a
     measurement may not be told the answer.
     """
     excluded: dict[int, int] = {}
-    count = int(sides.max(initial=NO_SIDE)) + 1
-    new = ~settled
-    # Later sides win, settled images win over new ones. Who lost takes nobody along, and in this order no winner loses
-    # later: the next split, in which all that stay are settled, is the same.
-    for losers, winners in ((settled, settled), (new, settled), (new, new)):
-        for winning_side in reversed(range(count)):
-            losing_sides = range(count) if losers is not winners else range(winning_side)
-            for losing_side in losing_sides:
-                if losing_side == winning_side:
+    count = int(splits.max(initial=NO_SPLIT)) + 1
+    new = ~placed_before
+    # Later splits win, and images placed before win over new ones. Who lost takes nobody along, and in this order no
+    # winner loses later: the next split, for which all that stay were placed before, is the same.
+    for losers, winners in ((placed_before, placed_before), (new, placed_before), (new, new)):
+        for winning_split in reversed(range(count)):
+            losing_splits = range(count) if losers is not winners else range(winning_split)
+            for losing_split in losing_splits:
+                if losing_split == winning_split:
                     continue
-                out = np.isin(np.arange(len(sides)), list(excluded))
-                lose = losers & (sides == losing_side) & ~out
-                win = winners & (sides == winning_side) & ~out
+                out = np.isin(np.arange(len(splits)), list(excluded))
+                lose = losers & (splits == losing_split) & ~out
+                win = winners & (splits == winning_split) & ~out
                 for loser, winner in zip(*looks.pairs(lose, win), strict=True):
                     excluded.setdefault(int(loser), int(winner))
     return excluded

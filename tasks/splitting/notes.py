@@ -1,66 +1,66 @@
-"""What a person should know of a split: what subsets decided, and where sides fall short, why, and what to do."""
+"""What a person should know of a split: what subsets decided, and where splits fall short, why, and what to do."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.contracts.leakage import SIDES, Side, SideCount
+from tasks.contracts.leakage import SPLITS, SplitCount, SplitName
 from tasks.contracts.quoting import written
-from tasks.splitting.balance import NO_SIDE, Counts, SideNumbers
+from tasks.splitting.balance import NO_SPLIT, Counts, SplitNumbers
 from tasks.splitting.subsets import TRAIN, Subsets
 
-_OFF = 1 / 3  # a side this far from its fraction, relative to it, is said
-_FEW = 0.5  # a class of which a side has less than this part of its share is said,
+_OFF = 1 / 3  # a split this far from its fraction, relative to it, is said
+_FEW = 0.5  # a class of which a split has less than this part of its share is said,
 _FEW_OBJECTS = 2  # if that is as many objects at least, as one more or less is chance
 _MOST = 0.5  # of the images
 
 
 @dataclass(frozen=True)
 class Filled:
-    """How sides came to be filled; images in order."""
+    """How splits came to be filled; images in order."""
 
-    counts: dict[Side, SideCount]
+    counts: dict[SplitName, SplitCount]
     fractions: Counts
     features: Counts  # (images, 2 + classes)
     classes: list[str]
     scenes: NDArray[np.intp]  # scenes that near-duplicates join count as one
-    planned: SideNumbers
+    planned: SplitNumbers
     placed_before: NDArray[np.bool_]
     subsets: Subsets
-    divided: bool  # scenes stand on several sides
+    divided: bool  # scenes stand in several splits
 
 
 def subset_notes(filled: Filled) -> list[str]:
     """What was taken from Train, and what images without a subset became of."""
     subsets, planned = filled.subsets, filled.planned
-    if not (subsets.named != NO_SIDE).any():
+    if not (subsets.named != NO_SPLIT).any():
         return []
     notes = []
-    for side in set(subsets.open_sides) - {TRAIN}:
-        taken = (planned == side) & (subsets.named == TRAIN)
+    for split in set(subsets.open_splits) - {TRAIN}:
+        taken = (planned == split) & (subsets.named == TRAIN)
         if taken.any():
             notes.append(
-                f"No subset is {SIDES[side]}: {taken.sum():,} images of {_scenes(filled, taken)} in "
+                f"No subset is {SPLITS[split]}: {taken.sum():,} images of {_scenes(filled, taken)} in "
                 f"{_names(subsets, taken)} were taken for it. To choose them yourself, set their subset in CVAT"
             )
-    without = (subsets.named == NO_SIDE) & (planned != NO_SIDE)
+    without = (subsets.named == NO_SPLIT) & (planned != NO_SPLIT)
     if without.any():
-        counts = np.bincount(planned[without], minlength=len(SIDES))
-        sides = [f"{count:,} to {side}" for side, count in zip(SIDES, counts, strict=True) if count]
+        counts = np.bincount(planned[without], minlength=len(SPLITS))
+        splits = [f"{count:,} to {split}" for split, count in zip(SPLITS, counts, strict=True) if count]
         notes.append(
             f"{without.sum():,} images are in no subset that says train, val or test ({_names(subsets, without)}) and "
-            f"went {', '.join(sides)}. params.yaml: split.subsets can say what such subsets are"
+            f"went {', '.join(splits)}. params.yaml: split.subsets can say what such subsets are"
         )
     return notes
 
 
-def divided_note(scenes: NDArray[np.intp], sides: SideNumbers) -> str:
-    """Which sides show scenes of train, where scenes were divided in time; else val and test share theirs."""
+def divided_note(scenes: NDArray[np.intp], splits: SplitNumbers) -> str:
+    """Which splits show scenes of train, where scenes were divided in time; else val and test share theirs."""
     shared = [
-        side
-        for number, side in enumerate(SIDES)
-        if number != TRAIN and np.isin(scenes[sides == number], scenes[sides == TRAIN]).any()
+        split
+        for number, split in enumerate(SPLITS)
+        if number != TRAIN and np.isin(scenes[splits == number], scenes[splits == TRAIN]).any()
     ]
     if not shared:
         shows = "val and test show the same scenes, so figures on test will be lower on a new scene"
@@ -72,21 +72,21 @@ def divided_note(scenes: NDArray[np.intp], sides: SideNumbers) -> str:
 
 
 def fraction_notes(filled: Filled) -> list[str]:
-    """Sides that are off their fraction by a third or more."""
+    """Splits that are off their fraction by a third or more."""
     notes = []
-    for number, (side, count) in enumerate(filled.counts.items()):
+    for number, (split, count) in enumerate(filled.counts.items()):
         fraction = float(filled.fractions[number])
         if abs(count.share - fraction) >= _OFF * fraction - 1e-9:
-            reason, mend = _reason(filled, number)
-            notes.append(f"{side} has {count.share:.1%} of the images instead of {fraction:.0%}: {reason}. {mend}")
+            reason, hint = _reason(filled, number)
+            notes.append(f"{split} has {count.share:.1%} of the images instead of {fraction:.0%}: {reason}. {hint}")
     return notes
 
 
 def class_notes(filled: Filled) -> list[str]:
-    """Classes of which a side has none, or far fewer objects than its share of the images."""
+    """Classes of which a split has none, or far fewer objects than its share of the images."""
     notes = []
-    for number, (side, count) in enumerate(filled.counts.items()):
-        # A side that is small as a whole is one thing to say, not one for each class.
+    for number, (split, count) in enumerate(filled.counts.items()):
+        # A split that is small as a whole is one thing to say, not one for each class.
         share = min(count.share, float(filled.fractions[number]))
         none, few, divisible = [], [], False
         for label, objects in zip(filled.classes, filled.features.T[2:], strict=True):
@@ -100,24 +100,24 @@ def class_notes(filled: Filled) -> list[str]:
                 )
             else:
                 continue
-            divisible = divisible or int(np.count_nonzero(objects)) >= len(SIDES)
+            divisible = divisible or int(np.count_nonzero(objects)) >= len(SPLITS)
         which = "that show it" if len(none) + len(few) == 1 else "that show them"
-        mend = _more_scenes(filled, which, divisible=divisible)
-        notes += [f"{side} has no {', '.join(none)}. {mend}"] * bool(none)
-        notes += [f"{side} has too few objects of {', '.join(few)}. {mend}"] * bool(few)
+        hint = _more_scenes(filled, which, divisible=divisible)
+        notes += [f"{split} has no {', '.join(none)}. {hint}"] * bool(none)
+        notes += [f"{split} has too few objects of {', '.join(few)}. {hint}"] * bool(few)
     return notes
 
 
-def _reason(filled: Filled, side: int) -> tuple[str, str]:
-    """Why a side is off its fraction, and what to do."""
-    if not filled.subsets.is_open(side) or (filled.subsets.named > TRAIN).any():
+def _reason(filled: Filled, split: int) -> tuple[str, str]:
+    """Why a split is off its fraction, and what to do."""
+    if not filled.subsets.is_open(split) or (filled.subsets.named > TRAIN).any():
         return (
-            "subsets of CVAT say what is on val or test",
+            "subsets of CVAT say what is in val or test",
             "Set the subset of more or fewer tasks in CVAT, or split.fractions to what you mean",
         )
     if filled.placed_before.mean() > _MOST:
         return (
-            "most images keep the side of the previous split",
+            "most images keep the split of the previous split",
             "Label more scenes: new ones go where images are missing. Or delete the split file to place all images "
             "again: figures before and after do not compare then",
         )
@@ -132,12 +132,12 @@ def _reason(filled: Filled, side: int) -> tuple[str, str]:
 
 def _more_scenes(filled: Filled, which: str, *, divisible: bool = True) -> str:
     more = f"Label more scenes {which}".rstrip()
-    cut = [SIDES[side] for side in filled.subsets.open_sides if side != TRAIN]
+    cut = [SPLITS[split] for split in filled.subsets.open_splits if split != TRAIN]
     if filled.divided or not divisible or not cut:
         return more
-    anew = ", and delete the split file to place all images again" if filled.placed_before.any() else ""
+    afresh = ", and delete the split file to place all images again" if filled.placed_before.any() else ""
     return (
-        f"{more}, or set split.divide_scenes to true{anew}: scenes stay whole now, and are then cut in time, so "
+        f"{more}, or set split.divide_scenes to true{afresh}: scenes stay whole now, and are then cut in time, so "
         f"that {' and '.join(cut)} {'shows' if len(cut) == 1 else 'show'} the same ones as train"
     )
 

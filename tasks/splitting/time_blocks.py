@@ -1,4 +1,4 @@
-"""One scene on several sides: blocks of time with a gap between them."""
+"""One scene in several splits: blocks of time with a gap between them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -7,12 +7,12 @@ from itertools import pairwise, permutations
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.splitting.balance import NO_SIDE, Balance, Counts, SideNumbers
+from tasks.splitting.balance import NO_SPLIT, Balance, Counts, SplitNumbers
 
 _RAREST_CLASSES = 5  # cuts through their appearances are tried
 _GAP_SHARE = 0.05  # of its scene that all gaps together take at most: a short scene would be gaps alone
 _TRAIN = 0
-# An image left out at a cut costs as much as this share of all images missing from a side, roughly.
+# An image left out at a cut costs as much as this share of all images missing from a split, roughly.
 _LOSS_WEIGHT = 1.0
 
 
@@ -21,21 +21,21 @@ class Frames:
     """Frames of one scene in order, and what stands already."""
 
     features: Counts  # (frames, features)
-    last_twin: NDArray[np.intp]  # for each frame the last one that looks like it; itself if none does
-    placed: Counts  # (sides, features): what stands on the sides
+    last_alike: NDArray[np.intp]  # for each frame the last one that looks like it; itself if none does
+    placed: Counts  # (splits, features): what stands in the splits
     balance: Balance
     gap: int  # frames of each gap, at most
     room: int  # frames that all gaps together may take
-    before: int = NO_SIDE  # side of the frame before the first
+    before: int = NO_SPLIT  # split of the frame before the first
 
     def part(self, start: int, stop: int, before: int, room: int) -> "Frames":
-        """The frames from `start` up to `stop`, behind a frame on side `before`, with `room` of their own."""
-        last_twin = np.clip(self.last_twin[start:stop], None, stop - 1) - start
-        return replace(self, features=self.features[start:stop], last_twin=last_twin, before=before, room=room)
+        """The frames from `start` up to `stop`, behind a frame of split `before`, with `room` of their own."""
+        last_alike = np.clip(self.last_alike[start:stop], None, stop - 1) - start
+        return replace(self, features=self.features[start:stop], last_alike=last_alike, before=before, room=room)
 
     def backwards(self) -> "Frames":
         """The frames from last to first; what looks alike is then not known and counts as nothing."""
-        return replace(self, features=self.features[::-1], last_twin=np.arange(len(self.features)))
+        return replace(self, features=self.features[::-1], last_alike=np.arange(len(self.features)))
 
 
 def gap_room(frames: int) -> int:
@@ -43,13 +43,13 @@ def gap_room(frames: int) -> int:
     return int(frames * _GAP_SHARE)
 
 
-def divide_scene(frames: Frames) -> SideNumbers:
-    """The side of each frame of a scene; -1 in the gaps.
+def divide_scene(frames: Frames) -> SplitNumbers:
+    """The split of each frame of a scene; -1 in the gaps.
 
-    Sequences of sides are tried with cuts at several places, then each cut is moved as long as that fills the sides
+    Sequences of splits are tried with cuts at several places, then each cut is moved as long as that fills the splits
     better or leaves out fewer frames.
     """
-    best_cost, best = np.inf, np.full(len(frames.features), NO_SIDE)
+    best_cost, best = np.inf, np.full(len(frames.features), NO_SPLIT)
     for layout in _layouts(len(frames.placed), whole=bool(frames.placed[:, 0].all())):
         blocks = _Blocks(layout, frames)
         for weights in _frame_weights(frames.features):
@@ -58,18 +58,18 @@ def divide_scene(frames: Frames) -> SideNumbers:
                 continue
             cost = blocks.improve(cuts)
             if cost < best_cost - 1e-9:
-                best_cost, best = cost, blocks.sides(cuts)
+                best_cost, best = cost, blocks.splits(cuts)
     return best
 
 
-def _layouts(sides: int, *, whole: bool) -> Iterator[tuple[int, ...]]:
-    """Sequences of sides, simplest first: every order, once or repeated, and train between the others."""
+def _layouts(splits: int, *, whole: bool) -> Iterator[tuple[int, ...]]:
+    """Sequences of splits, simplest first: every order, once or repeated, and train between the others."""
     if whole:
-        yield from ((side,) for side in range(sides))
-        yield from permutations(range(sides), 2)
+        yield from ((split,) for split in range(splits))
+        yield from permutations(range(splits), 2)
     for times in (1, 2, 3):
-        yield from (order * times for order in permutations(range(sides)))
-    if sides == 3:
+        yield from (order * times for order in permutations(range(splits)))
+    if splits == 3:
         yield from ((0, 1, 0, 2), (0, 2, 0, 1), (1, 0, 2, 0), (2, 0, 1, 0), (0, 1, 0, 2, 0), (0, 2, 0, 1, 0))
 
 
@@ -89,7 +89,7 @@ class _Blocks:
     def __init__(self, layout: tuple[int, ...], frames: Frames) -> None:
         self.layout = layout
         self.placed, self.balance = frames.placed, frames.balance
-        borders = list(pairwise([layout[0] if frames.before == NO_SIDE else frames.before, *layout]))
+        borders = list(pairwise([layout[0] if frames.before == NO_SPLIT else frames.before, *layout]))
         # A cut costs what its gap should take, even where there is room for less: or else many cuts with gaps of
         # nothing would be cheap.
         self.wanted = [min(frames.gap, frames.room) if one != other else 0 for one, other in borders]
@@ -97,7 +97,7 @@ class _Blocks:
         self.frames = len(frames.features)
         self.shortest = max(1, *self.wanted)  # frames of a block
         self.sums = np.concatenate([np.zeros((1, frames.features.shape[1])), np.cumsum(frames.features, axis=0)])
-        lost = {gap: _lost_at_cuts(frames.last_twin, gap) for gap in set(self.gaps[1:])}
+        lost = {gap: _lost_at_cuts(frames.last_alike, gap) for gap in set(self.gaps[1:])}
         self.lost = [lost[gap] for gap in self.gaps[1:]]  # for each cut, wherever it is
 
     def first_cuts(self, weights: NDArray[np.float64]) -> list[int] | None:
@@ -105,7 +105,7 @@ class _Blocks:
         least = [gap + self.shortest for gap in self.gaps]
         if sum(least) > self.frames:
             return None
-        shares = np.array([self.balance.fractions[side] / self.layout.count(side) for side in self.layout])
+        shares = np.array([self.balance.fractions[split] / self.layout.count(split) for split in self.layout])
         inner = np.searchsorted(np.cumsum(weights), np.cumsum(shares / shares.sum())[:-1]).tolist()
         cuts = [0, *inner, self.frames]
         for index in range(1, len(cuts) - 1):
@@ -133,17 +133,17 @@ class _Blocks:
 
     def cost(self, cuts: Sequence[int]) -> float:
         counts = self.placed.copy()
-        for side, (start, stop) in zip(self.layout, self._spans(cuts), strict=True):
-            counts[side] += self.sums[stop] - self.sums[start]
+        for split, (start, stop) in zip(self.layout, self._spans(cuts), strict=True):
+            counts[split] += self.sums[stop] - self.sums[start]
         lost = sum(self.wanted) + sum(int(at[cut]) for at, cut in zip(self.lost, cuts[1:-1], strict=True))
         return self.balance.cost(counts) + _LOSS_WEIGHT * float(lost / self.balance.totals[0])
 
-    def sides(self, cuts: Sequence[int]) -> SideNumbers:
-        """The side of each frame."""
-        sides = np.full(self.frames, NO_SIDE)
-        for side, (start, stop) in zip(self.layout, self._spans(cuts), strict=True):
-            sides[start:stop] = side
-        return sides
+    def splits(self, cuts: Sequence[int]) -> SplitNumbers:
+        """The split of each frame."""
+        splits = np.full(self.frames, NO_SPLIT)
+        for split, (start, stop) in zip(self.layout, self._spans(cuts), strict=True):
+            splits[start:stop] = split
+        return splits
 
     def _fits(self, cuts: Sequence[int]) -> bool:
         return all(stop - start >= self.shortest for start, stop in self._spans(cuts))
@@ -153,7 +153,7 @@ class _Blocks:
 
 
 def _gaps(borders: Sequence[tuple[int, int]], gap: int, room: int) -> list[int]:
-    """Frames of the gap at each border of two sides, as even as `room` lets them be; what is over goes beside train."""
+    """Frames of the gap at each border of two splits, as even as `room` lets them be; what is over lies at train."""
     gaps = [0] * len(borders)
     cuts = [number for number, (one, other) in enumerate(borders) if one != other]
     beside_train_first = sorted(cuts, key=lambda number: _TRAIN not in borders[number])
@@ -162,52 +162,52 @@ def _gaps(borders: Sequence[tuple[int, int]], gap: int, room: int) -> list[int]:
     return gaps
 
 
-def _lost_at_cuts(last_twin: NDArray[np.intp], gap: int) -> NDArray[np.intp]:
+def _lost_at_cuts(last_alike: NDArray[np.intp], gap: int) -> NDArray[np.intp]:
     """For each cut, the frames before it that look like one behind it and its gap: they will have to be left out."""
-    frames = len(last_twin)
+    frames = len(last_alike)
     changes = np.zeros(frames + 2, dtype=np.intp)
-    # Frame i is lost at the cuts from i + 1 to last_twin[i] - gap.
-    reach = last_twin - gap >= np.arange(frames) + 1
+    # Frame i is lost at the cuts from i + 1 to last_alike[i] - gap.
+    reach = last_alike - gap >= np.arange(frames) + 1
     np.add.at(changes, np.flatnonzero(reach) + 1, 1)
-    np.add.at(changes, last_twin[reach] - gap + 1, -1)
+    np.add.at(changes, last_alike[reach] - gap + 1, -1)
     return np.cumsum(changes)
 
 
-def extend_scene(known: SideNumbers, frames: Frames) -> SideNumbers:
-    """Sides for the new frames (-1 in `known`) of a scene that is divided already; known ones stay.
+def extend_scene(known: SplitNumbers, frames: Frames) -> SplitNumbers:
+    """Splits for the new frames (-1 in `known`) of a scene that is divided already; known ones stay.
 
-    Between two frames of one side new ones join it. Between two sides a gap of the middle frames stays free. Frames
+    Between two frames of one split new ones join it. Between two splits a gap of the middle frames stays free. Frames
     before the first or behind the last known one join it if they are few, and are divided in turn if they are many.
     """
-    sides = known.copy()
-    settled = np.flatnonzero(known != NO_SIDE)
-    gaps = _inner_gaps(known, settled, frames.gap, frames.room)
-    for (left, right), free in zip(pairwise(settled.tolist()), gaps, strict=True):
+    splits = known.copy()
+    placed = np.flatnonzero(known != NO_SPLIT)
+    gaps = _inner_gaps(known, placed, frames.gap, frames.room)
+    for (left, right), free in zip(pairwise(placed.tolist()), gaps, strict=True):
         joined = left + 1 + (right - left - free) // 2
-        sides[left + 1 : joined] = known[left]
-        sides[joined + free : right] = known[right]
-    first, last, room = int(settled[0]), int(settled[-1]), frames.room - sum(gaps)
+        splits[left + 1 : joined] = known[left]
+        splits[joined + free : right] = known[right]
+    first, last, room = int(placed[0]), int(placed[-1]), frames.room - sum(gaps)
     # Most scenes grow at their end.
-    sides[last + 1 :] = _outer(frames.part(last + 1, len(known), int(known[last]), room))
-    room -= int((sides[last + 1 :] == NO_SIDE).sum())
-    sides[:first] = _outer(frames.part(0, first, int(known[first]), room).backwards())[::-1]
-    return sides
+    splits[last + 1 :] = _outer(frames.part(last + 1, len(known), int(known[last]), room))
+    room -= int((splits[last + 1 :] == NO_SPLIT).sum())
+    splits[:first] = _outer(frames.part(0, first, int(known[first]), room).backwards())[::-1]
+    return splits
 
 
-def _inner_gaps(known: SideNumbers, settled: NDArray[np.intp], gap: int, room: int) -> list[int]:
+def _inner_gaps(known: SplitNumbers, placed: NDArray[np.intp], gap: int, room: int) -> list[int]:
     """Frames that stay free between each known frame and the next.
 
     As wide as the gaps of the first division, so that dividing again changes nothing; where frames are gone since, and
     with them room, the widest gaps give way.
     """
-    between = np.diff(settled) - 1
-    gaps = np.where(known[settled[1:]] == known[settled[:-1]], 0, np.minimum(between, gap))
+    between = np.diff(placed) - 1
+    gaps = np.where(known[placed[1:]] == known[placed[:-1]], 0, np.minimum(between, gap))
     while gaps.sum() > room:
         gaps[np.argmax(gaps)] -= 1
     return [int(frames) for frames in gaps]
 
 
-def _outer(frames: Frames) -> SideNumbers:
+def _outer(frames: Frames) -> SplitNumbers:
     no_room = frames.gap > frames.room == 0
     if len(frames.features) < max(20, 5 * frames.gap) or no_room:
         return np.full(len(frames.features), frames.before)

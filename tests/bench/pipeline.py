@@ -150,7 +150,7 @@ def _environment(checkout: Path) -> dict[str, str]:
 
 
 def _settings(checkout: Path, folder: Path) -> dict[str, object]:
-    """The same data in the library's layout, and the same knobs."""
+    """The same data in the library's layout, and the same parameters."""
     params = yaml.safe_load((checkout / "params.yaml").read_text())
     train, tune = params["train"], params["tune"]
     return {

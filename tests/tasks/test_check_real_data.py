@@ -16,7 +16,7 @@ from tasks.check import main as check
 from tasks.checks.image_measures import measure_images
 from tasks.checks.image_rules import image_quality
 from tasks.contracts.check_report import CheckReport
-from tasks.contracts.leakage import SIDES, Leakage
+from tasks.contracts.leakage import SPLITS, Leakage
 from tasks.contracts.record import read_record
 from tasks.contracts.tables import FINDINGS, SPLIT, read_table
 from tasks.parse import main as parse
@@ -133,7 +133,7 @@ def test_boards_are_scenes_and_stay_whole(outcomes: dict[str, Outcome]) -> None:
     assert boards.split.drop_duplicates(["group", "split"]).shape[0] == 5
     assert boards.leakage.after.same_group == 0
     assert boards.leakage.excluded == {}
-    assert all(count for side in SIDES for count in boards.leakage.sides[side].objects_per_class.values())
+    assert all(count for side in SPLITS for count in boards.leakage.splits[side].objects_per_class.values())
 
 
 def test_frames_of_one_crossing_are_divided_in_time_without_look_alikes(outcomes: dict[str, Outcome]) -> None:
@@ -143,5 +143,5 @@ def test_frames_of_one_crossing_are_divided_in_time_without_look_alikes(outcomes
     assert leakage.before.near_duplicate == pytest.approx(0.9, abs=0.05)
     assert leakage.after.near_duplicate == 0
     assert leakage.after.neighbouring_frame == 0
-    assert all(leakage.sides[side].objects_per_class["Truck"] for side in SIDES)
+    assert all(leakage.splits[side].objects_per_class["Truck"] for side in SPLITS)
     assert sum(leakage.excluded.values()) < 0.25 * 463

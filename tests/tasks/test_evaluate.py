@@ -214,7 +214,7 @@ def test_no_champion_is_an_evaluation_that_says_so(workspace: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("knob", "value", "said"),
+    ("name", "value", "said"),
     [
         ("slice_attributes", ["light", "size"], "'size' is there twice; size and source are measured anyway"),
         ("slice_attributes", ["source"], "'source' is there twice"),
@@ -225,12 +225,12 @@ def test_no_champion_is_an_evaluation_that_says_so(workspace: Path) -> None:
     ],
 )
 def test_slices_that_cannot_be_told_apart_are_refused_before_anything_runs(
-    knob: str, value: list[str | int], said: str, workspace: Path
+    name: str, value: list[str | int], said: str, workspace: Path
 ) -> None:
     params = yaml.safe_load((workspace / "params.yaml").read_text())
-    params["evaluate"][knob] = value
+    params["evaluate"][name] = value
     (workspace / "params.yaml").write_text(yaml.safe_dump(params))
-    with pytest.raises(PipelineError, match=rf"evaluate\.{knob}: .*{said}"):
+    with pytest.raises(PipelineError, match=rf"evaluate\.{name}: .*{said}"):
         run_main(workspace)
 
 

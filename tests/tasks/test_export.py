@@ -190,7 +190,7 @@ def test_artefact_beyond_tolerance_is_refused_and_both_outputs_are_shown(export:
     assert "1e-09 allowed" in refused.value.what
     assert "worst on " in refused.value.where
     assert refused.value.where.splitlines()[1].split() == ["class", "checkpoint", "artefact"]
-    assert "export.tolerance.fp16" in refused.value.mend
+    assert "export.tolerance.fp16" in refused.value.hint
 
 
 def test_nothing_is_left_behind_by_a_refusal(export: Export, tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -137,7 +137,7 @@ def test_no_bundle_is_made_where_our_processing_is_not_that_of_the_library(
         export_bundle(projects["yolo"], "pytorch", tmp_path)
     assert "allowed" in f"{refused.value.what} {refused.value.where}" or "wanted" in refused.value.what
     assert "worst on " in refused.value.where
-    assert "tasks/runtimes/processing.py" in refused.value.mend
+    assert "tasks/runtimes/processing.py" in refused.value.hint
     assert not (tmp_path / "bundle").exists()
 
 

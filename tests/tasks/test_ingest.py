@@ -210,7 +210,7 @@ def test_all_faults_are_told_at_once_and_sound_exports_are_taken(tmp_path: Path)
     assert raised.value.what == "faults in the source"
     assert "bad.zip: '../evil.xml'" in raised.value.where
     assert "broken.zip: is not a sound zip" in raised.value.where
-    assert raised.value.mend == "Mend or remove these exports and run again"
+    assert raised.value.hint == "Correct or remove these exports and run again"
     assert set(tree(tmp_path / "raw")) == {"manifest.json", "good/annotations.xml"}
 
 

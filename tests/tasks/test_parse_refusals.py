@@ -67,7 +67,7 @@ def test_every_export_that_is_cut_short_behind_its_head_is_named_at_once(tmp_pat
     for folder in "abc":
         text = document(image(f"{folder}.jpg", BOX))
         write(tmp_path / "raw" / folder / "annotations.xml", text if folder == "b" else text[:-20])
-    with pytest.raises(PipelineError, match=r"(?s)XML cannot be read: .*Mend or remove them") as caught:
+    with pytest.raises(PipelineError, match=r"(?s)XML cannot be read: .*Correct or remove them") as caught:
         run(tmp_path / "raw")
     assert [folder for folder in "abc" if f"{folder}/annotations.xml" in str(caught.value)] == ["a", "c"]
 

@@ -65,7 +65,7 @@ def test_model_that_was_not_accepted_is_refused_rule_by_rule(
     assert f"openvino-int8 is {outcome} and not published" in str(raised.value)
     [rule] = read_record(workspace.root / "verdict.json", Verdict).targets["openvino-int8"].rules
     assert f"- {rule.rule}: {outcome}; {rule.reason}\n" in str(raised.value)
-    assert f"See {workspace.root / 'report.html'}" in raised.value.mend
+    assert f"See {workspace.root / 'report.html'}" in raised.value.hint
     assert versions(tracking) == []
 
 

@@ -35,9 +35,9 @@ def test_command_draws_the_page(tmp_path: Path) -> None:
     paths = write_inputs(tmp_path, PLAIN)
     options = [part for name, path in paths.items() for part in (f"--{name}", str(path))]
     report = tmp_path / "out" / "report.html"
-    knobs = tmp_path / "params.yaml"
-    knobs.write_text("use_case: {target: openvino-int8, metric: map50}\nreport: {worst_images: 1}\n")
-    command = [sys.executable, "-m", "tasks.report", *options, "--report", str(report), "--params", str(knobs)]
+    params_file = tmp_path / "params.yaml"
+    params_file.write_text("use_case: {target: openvino-int8, metric: map50}\nreport: {worst_images: 1}\n")
+    command = [sys.executable, "-m", "tasks.report", *options, "--report", str(report), "--params", str(params_file)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPOSITORY)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("\n") == 2

@@ -1,4 +1,4 @@
-"""split: sides without leaks and in balance."""
+"""split: splits without leaks and in balance."""
 
 import numpy as np
 import pandas as pd
@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.contracts.errors import PipelineError
-from tasks.contracts.leakage import SIDES
+from tasks.contracts.leakage import SPLITS
 from tasks.split import split
-from tests.fixtures.split import NOTHING, PARAMS, chained, divided, frames, looks, sides_of
+from tests.fixtures.split import NOTHING, PARAMS, chained, divided, frames, looks, splits_of
 from tests.fixtures.tables import Row, toy_images, toy_objects
 
 
@@ -34,20 +34,20 @@ def test_images_and_classes_come_near_their_fractions() -> None:
     ]
     leakage = divided(rows, objects).leakage
     totals = pd.Series([str(row["label"]) for row in objects]).value_counts()
-    empty = sum(count.empty_images for count in leakage.sides.values())
-    for side, fraction in (("train", 0.7), ("val", 0.15), ("test", 0.15)):
-        count = leakage.sides[side]  # type: ignore[index]
+    empty = sum(count.empty_images for count in leakage.splits.values())
+    for name, fraction in (("train", 0.7), ("val", 0.15), ("test", 0.15)):
+        count = leakage.splits[name]  # type: ignore[index]
         assert count.share == pytest.approx(fraction, abs=0.02)
         assert count.empty_images / empty == pytest.approx(fraction, abs=0.05)
         for label, total in totals.items():
             assert count.objects_per_class[str(label)] / total == pytest.approx(fraction, abs=0.06)
 
 
-def test_a_class_of_three_scenes_is_on_every_side() -> None:
+def test_a_class_of_three_scenes_is_in_every_split() -> None:
     rows = [row for number in range(30) for row in frames(f"s{number:02}-", 5)]
     objects = [{"image_id": f"s{number:02}-002", "label": "rare"} for number in (3, 14, 25)]
-    sides = divided(rows, objects).leakage.sides
-    assert [sides[side].objects_per_class["rare"] for side in SIDES] == [1, 1, 1]
+    splits = divided(rows, objects).leakage.splits
+    assert [splits[split].objects_per_class["rare"] for split in SPLITS] == [1, 1, 1]
 
 
 def test_new_scenes_that_pairs_link_stay_together_and_nothing_is_left_out() -> None:
@@ -55,22 +55,22 @@ def test_new_scenes_that_pairs_link_stay_together_and_nothing_is_left_out() -> N
     images = toy_images(rows)
     pairs = chained("s03-001", "s11-002", "s19-000")
     result = split(images, toy_objects([]), looks(images), NOTHING, pairs=pairs, seed=7, params=PARAMS)
-    sides = sides_of(result)
-    assert sides["s03-000"] == sides["s11-000"] == sides["s19-003"]
+    splits = splits_of(result)
+    assert splits["s03-000"] == splits["s11-000"] == splits["s19-003"]
     assert result.leakage.excluded == {}
     assert result.leakage.after.near_duplicate == 0
     alone = split(images, toy_objects([]), looks(images), NOTHING, pairs=pairs.iloc[:0], seed=7, params=PARAMS)
-    assert sides_of(alone) != sides
+    assert splits_of(alone) != splits
 
 
 def test_scenes_with_near_duplicates_of_each_other_stay_together() -> None:
     rows = [row for number in range(20) for row in frames(f"s{number:02}-", 4)]
     alike = [["s03-001", "s11-002"], ["s11-000", "s19-000"]]
     result = divided(rows, alike=alike)
-    sides = sides_of(result)
-    assert sides["s03-000"] == sides["s11-000"] == sides["s19-003"]
+    splits = splits_of(result)
+    assert splits["s03-000"] == splits["s11-000"] == splits["s19-003"]
     assert set(result.table.loc[result.table["group"] == "s03-", "image_id"].str[:3]) == {"s03", "s11", "s19"}
-    assert result.leakage.moved_by_twins == 12
+    assert result.leakage.joined_by_near_duplicates == 12
     assert result.leakage.excluded == {}
 
 
@@ -91,13 +91,13 @@ def test_a_chart_that_all_scenes_show_divides_no_scene(count: int, length: int, 
     assert first.leakage.after.near_duplicate == first.leakage.after.same_group == 0
     left_out = first.table.loc[first.table["split"] == "excluded", "image_id"]
     assert set(left_out) < set(chart)
-    assert first.leakage.sides["test"].share == pytest.approx(0.15, abs=0.08)
+    assert first.leakage.splits["test"].share == pytest.approx(0.15, abs=0.08)
 
     more = [f"t{number:02}-" for number in range(count)]
     rows = [row for scene in scenes + more for row in frames(scene, length)]
     second = divided(rows, alike=[chart + [f"{scene}000" for scene in more], *also_alike], previous=first.table)
     assert second.leakage.after.near_duplicate == second.leakage.after.same_group == 0
-    assert second.leakage.sides["test"].share == pytest.approx(0.15, abs=0.08)
+    assert second.leakage.splits["test"].share == pytest.approx(0.15, abs=0.08)
 
 
 def test_scenes_that_look_alike_for_most_of_their_time_are_divided_in_time() -> None:
@@ -114,27 +114,27 @@ def test_one_scene_is_divided_into_blocks_of_time_with_gaps() -> None:
     assert result.leakage.method == "time"
     assert result.leakage.after.neighbouring_frame == 0
     assert result.leakage.excluded == {"gap": 15}
-    placed = table[table["split"].isin(SIDES)]
+    placed = table[table["split"].isin(SPLITS)]
     changes = placed["split"] != placed["split"].shift()
     distances = np.diff(placed.index.to_numpy())[changes.to_numpy()[1:]]
     assert (distances > 7).all()
-    for side, fraction in (("train", 0.7), ("val", 0.15), ("test", 0.15)):
-        assert (placed["split"] == side).mean() == pytest.approx(fraction, abs=0.03)
+    for name, fraction in (("train", 0.7), ("val", 0.15), ("test", 0.15)):
+        assert (placed["split"] == name).mean() == pytest.approx(fraction, abs=0.03)
 
 
 def test_blocks_of_time_are_groups_of_their_own() -> None:
     table = divided(frames("s", 300)).table
-    placed = table[table["split"].isin(SIDES)]
+    placed = table[table["split"].isin(SPLITS)]
     assert placed["group"].nunique() == 3
     assert not placed.drop_duplicates(["group", "split"])["group"].duplicated().any()
 
 
-def test_a_class_seen_for_a_short_while_is_on_every_side() -> None:
+def test_a_class_seen_for_a_short_while_is_in_every_split() -> None:
     objects = [{"image_id": f"s{number:03}", "label": "truck"} for number in range(120, 180)]
     objects += [{"image_id": f"s{number:03}", "label": "car"} for number in range(400)]
-    sides = divided(frames("s", 400), objects).leakage.sides
-    assert all(sides[side].objects_per_class["truck"] > 3 for side in SIDES)
-    assert all(sides[side].objects_per_class["car"] > 20 for side in SIDES)
+    splits = divided(frames("s", 400), objects).leakage.splits
+    assert all(splits[split].objects_per_class["truck"] > 3 for split in SPLITS)
+    assert all(splits[split].objects_per_class["car"] > 20 for split in SPLITS)
 
 
 def test_tracks_across_a_gap_are_counted() -> None:
@@ -156,7 +156,7 @@ def test_time_follows_names_where_frames_are_unknown() -> None:
 def test_look_alikes_across_blocks_are_left_out_of_train() -> None:
     alike = [["s010", "s150", "s290"]]
     result = divided(frames("s", 300), alike=alike)
-    kept = {side for image, side in sides_of(result).items() if image in alike[0]}
+    kept = {split for image, split in splits_of(result).items() if image in alike[0]}
     assert len(kept - {"excluded"}) == 1
     assert result.leakage.after.near_duplicate == 0
 
@@ -199,7 +199,7 @@ def test_scenes_too_short_to_be_divided_are_placed_whole() -> None:
     rows = [row for number in range(40) for row in frames(f"s{number:02}-", 2)]
     leakage = divided(rows, divide_scenes=True).leakage
     assert leakage.excluded == {}
-    assert leakage.sides["val"].share == pytest.approx(0.15, abs=0.03)
+    assert leakage.splits["val"].share == pytest.approx(0.15, abs=0.03)
 
 
 def test_subsets_of_cvat_are_honoured_if_asked_for() -> None:
@@ -209,7 +209,7 @@ def test_subsets_of_cvat_are_honoured_if_asked_for() -> None:
         for row in frames(scene, 6)
     ]
     result = divided(rows, use_subsets=True, subsets={"Night": "test"})
-    placed = {image_id[0]: side for image_id, side in sides_of(result).items()}
+    placed = {image_id[0]: split for image_id, split in splits_of(result).items()}
     assert placed == {"a": "train", "b": "val", "c": "test", "d": "test", "e": "train"}
     assert result.leakage.method == "subsets"
     assert divided(rows, previous=result.table, use_subsets=True).leakage.method == "subsets"
@@ -225,10 +225,10 @@ def test_a_subset_that_does_not_exist_is_refused_with_those_that_do(subsets: tup
     with pytest.raises(PipelineError, match="no image is in a subset nihgt") as raised:
         divided(rows, use_subsets=True, subsets={"nihgt": "test"})
     assert raised.value.where == "params.yaml: split.subsets"
-    assert hint in raised.value.mend
+    assert hint in raised.value.hint
 
 
-def test_sides_of_subsets_that_are_not_used_are_named(caplog: pytest.LogCaptureFixture) -> None:
+def test_splits_of_subsets_that_are_not_used_are_named(caplog: pytest.LogCaptureFixture) -> None:
     rows = [row for number in range(9) for row in frames(f"s{number}-", 6, subset="night")]
     divided(rows, subsets={"night": "test"})
     assert "split.subsets says nothing while split.use_subsets is false: night" in caplog.text
@@ -237,17 +237,17 @@ def test_sides_of_subsets_that_are_not_used_are_named(caplog: pytest.LogCaptureF
 def test_look_alikes_in_two_subsets_are_left_out_of_train() -> None:
     rows = [{**row, "subset": name} for name in ("train", "val", "test") for row in frames(name, 6)]
     result = divided(rows, alike=[["train001", "test003"]], use_subsets=True)
-    assert sides_of(result)["train001"] == "excluded"
-    assert sides_of(result)["test003"] == "test"
+    assert splits_of(result)["train001"] == "excluded"
+    assert splits_of(result)["test003"] == "test"
 
 
-def test_an_image_that_changed_its_subset_keeps_its_side(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_image_that_changed_its_subset_keeps_its_split(caplog: pytest.LogCaptureFixture) -> None:
     rows = [{**row, "subset": name} for name in ("train", "val", "test") for row in frames(name, 6)]
     first = divided(rows, use_subsets=True)
     moved = [{**row, "subset": "train"} if row["image_id"] == "test002" else row for row in rows]
     second = divided(moved, use_subsets=True, previous=first.table)
-    assert sides_of(second) == sides_of(first)
-    assert "images that changed their subset and keep their side: 1" in caplog.text
+    assert splits_of(second) == splits_of(first)
+    assert "images that changed their subset and keep their split: 1" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -255,11 +255,11 @@ def test_an_image_that_changed_its_subset_keeps_its_side(caplog: pytest.LogCaptu
     [
         (frames("s", 2), [], "2 images of 1 scenes leave"),
         ([*frames("a", 1), *frames("b", 1)], [], "2 images of 2 scenes leave"),
-        (frames("s", 40), [[f"s{n:03}" for n in range(40)]], "near-duplicates across sides were left out"),
+        (frames("s", 40), [[f"s{n:03}" for n in range(40)]], "near-duplicates across splits were left out"),
     ],
     ids=["two images", "two scenes of one image", "all alike"],
 )
-def test_too_little_for_three_sides_is_refused_with_what_it_takes(
+def test_too_little_for_three_splits_is_refused_with_what_it_takes(
     rows: list[Row], alike: list[list[str]], named: str
 ) -> None:
     with pytest.raises(PipelineError, match="at least three scenes") as raised:

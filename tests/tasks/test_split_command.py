@@ -9,7 +9,7 @@ import yaml
 
 from tasks.contracts.check_report import CheckReport
 from tasks.contracts.errors import PipelineError
-from tasks.contracts.leakage import SIDES, Leakage
+from tasks.contracts.leakage import SPLITS, ExcludedImage, Leakage
 from tasks.contracts.params import read_params
 from tasks.contracts.record import read_record, write_record
 from tasks.contracts.tables import DUPLICATES, NEAR_DUPLICATES, SPLIT, SPLIT_MEMORY, read_table, write_table
@@ -31,23 +31,45 @@ def test_command_writes_the_split_reads_it_again_and_changes_nothing(tmp_path: P
     run_command(tmp_path)
     table = read_table(tmp_path / "split.parquet", SPLIT)
     leakage = read_record(tmp_path / "leakage.json", Leakage)
-    assert {side: (table["split"] == side).sum() for side in SIDES} == {
-        side: count.images for side, count in leakage.sides.items()
+    assert {split: (table["split"] == split).sum() for split in SPLITS} == {
+        split: count.images for split, count in leakage.splits.items()
     }
     first = (tmp_path / "split.parquet").read_bytes()
     run_command(tmp_path)
     assert (tmp_path / "split.parquet").read_bytes() == first
 
 
-def test_a_split_from_before_images_were_known_by_their_file_keeps_its_sides(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "columns",
+    [
+        pytest.param(["image_id", "split", "group", "side", "reason"], id="before images were known by their file"),
+        pytest.param(["image_id", "split", "group", "side", "reason", "task", "name", "sha256", "named"], id="0.1"),
+    ],
+)
+def test_split_of_an_earlier_version_is_remembered(tmp_path: Path, columns: list[str]) -> None:
     written_inputs(tmp_path, passed=True)
     run_command(tmp_path)
     table = tmp_path / "split.parquet"
     first = pq.read_table(table)
-    pq.write_table(first.select(["image_id", "split", "group", "side", "reason"]), table)
+    earlier = first.rename_columns(["side" if name == "assigned" else name for name in first.column_names])
+    pq.write_table(earlier.select(columns), table)
     (tmp_path / "params.yaml").write_text(yaml.safe_dump({"seed": 1, "split": PARAMS.model_dump()}))
     run_command(tmp_path, tmp_path / "params.yaml")
     assert read_table(table, SPLIT_MEMORY).equals(first.to_pandas())
+
+
+def test_leakage_file_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    written_inputs(tmp_path, passed=True)
+    run_command(tmp_path)
+    now = read_record(tmp_path / "leakage.json", Leakage)
+    given = json.loads((tmp_path / "leakage.json").read_text())
+    given["sides"], given["moved_by_twins"] = given.pop("splits"), given.pop("joined_by_near_duplicates")
+    given["excluded"] = {"twin": 1}
+    given["excluded_images"] = [{"image_id": "a", "reason": "twin", "twin": "b"}]
+    (tmp_path / "leakage.json").write_text(json.dumps(given))
+    excluded = ExcludedImage(image_id="a", reason="near_duplicate", near_duplicate="b")
+    changes = {"excluded": {"near_duplicate": 1}, "excluded_images": [excluded]}
+    assert read_record(tmp_path / "leakage.json", Leakage) == now.model_copy(update=changes)
 
 
 def test_leakage_file_holds_numbers_as_dvc_metrics_wants_them(tmp_path: Path) -> None:
@@ -55,15 +77,15 @@ def test_leakage_file_holds_numbers_as_dvc_metrics_wants_them(tmp_path: Path) ->
     run_command(tmp_path)
     figures = json.loads((tmp_path / "leakage.json").read_text())
     assert isinstance(figures["after"]["near_duplicate"], float)
-    assert isinstance(figures["sides"]["train"]["share"], float)
+    assert isinstance(figures["splits"]["train"]["share"], float)
 
 
 def test_command_refuses_behind_a_failed_check(tmp_path: Path) -> None:
     written_inputs(tmp_path, passed=False)
     with pytest.raises(PipelineError, match="unknown_label") as raised:
         run_command(tmp_path)
-    assert "findings.parquet" in raised.value.mend
-    assert "params.yaml: check" in raised.value.mend
+    assert "findings.parquet" in raised.value.hint
+    assert "params.yaml: check" in raised.value.hint
     assert not (tmp_path / "split.parquet").exists()
 
 

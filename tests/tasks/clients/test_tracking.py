@@ -85,7 +85,7 @@ def test_deleted_experiment_is_told_with_how_to_restore_it(tracking: Tracking) -
 def test_server_that_is_not_there_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     nobody = Tracking(uri="http://team:secret@127.0.0.1:9", experiment="belt")
-    with pytest.raises(PipelineError, match=r"team:\*\*\*@127\.0\.0\.1:9(.|\n)*Start the server, or mend") as caught:
+    with pytest.raises(PipelineError, match=r"team:\*\*\*@127\.0\.0\.1:9(.|\n)*Start the server, or correct") as caught:
         open_run(nobody, "train", "3f2a")
     assert "secret" not in str(caught.value)
 
@@ -115,7 +115,7 @@ def test_store_of_an_older_mlflow_says_how_to_upgrade_it(tracking: Tracking, tmp
 
 
 def test_store_where_no_file_can_be_is_one_message() -> None:
-    with pytest.raises(PipelineError, match=r"sqlite:////proc/x\.db(.|\n)*Mend its path"):
+    with pytest.raises(PipelineError, match=r"sqlite:////proc/x\.db(.|\n)*Correct its path"):
         open_run(Tracking(uri="sqlite:////proc/x.db", experiment="belt"), "train", "3f2a")
 
 

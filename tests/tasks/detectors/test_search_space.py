@@ -29,7 +29,7 @@ def test_a_space_that_cannot_be_searched_is_refused_with_the_knobs_that_can(spac
         check_space({**space, "mosaic": [7]}, RECIPE)
     assert fault in caught.value.where
     assert "mosaic 7" in caught.value.where
-    assert "close_mosaic" in caught.value.mend
+    assert "close_mosaic" in caught.value.hint
 
 
 def test_a_space_without_knobs_is_refused() -> None:

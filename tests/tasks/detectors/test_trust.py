@@ -87,7 +87,7 @@ def test_weights_that_nobody_vouches_for_are_refused_with_their_sha256(
 ) -> None:
     with pytest.raises(PipelineError, match=r"of unknown origin.*") as refused:
         find_start(tiny_recipe(tmp_path, model=str(genuine), trust=trust, weights=str(tmp_path)))
-    assert refused.value.mend.endswith(f"set train.trust: {content_sha256(genuine)}")
+    assert refused.value.hint.endswith(f"set train.trust: {content_sha256(genuine)}")
     known = [*(trust if isinstance(trust, list) else []), content_sha256(genuine)]
     assert find_start(tiny_recipe(tmp_path, model=str(genuine), trust=known)).weights == genuine
 

@@ -1,4 +1,4 @@
-"""What cannot be trained is said before an epoch, with its mending."""
+"""What cannot be trained is said before an epoch, with a hint."""
 
 from pathlib import Path
 
@@ -30,28 +30,28 @@ def test_what_cannot_be_trained_is_said_with_its_mending(
     recipe = tiny_recipe(drawn, weights=str(tmp_path), **changes)
     with pytest.raises(PipelineError) as caught:
         train_tiny(drawn, tmp_path / "work", recipe)
-    assert what in caught.value.mend
+    assert what in caught.value.hint
 
 
 BROKEN = {
     "empty.yaml": ("", "backbone and a head"),
     "list.yaml": ("- [-1, 1, Conv, [8, 3, 2]]", "backbone and a head"),
-    "misspelt.yaml": (TINY.replace("Conv, [8", "Convv, [8"), "Mend the layer that it names"),
-    "unfitting.yaml": (TINY.replace("[[2], 1, Detect", "[[7], 1, Detect"), "Mend the layer that it names"),
+    "misspelt.yaml": (TINY.replace("Conv, [8", "Convv, [8"), "Correct the layer that it names"),
+    "unfitting.yaml": (TINY.replace("[[2], 1, Detect", "[[7], 1, Detect"), "Correct the layer that it names"),
 }
 
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_an_architecture_that_cannot_be_built_says_what_to_mend(name: str, drawn: Path, tmp_path: Path) -> None:
-    text, mend = BROKEN[name]
+    text, hint = BROKEN[name]
     (tmp_path / name).write_text(text)
     with pytest.raises(PipelineError, match=name) as caught:
         train_tiny(drawn, tmp_path / "work", tiny_recipe(drawn, model=str(tmp_path / name)))
-    assert mend in caught.value.mend
+    assert hint in caught.value.hint
 
 
 @pytest.mark.parametrize(
-    ("model", "changes", "mend"),
+    ("model", "changes", "hint"),
     [
         pytest.param("tiny.yaml", {"freeze": 100}, "Set train.freeze to 3 or less", id="nothing left to train"),
         pytest.param(
@@ -69,9 +69,9 @@ def test_an_architecture_that_cannot_be_built_says_what_to_mend(name: str, drawn
     ],
 )
 def test_a_recipe_that_a_model_or_machine_cannot_take_is_refused_before_an_epoch(
-    model: str, changes: dict[str, object], mend: str, *, drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: str, changes: dict[str, object], hint: str, *, drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(PipelineError) as caught:
         train_tiny(drawn, tmp_path / "work", tiny_recipe(drawn, model=str(drawn / model), **changes))
-    assert mend in caught.value.mend
+    assert hint in caught.value.hint

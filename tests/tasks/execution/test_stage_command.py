@@ -62,8 +62,8 @@ def test_user_fault_is_one_message_with_its_mend_and_exit_code_2(stage: list[str
 
 
 def test_list_of_faults_stands_on_lines_of_its_own() -> None:
-    assert str(PipelineError("2 faults", "\n  - a\n  - b\n", "Mend them")) == "2 faults:\n  - a\n  - b\nMend them"
-    assert str(PipelineError("2 faults", "a.xml:\n  - a", "Mend it")) == "2 faults: a.xml:\n  - a\nMend it"
+    assert str(PipelineError("2 faults", "\n  - a\n  - b\n", "Correct them")) == "2 faults:\n  - a\n  - b\nCorrect them"
+    assert str(PipelineError("2 faults", "a.xml:\n  - a", "Correct it")) == "2 faults: a.xml:\n  - a\nCorrect it"
 
 
 def test_help_is_the_docstring_of_the_stage(stage: list[str]) -> None:

@@ -88,7 +88,7 @@ def test_rule_that_is_not_understood_says_why_and_lists_the_forms(text: str, why
         parse_rules(["map50 >= 0.5", text], 0.95)
     assert f"'{text}': " in caught.value.where
     assert why in caught.value.where
-    assert FORMS in caught.value.mend
+    assert FORMS in caught.value.hint
 
 
 @pytest.mark.parametrize(

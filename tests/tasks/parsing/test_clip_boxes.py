@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from tasks.formats.labelled_image import INVERTED, NO_AREA, NOT_NUMBERS, OUTSIDE_IMAGE
-from tasks.parsing.clip_boxes import settle_boxes
+from tasks.parsing.clip_boxes import clip_boxes
 
 INF, NAN = float("inf"), float("nan")
 
 
 @pytest.mark.parametrize(
-    ("box", "size", "settled", "is_over", "reason"),
+    ("box", "size", "clipped", "is_over", "reason"),
     [
         ((1, 2, 3, 4), (10, 8), (1, 2, 3, 4), False, None),
         ((0, 0, 10, 8), (10, 8), (0, 0, 10, 8), False, None),
@@ -34,11 +34,11 @@ INF, NAN = float("inf"), float("nan")
 def test_box_is_clipped_or_refused(
     box: tuple[float, ...],
     size: tuple[float, float],
-    settled: tuple[float, ...] | None,
+    clipped: tuple[float, ...] | None,
     is_over: bool,
     reason: str | None,
 ) -> None:
-    boxes, over, reasons = settle_boxes(np.array([box]), np.array([size]))
+    boxes, over, reasons = clip_boxes(np.array([box]), np.array([size]))
     assert (reasons.get(0), bool(over[0])) == (reason, is_over)
-    if settled is not None:
-        assert tuple(boxes[0]) == settled
+    if clipped is not None:
+        assert tuple(boxes[0]) == clipped

@@ -27,7 +27,7 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 def another_registry(workspace: Workspace, tracking: Tracking) -> Tracking:
-    return tracking.model_copy(update={"experiment": f"{tracking.experiment}-anew"})
+    return tracking.model_copy(update={"experiment": f"{tracking.experiment}-afresh"})
 
 
 def without_its_alias(workspace: Workspace, tracking: Tracking) -> Tracking:
@@ -71,8 +71,8 @@ def test_registry_without_the_logs_last_release_is_refused_with_the_way_out(
         with pytest.raises(PipelineError, match="release log names a champion that the registry does not have") as lost:
             use()
         assert said in lost.value.where
-        assert "Restore the registry's store, point tracking.uri" in lost.value.mend
-        assert "publish.new_registry: true until its first release" in lost.value.mend
+        assert "Restore the registry's store, point tracking.uri" in lost.value.hint
+        assert "publish.new_registry: true until its first release" in lost.value.hint
     assert versions(tracking) == registered
 
 
@@ -83,18 +83,18 @@ def test_nothing_is_wrong_before_the_first_release_after_it_and_where_a_registry
     assert release_fault(tracking, releases, "onnx") == ""
     workspace.write("first").publish(tracking)
     assert release_fault(tracking, releases, "onnx") == ""
-    anew = releases.model_copy(update={"new_registry": True})
+    afresh = releases.model_copy(update={"new_registry": True})
     for lost in (another_registry(workspace, tracking), another_store(workspace, tracking)):
-        assert release_fault(lost, anew, "onnx") == ""
+        assert release_fault(lost, afresh, "onnx") == ""
     assert not (workspace.root / "another.db").exists()
 
 
 def test_registry_that_begins_anew_on_purpose_gets_its_first_release(workspace: Workspace, tracking: Tracking) -> None:
     workspace.write("first").publish(tracking)
-    anew = another_registry(workspace, tracking)
-    workspace.write("second").publish(anew, new_registry=True)
-    assert (live(anew), logged(workspace)) == ("1", [("release", None, "1"), ("release", None, "1")])
-    assert pull(workspace, anew) == "1"
+    afresh = another_registry(workspace, tracking)
+    workspace.write("second").publish(afresh, new_registry=True)
+    assert (live(afresh), logged(workspace)) == ("1", [("release", None, "1"), ("release", None, "1")])
+    assert pull(workspace, afresh) == "1"
 
 
 @pytest.mark.parametrize("vouched", ["1", "2"])

@@ -64,7 +64,7 @@ def test_release_without_the_sites_signature_is_not_pulled_until_somebody_vouche
     workspace.write("first").publish(tracking, sign_with=sign_with and str(keys / sign_with))
     with pytest.raises(PipelineError, match=said) as refused:
         pull(workspace, tracking, keys / "site.pub")
-    assert "--rollback 1 --why REASON" in refused.value.mend
+    assert "--rollback 1 --why REASON" in refused.value.hint
     assert not (workspace.root / "pulled").exists()
     roll_back(workspace, tracking, "1", "looked at", sign_with=str(keys / "site.pem"))
     assert pull(workspace, tracking, keys / "site.pub") == "1"
@@ -124,5 +124,5 @@ def test_what_is_no_private_key_is_named_and_nothing_of_it_is_quoted(
     named = sign_with if sign_with.startswith("env:") else str(keys / sign_with)
     with pytest.raises(PipelineError, match=r"no Ed25519 key is there: publish\.sign_with") as refused:
         workspace.write("first").publish(tracking, sign_with=named)
-    assert "openssl genpkey -algorithm ed25519" in refused.value.mend
+    assert "openssl genpkey -algorithm ed25519" in refused.value.hint
     assert "PRIVATE KEY" not in str(refused.value)

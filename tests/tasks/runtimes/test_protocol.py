@@ -36,7 +36,7 @@ def test_every_missing_or_changed_file_is_named(tmp_path: Path) -> None:
     assert refused.value.what == "bundle is not whole"
     assert "detector.bin is missing" in refused.value.where
     assert "detector.xml is not the file that was exported" in refused.value.where
-    assert "Export it again" in refused.value.mend
+    assert "Export it again" in refused.value.hint
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def test_a_database_holds_the_study_as_well(tmp_path: Path) -> None:
         pytest.param("postgresql://team:secret@localhost:1/none", r"tune\.storage: null for one file", id="no server"),
         pytest.param("nonsense", r"tune\.storage: null for one file", id="no URL"),
         pytest.param("mysql+pymysql://host/studies", r"install its driver, or set tune\.storage: null", id="no driver"),
-        pytest.param("sqlite:////proc/studies.db", r"/proc/studies\.db.*Mend its path", id="no file can be there"),
+        pytest.param("sqlite:////proc/studies.db", r"/proc/studies\.db.*Correct its path", id="no file can be there"),
     ],
 )
 def test_a_database_that_cannot_be_used_says_how_to_mend_it(storage: str, message: str, tmp_path: Path) -> None:

@@ -26,5 +26,5 @@ def test_pairs_between_two_sets_name_every_image_that_has_one() -> None:
 
 
 def test_the_last_image_that_looks_like_another_is_found_within_a_scene() -> None:
-    assert LOOKS.last_twins(np.arange(7)).tolist() == [5, 3, 5, 4, 4, 5, 6]
-    assert LOOKS.last_twins(np.array([2, 3, 4])).tolist() == [0, 2, 2]
+    assert LOOKS.last_alike(np.arange(7)).tolist() == [5, 3, 5, 4, 4, 5, 6]
+    assert LOOKS.last_alike(np.array([2, 3, 4])).tolist() == [0, 2, 2]
