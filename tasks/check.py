@@ -40,20 +40,20 @@ from tasks.checks.label_rules import class_counts, empty_images, similar_labels
 from tasks.checks.ledger_rules import empty_exports, ledger_findings
 from tasks.checks.near_duplicate_rules import exact_duplicates, near_duplicates
 from tasks.checks.rules import RULES
-from tasks.contracts.check_report import SEVERITIES, CheckReport, ExpectationCount, RuleCount, Severity
+from tasks.contracts.check_report import (
+    DUPLICATES,
+    FINDINGS,
+    NEAR_DUPLICATES,
+    SEVERITIES,
+    CheckReport,
+    ExpectationCount,
+    RuleCount,
+    Severity,
+)
 from tasks.contracts.ledger import Ledger
 from tasks.contracts.params import Params, read_image_size, read_params
 from tasks.contracts.record import read_record, write_record
-from tasks.contracts.tables import (
-    DUPLICATES,
-    FINDINGS,
-    IMAGES,
-    NEAR_DUPLICATES,
-    OBJECTS,
-    counted,
-    read_table,
-    write_table,
-)
+from tasks.contracts.tables import IMAGES, OBJECTS, counted, read_table, write_table
 from tasks.contracts.whole_output import whole_output
 from tasks.dataset.decoding import image_path
 from tasks.execution.garbage import no_garbage_collection
@@ -99,7 +99,7 @@ class Checked(NamedTuple):
     """What the checks found."""
 
     report: CheckReport
-    findings: pd.DataFrame  # contracts.tables.FINDINGS
+    findings: pd.DataFrame  # contracts.check_report.FINDINGS
     duplicates: DuplicateTables
 
 

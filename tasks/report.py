@@ -38,14 +38,14 @@ from pydantic import Field
 
 from tasks.contracts.bundle import Bundle
 from tasks.contracts.card import Card
-from tasks.contracts.check_report import CheckReport
+from tasks.contracts.check_report import FINDINGS, CheckReport
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.evaluation import Evaluation
 from tasks.contracts.leakage import Leakage
 from tasks.contracts.ledger import Ledger
 from tasks.contracts.params import Params, UseCase, read_params, read_rename
 from tasks.contracts.record import read_record
-from tasks.contracts.tables import FINDINGS, IMAGES, OBJECTS, PREDICTIONS, SPLIT, read_table
+from tasks.contracts.tables import IMAGES, OBJECTS, PREDICTIONS, SPLIT, read_table
 from tasks.contracts.tuned import Tuned
 from tasks.contracts.verdict import Verdict
 from tasks.contracts.whole_output import whole_output

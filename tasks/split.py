@@ -41,21 +41,12 @@ import typer
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from tasks.contracts.check_report import CheckReport
+from tasks.contracts.check_report import DUPLICATES, NEAR_DUPLICATES, CheckReport
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.leakage import SPLITS, Leakage, SplitName
 from tasks.contracts.params import Params, read_params, read_seed
 from tasks.contracts.record import read_record, write_record
-from tasks.contracts.tables import (
-    DUPLICATES,
-    IMAGES,
-    NEAR_DUPLICATES,
-    OBJECTS,
-    SPLIT_MEMORY,
-    counted,
-    read_table,
-    write_table,
-)
+from tasks.contracts.tables import IMAGES, OBJECTS, SPLIT_MEMORY, counted, read_table, write_table
 from tasks.execution.stage_command import run
 from tasks.gating.named_classes import look_at_names
 from tasks.splitting.assignment import Board
@@ -122,7 +113,7 @@ def split(
 ) -> Split:
     """Place every image, given the rows of the previous split (none at first).
 
-    `duplicates` and `pairs` are as contracts.tables.DUPLICATES and NEAR_DUPLICATES.
+    `duplicates` and `pairs` are as contracts.check_report.DUPLICATES and NEAR_DUPLICATES.
 
     Raises PipelineError if a split would remain empty.
     """

@@ -54,6 +54,23 @@ from tasks.execution.work_folder import finished_in, keep_finished, only_one, wo
 
 log = logging.getLogger(__name__)
 
+# What trains a model, below tasks/: what dvc.yaml declares.
+CODE = [
+    "train.py",
+    "detectors",
+    "dataset",
+    "contracts/card.py",
+    "contracts/digests.py",
+    "contracts/quoting.py",
+    "contracts/tables.py",
+    "contracts/tuned.py",
+    "metrics/average_precision.py",
+    "metrics/matching.py",
+    "metrics/operating_points.py",
+    "metrics/use_case.py",
+    "runtimes/machine.py",
+]
+
 WEIGHTS = "weights.pt"
 HISTORY = "history.csv"
 CARD = "card.json"
@@ -144,7 +161,7 @@ def _copy(folder: Path, to: Path) -> None:
 
 def _lineage(tables: list[Path], start_sha256: str, params: dict[str, Scalar]) -> Lineage:
     return Lineage(
-        code_sha256=modules_sha256(["train.py", "detectors", "metrics", "runtimes", "contracts"]),
+        code_sha256=modules_sha256(CODE),
         data_sha256={table.name: content_sha256(table) for table in tables},
         start_sha256=start_sha256,
         params=params,

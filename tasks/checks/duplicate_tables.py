@@ -11,7 +11,8 @@ from tasks.checks.descriptors import Grey, Transform, inverse
 from tasks.checks.findings import rows
 from tasks.checks.near_duplicates import NearDuplicates, Pair, Picture, near_duplicates
 from tasks.checks.same_picture import Labels
-from tasks.contracts.tables import BOX, NEAR_DUPLICATES
+from tasks.contracts.check_report import NEAR_DUPLICATES
+from tasks.contracts.tables import BOX
 
 # Grey values of two neighbouring levels deviate by no more: what blank images show is rounding, and all are alike.
 _BLANK_CONTRAST = 0.5
@@ -22,8 +23,8 @@ _TURNED_DEGREES, _SHIFTED, _PART = 0.5, 0.005, 0.97
 class DuplicateTables(NamedTuple):
     """Which decoded images are the same picture."""
 
-    clusters: pd.DataFrame  # contracts.tables.DUPLICATES
-    pairs: pd.DataFrame  # contracts.tables.NEAR_DUPLICATES
+    clusters: pd.DataFrame  # contracts.check_report.DUPLICATES
+    pairs: pd.DataFrame  # contracts.check_report.NEAR_DUPLICATES
 
 
 def duplicate_tables(

@@ -6,8 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from tasks.contracts.check_report import SEVERITIES, ExpectationCount, Severity
-from tasks.contracts.tables import FINDINGS
+from tasks.contracts.check_report import FINDINGS, SEVERITIES, ExpectationCount, Severity
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ def rows(table: pd.DataFrame) -> Iterator[Any]:
 
 
 def findings_table(findings: Iterable[Finding], images: pd.DataFrame) -> pd.DataFrame:
-    """All findings as contracts.tables.FINDINGS, worst first, each with its place in CVAT.
+    """All findings as contracts.check_report.FINDINGS, worst first, each with its place in CVAT.
 
     The order does not depend on the order of `findings`.
     """

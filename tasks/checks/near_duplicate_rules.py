@@ -34,7 +34,7 @@ def exact_duplicates(images: pd.DataFrame, objects: pd.DataFrame) -> Iterator[Fi
 def near_duplicates(images: pd.DataFrame, pairs: pd.DataFrame) -> Iterator[Finding]:
     """Images that are the same picture: a warning per pair of two scenes, one note per scene for those within.
 
-    `pairs` is as contracts.tables.NEAR_DUPLICATES. Copies of the same bytes are reported by `exact_duplicates` alone.
+    pairs: as contracts.check_report.NEAR_DUPLICATES. Copies of the same bytes are reported by `exact_duplicates` alone.
     """
     columns = images[["image_id", "name", "source", "group", "sha256"]]
     other_columns = columns.add_prefix("other_")

@@ -1,18 +1,53 @@
 """`data/checks/`: what is wrong with labels and images.
 
 report.json           this module's CheckReport; the stage behind refuses unless it says passed
-findings.parquet      every finding (contracts.tables.FINDINGS): the list a labeller works from
-duplicates.parquet    every decoded image with its cluster of near-duplicates (contracts.tables.DUPLICATES)
-near_duplicates.parquet  every pair of them (contracts.tables.NEAR_DUPLICATES)
+findings.parquet      every finding (FINDINGS): the list a labeller works from
+duplicates.parquet    every decoded image with its cluster of near-duplicates (DUPLICATES)
+near_duplicates.parquet  every pair of them (NEAR_DUPLICATES)
 docs/index.html       Great Expectations Data Docs
 """
 
 from typing import Literal, get_args
 
+import pyarrow as pa
+
 from tasks.contracts.record import Record
+from tasks.contracts.tables import required
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+
+
+DUPLICATES = pa.schema(
+    [
+        required("image_id", pa.string()),
+        required("cluster", pa.int64()),  # equal for images that are the same picture as one of them
+    ]
+)
+
+# Every near-duplicate found; of many images that are the same picture, each has a row with the first at least.
+NEAR_DUPLICATES = pa.schema(
+    [
+        required("image_id", pa.string()),
+        required("other_image_id", pa.string()),
+        required("how", pa.string()),  # for people: how the image shows the other, as in "mirrored, shifted"
+        required("difference", pa.float64()),  # of the labelled object that differs most, see check
+    ]
+)
+
+FINDINGS = pa.schema(
+    [
+        required("rule", pa.string()),  # e.g. duplicate_image, label_nearly_same
+        required("severity", pa.string()),  # error, warning, note
+        required("message", pa.string()),
+        pa.field("image_id", pa.string()),
+        pa.field("object_id", pa.string()),
+        pa.field("label", pa.string()),
+        pa.field("other_image_id", pa.string()),  # the other of two near-duplicates
+        pa.field("value", pa.float64()),  # what was measured
+        pa.field("where", pa.string()),  # for people: export, CVAT task, frame, image name
+    ]
+)
 
 
 class RuleCount(Record):

@@ -20,51 +20,52 @@ DIFFICULT = "difficult"  # one object that even people can hardly tell
 _BOX_FIELDS = [pa.field(name, pa.float64(), nullable=False) for name in BOX]
 
 
-def _required(name: str, kind: pa.DataType) -> pa.Field:
+def required(name: str, kind: pa.DataType) -> pa.Field:
+    """A column without nulls."""
     return pa.field(name, kind, nullable=False)
 
 
 IMAGES = pa.schema(
     [
-        _required("image_id", pa.string()),  # stable: from where the image came, never from row order
-        _required("name", pa.string()),  # as CVAT has it
+        required("image_id", pa.string()),  # stable: from where the image came, never from row order
+        required("name", pa.string()),  # as CVAT has it
         pa.field("file", pa.string()),  # raw/... or frames/..., see dataset.decoding; null: not held
         pa.field("sha256", pa.string()),  # of the file's bytes; null: not held
-        _required("width", pa.int64()),
-        _required("height", pa.int64()),
-        _required("source", pa.string()),  # the export it came from
+        required("width", pa.int64()),
+        required("height", pa.int64()),
+        required("source", pa.string()),  # the export it came from
         pa.field("subset", pa.string()),
         pa.field("task_id", pa.string()),
         pa.field("frame", pa.int64()),
-        _required("group", pa.string()),  # video, scene folder or CVAT task: never divided by a split
-        _required("readable", pa.bool_()),
+        required("group", pa.string()),  # video, scene folder or CVAT task: never divided by a split
+        required("readable", pa.bool_()),
     ]
 )
 
 OBJECTS = pa.schema(
     [
-        _required("object_id", pa.string()),
-        _required("image_id", pa.string()),
-        _required("label", pa.string()),
-        _required("shape", pa.string()),  # as labelled: box, rotated_box, ellipse, polygon, ...
+        required("object_id", pa.string()),
+        required("image_id", pa.string()),
+        required("label", pa.string()),
+        required("shape", pa.string()),  # as labelled: box, rotated_box, ellipse, polygon, ...
         *_BOX_FIELDS,
-        _required("rotation", pa.float64()),  # degrees, clockwise
-        _required("occluded", pa.bool_()),
-        _required("truncated", pa.bool_()),  # went over the image's border and was clipped
+        required("rotation", pa.float64()),  # degrees, clockwise
+        required("occluded", pa.bool_()),
+        required("truncated", pa.bool_()),  # went over the image's border and was clipped
         pa.field("ignored", pa.string()),  # CROWD or DIFFICULT: neither learnt nor counted; null: an object like others
-        _required("z_order", pa.int64()),
+        required("z_order", pa.int64()),
         pa.field("track_id", pa.string()),
-        _required("source", pa.string()),  # manual, auto, semi-auto, file
-        _required("attributes", pa.string()),  # JSON object
+        required("source", pa.string()),  # manual, auto, semi-auto, file
+        required("attributes", pa.string()),  # JSON object
         pa.field("points", pa.string()),  # JSON [[x, y], ...]; null for a plain box
     ]
 )
 
 SPLIT = pa.schema(
     [
-        _required("image_id", pa.string()),
-        _required("split", pa.string()),  # train, val, test; excluded: in no split, see contracts.leakage
-        _required("group", pa.string()),  # never in two splits
+        required("image_id", pa.string()),
+        required("split", pa.string()),  # train, val, test; excluded: in no split, see contracts.leakage
+        required("group", pa.string()),  # never in two splits
     ]
 )
 
@@ -83,46 +84,14 @@ SPLIT_MEMORY = pa.schema(
     ]
 )
 
-DUPLICATES = pa.schema(
-    [
-        _required("image_id", pa.string()),
-        _required("cluster", pa.int64()),  # equal for images that are the same picture as one of them
-    ]
-)
-
-# Every near-duplicate found; of many images that are the same picture, each has a row with the first at least.
-NEAR_DUPLICATES = pa.schema(
-    [
-        _required("image_id", pa.string()),
-        _required("other_image_id", pa.string()),
-        _required("how", pa.string()),  # for people: how the image shows the other, as in "mirrored, shifted"
-        _required("difference", pa.float64()),  # of the labelled object that differs most, see check
-    ]
-)
-
 PREDICTIONS = pa.schema(
     [
-        _required("image_id", pa.string()),
-        _required("label", pa.string()),
-        _required("score", pa.float64()),
+        required("image_id", pa.string()),
+        required("label", pa.string()),
+        required("score", pa.float64()),
         *_BOX_FIELDS,
     ]
 )
-
-FINDINGS = pa.schema(
-    [
-        _required("rule", pa.string()),  # e.g. duplicate_image, label_nearly_same
-        _required("severity", pa.string()),  # error, warning, note
-        _required("message", pa.string()),
-        pa.field("image_id", pa.string()),
-        pa.field("object_id", pa.string()),
-        pa.field("label", pa.string()),
-        pa.field("other_image_id", pa.string()),  # the other of two near-duplicates
-        pa.field("value", pa.float64()),  # what was measured
-        pa.field("where", pa.string()),  # for people: export, CVAT task, frame, image name
-    ]
-)
-
 
 # Columns that tables of earlier versions lack: all null there.
 _LATER = frozenset({"ignored"})

@@ -21,7 +21,7 @@ class Looks:
     Two of one cluster are near-duplicates, and two of one pair.
     """
 
-    alike: NDArray[np.int64]  # cluster of each image, as contracts.tables.DUPLICATES
+    alike: NDArray[np.int64]  # cluster of each image, as contracts.check_report.DUPLICATES
     pairs_of: Rows  # (pairs, 2)
 
     @cached_property

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from tasks.check import main as check
 from tasks.checks.image_measures import measure_images
 from tasks.checks.image_rules import image_quality
-from tasks.contracts.check_report import CheckReport
+from tasks.contracts.check_report import FINDINGS, CheckReport
 from tasks.contracts.leakage import SPLITS, Leakage
 from tasks.contracts.record import read_record
-from tasks.contracts.tables import FINDINGS, SPLIT, read_table
+from tasks.contracts.tables import SPLIT, read_table
 from tasks.parse import main as parse
 from tasks.split import main as split
 from tests.fixtures.repository import REPOSITORY

@@ -7,12 +7,12 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from tasks.contracts.check_report import CheckReport
+from tasks.contracts.check_report import DUPLICATES, NEAR_DUPLICATES, CheckReport
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.leakage import SPLITS, ExcludedImage, Leakage
 from tasks.contracts.params import read_params
 from tasks.contracts.record import read_record, write_record
-from tasks.contracts.tables import DUPLICATES, NEAR_DUPLICATES, SPLIT, SPLIT_MEMORY, read_table, write_table
+from tasks.contracts.tables import SPLIT, SPLIT_MEMORY, read_table, write_table
 from tasks.split import SplitParams, main
 from tests.fixtures.repository import REPOSITORY
 from tests.fixtures.split import NO_PAIRS, PARAMS, frames, looks

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from tasks.checks.near_duplicate_rules import exact_duplicates, near_duplicates
-from tasks.contracts.tables import NEAR_DUPLICATES
+from tasks.contracts.check_report import NEAR_DUPLICATES
 from tests.fixtures.tables import Row, toy_images, toy_objects
 
 HERE: Row = {"x_min": 40.0, "x_max": 60.0}
