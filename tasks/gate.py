@@ -57,7 +57,7 @@ from tasks.gating.renames import NO_RENAME, Rename
 from tasks.gating.rule_faults import lacking_reference, recall_alone, too_few_resamples
 from tasks.gating.rules import MetricRule, Rule, parse_rules
 from tasks.gating.verdicts import decide, read_evaluated, references_of
-from tasks.metrics.figures import flat_figures
+from tasks.metrics.figures import headline_row
 from tasks.metrics.slices import MOST_PARTS, SIZES
 
 log = logging.getLogger(__name__)
@@ -155,7 +155,7 @@ def main(
     use_case, settings = read_params(params, "use_case", UseCase), read_params(params, "gate", GateParams)
     found = read_evaluated(evaluations, read_targets(params))
     present = {name: target.evaluation for name, target in found.items() if target.evaluation.absent is None}
-    figures = {name: flat_figures(evaluation) for name, evaluation in present.items()}
+    figures = {name: headline_row(evaluation, use_case.metric) for name, evaluation in present.items()}
     champion = found.pop(CHAMPION, None)
     log.info("judging %s by %d rules", ", ".join(found), len(settings.rules))
     of = {

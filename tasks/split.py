@@ -229,7 +229,7 @@ def main(
     split_file: Annotated[Path, typer.Option("--split", help="table to write; read first, if it is there")],
     leakage: Annotated[Path, typer.Option(help="JSON file to write")],
     params: Annotated[Path, typer.Option(help="YAML file of all params")] = Path("params.yaml"),
-    metrics: Annotated[Path, typer.Option(help="of the last run, if any: only read")] = Path("reports/metrics.json"),
+    verdict: Annotated[Path, typer.Option(help="of the last run, if any: only read")] = Path("reports/verdict.json"),
 ) -> None:
     """Split the tables named on the command line, unless their check failed."""
     started = time.perf_counter()
@@ -244,7 +244,7 @@ def main(
         )
     images = read_table(annotations / "images.parquet", IMAGES)
     objects = counted(read_table(annotations / "objects.parquet", OBJECTS))
-    look_at_names(params, metrics, objects)
+    look_at_names(params, verdict, objects)
     duplicates = read_table(checks / "duplicates.parquet", DUPLICATES)
     previous = _read_previous(split_file)
     log.info(

@@ -1,4 +1,4 @@
-"""`reports/leakage.json`: how the split was made and what it leaks; its numbers are `dvc metrics`."""
+"""`reports/leakage.json`: how the split was made and what it leaks."""
 
 from typing import Any, Literal, get_args
 

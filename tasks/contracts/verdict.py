@@ -39,6 +39,7 @@ class Verdict(Record):
     reason: str
     targets: dict[str, TargetVerdict]
     released: list[str]  # accepted targets, empty behind a rejection
+    classes: list[str] = []  # of `target`; empty in verdicts of earlier versions
     champion_version: str | None  # the registry version that was compared with; null: none yet
     rules: list[str] = []  # gate.rules, as params had them
     confidence: float | None = None  # gate.confidence, percent

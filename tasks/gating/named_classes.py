@@ -9,7 +9,9 @@ import pandas as pd
 from pydantic import ConfigDict, Field
 
 from tasks.contracts.errors import PipelineError, first_of
-from tasks.contracts.params import Params, UseCase, label_of, read_params, read_rename, read_sections
+from tasks.contracts.params import Params, UseCase, read_params, read_rename, read_sections
+from tasks.contracts.record import read_record
+from tasks.contracts.verdict import Verdict
 from tasks.gating.renames import Rename, rename_hint
 from tasks.gating.rule_faults import attribute_faults, class_faults, part_faults, understood
 
@@ -28,10 +30,10 @@ class _Evaluate(Params):
     slice_attributes: list[str] = Field(default_factory=list)
 
 
-def look_at_names(params: Path, metrics: Path, objects: pd.DataFrame) -> None:
+def look_at_names(params: Path, verdict: Path, objects: pd.DataFrame) -> None:
     """Hold what params name to the labels, and tell of classes that came or went since the last run."""
     refuse_names_without_labels(params, objects)
-    tell_of_other_classes(metrics, objects, read_rename(params))
+    tell_of_other_classes(verdict, objects, read_rename(params))
 
 
 def refuse_names_without_labels(params: Path, objects: pd.DataFrame) -> None:
@@ -69,17 +71,14 @@ def _values(objects: pd.DataFrame) -> dict[str, list[str]]:
     return {name: sorted(values) for name, values in seen.items()}
 
 
-def tell_of_other_classes(metrics: Path, objects: pd.DataFrame, rename: Rename) -> None:
-    """Warn of classes that came or went since `metrics`, the figures of the last run, if there are any.
+def tell_of_other_classes(verdict: Path, objects: pd.DataFrame, rename: Rename) -> None:
+    """Warn of classes that came or went since the last run's verdict, if there is one.
 
     A champion cannot be measured on a class that it does not know, and a class that went is one nobody looks for.
     """
     try:
-        figures: dict[str, dict[str, float | None]] = json.loads(metrics.read_text("utf-8"))
-        # The champion's are those of an older run.
-        own = [of for target, of in figures.items() if target != "champion"]
-        before = {label for of in own for name in of if (label := label_of(name)) is not None}
-    except (OSError, ValueError, AttributeError, TypeError):
+        before = set(read_record(verdict, Verdict).classes)
+    except PipelineError:
         return  # of no run, or of another version
     now = set(objects["label"])
     gone, new = sorted(before - now), sorted(now - before)

@@ -60,6 +60,7 @@ def decide(
         reason=_reason(deciding, decided, targets[deciding].evaluation.hints),
         targets=verdicts,
         released=[name for name, verdict in verdicts.items() if verdict.outcome == "accepted"] if accepted else [],
+        classes=list(targets[deciding].evaluation.classes),
         champion_version=champion.evaluation.registry_version if champion else None,
     )
 

@@ -69,16 +69,20 @@ def class_figures(
     return result
 
 
-def flat_figures(evaluation: Evaluation) -> dict[str, float | None]:
-    """All headline figures and costs by name, without intervals, for `dvc metrics`."""
+def headline_row(evaluation: Evaluation, metric: str) -> dict[str, float | None]:
+    """A target's row in `dvc metrics show`: what people compare, without intervals. metric: use_case.metric."""
     values = {name: interval.value for name, interval in evaluation.overall.items()}
     for label, of in evaluation.classes.items():
         values |= {metric_name(name, label): getattr(of, name).value for name in (*AP_NAMES, *RATE_NAMES)}
-    if evaluation.latency is not None:
-        values["latency_p95_ms"] = evaluation.latency.p95_ms
-        values["peak_memory_mb"] = evaluation.peak_memory_mb
-        values["size_mb"] = evaluation.size_bytes / 1e6
-    return values
+    of_classes = [of.ap50.value for of in evaluation.classes.values() if of.ap50.value is not None]
+    return {
+        "metric": values.get(metric),
+        **{name: values.get(name) for name in OVERALL},
+        "worst_class_ap50": min(of_classes, default=None),
+        "latency_p95_ms": evaluation.latency.p95_ms if evaluation.latency else None,
+        "peak_memory_mb": evaluation.peak_memory_mb,
+        "size_mb": evaluation.size_bytes / 1e6,
+    }
 
 
 def _interval(

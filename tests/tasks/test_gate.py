@@ -168,11 +168,16 @@ def test_command_reads_evaluations_and_writes_the_verdict(tmp_path: Path, caplog
     assert verdict.champion_version == "2"
     assert "rejected: map50 is 0." in caplog.text
     figures = json.loads((tmp_path / "metrics.json").read_text())
-    assert {name: set(of) >= {"map50", "recall"} for name, of in figures.items()} == {
-        "onnx": True,
-        "pytorch": True,
-        "champion": True,
+    assert list(figures) == ["onnx", "pytorch", "champion"]
+    assert figures["onnx"] == {
+        **{name: interval.value for name, interval in measured[0].evaluation.overall.items()},
+        "metric": measured[0].evaluation.overall["map50"].value,
+        "worst_class_ap50": min(of.ap50.value or 0 for of in measured[0].evaluation.classes.values()),
+        "latency_p95_ms": 12.0,
+        "peak_memory_mb": measured[0].evaluation.peak_memory_mb,
+        "size_mb": measured[0].evaluation.size_bytes / 1e6,
     }
+    assert verdict.classes == list(measured[0].evaluation.classes)
 
 
 def test_hint_of_the_evaluation_stands_in_the_reason_of_what_does_not_go_out() -> None:

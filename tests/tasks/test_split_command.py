@@ -72,7 +72,7 @@ def test_leakage_file_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     assert read_record(tmp_path / "leakage.json", Leakage) == now.model_copy(update=changes)
 
 
-def test_leakage_file_holds_numbers_as_dvc_metrics_wants_them(tmp_path: Path) -> None:
+def test_leakage_file_holds_plain_numbers(tmp_path: Path) -> None:
     written_inputs(tmp_path, passed=True)
     run_command(tmp_path)
     figures = json.loads((tmp_path / "leakage.json").read_text())

@@ -1,6 +1,5 @@
 """What rules and the use case name is labelled, or nothing is trained."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,8 @@ import pytest
 import yaml
 
 from tasks.contracts.errors import PipelineError
+from tasks.contracts.record import write_record
+from tasks.contracts.verdict import Verdict
 from tasks.gating.named_classes import refuse_names_without_labels, tell_of_other_classes
 from tasks.gating.renames import rename_hint
 
@@ -99,20 +100,24 @@ def test_value_of_an_attribute_that_no_object_has_is_told(tmp_path: Path) -> Non
 def test_classes_that_came_or_went_since_the_last_run_are_told(
     before: list[str], said: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    figures = {"map50": 0.9, "size_mb": 3.0} | {f'ap50 of "{label}"': 0.9 for label in before}
-    of_champion = {'ap50 of "of an older run"': 0.9}
-    (tmp_path / "metrics.json").write_text(json.dumps({"onnx": figures, "champion": of_champion}))
-    tell_of_other_classes(tmp_path / "metrics.json", OBJECTS, {})
+    judged = Verdict(
+        accepted=True, target="onnx", outcome="accepted", reason="", targets={}, released=[], classes=before,
+        champion_version=None,
+    )  # fmt: skip
+    write_record(judged, tmp_path / "verdict.json")
+    tell_of_other_classes(tmp_path / "verdict.json", OBJECTS, {})
     assert caplog.messages == ([said] if said else [])
 
 
-@pytest.mark.parametrize("content", [None, "", "[]", '{"onnx": 3}'], ids=["none", "empty", "a list", "no figures"])
-def test_without_figures_of_a_last_run_nothing_is_told(
+@pytest.mark.parametrize(
+    "content", [None, "", "[]", '{"accepted": true}'], ids=["none", "empty", "a list", "no verdict"]
+)
+def test_without_a_verdict_of_a_last_run_nothing_is_told(
     content: str | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     if content is not None:
-        (tmp_path / "metrics.json").write_text(content)
-    tell_of_other_classes(tmp_path / "metrics.json", OBJECTS, {})
+        (tmp_path / "verdict.json").write_text(content)
+    tell_of_other_classes(tmp_path / "verdict.json", OBJECTS, {})
     assert not caplog.messages
 
 
