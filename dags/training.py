@@ -31,7 +31,7 @@ from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, Context, CronTriggerTim
 from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.types import RuntimeTaskInstanceProtocol
 from airflow_stage import SETTINGS, ModelLink, ReportLink, TrackingLink, around, end_stages, stage, worker
-from training_form import KNOBS, OF_THE_RUN, values
+from training_form import OF_THE_RUN, PARAMETERS, values
 
 LABELS = Asset("labels")
 CRON = SETTINGS.schedule and CronTriggerTimetable(SETTINGS.schedule, timezone="UTC")
@@ -146,7 +146,7 @@ with DAG(
     description="From labels to a gated and published detector",
     doc_md=__doc__,
     schedule=AssetOrTimeSchedule(timetable=CRON, assets=LABELS) if CRON else LABELS,
-    params={name: Param(**field) for name, field in {**KNOBS, **OF_THE_RUN}.items()},
+    params={name: Param(**field) for name, field in {**PARAMETERS, **OF_THE_RUN}.items()},
     default_args=AROUND,
     user_defined_macros={"run_name": workspaces.run_name},
     max_active_runs=4,

@@ -15,7 +15,7 @@ from typing import Any
 
 from kfp import dsl, kubernetes
 from settings import DETACHED, GIT_VARIABLES, PROGRESS, read_settings
-from training_form import KNOBS, OF_THE_RUN, Field
+from training_form import OF_THE_RUN, PARAMETERS, Field
 
 SETTINGS = read_settings()
 PROGRAM = list(DETACHED)
@@ -27,7 +27,7 @@ TYPES = {"string": str, "integer": int, "boolean": bool, "number": float, "array
 # The form of the DAG, but for the dots of its names, and for workers, as a loop wants a list.
 INPUTS: dict[str, Field] = {
     "repository": {"default": REPOSITORY, "type": "string", "description": "URL of the Git repository"},
-    **{name.replace(".", "_"): field for name, field in {**KNOBS, **OF_THE_RUN}.items()},
+    **{name.replace(".", "_"): field for name, field in {**PARAMETERS, **OF_THE_RUN}.items()},
     "workers": {
         "default": [],
         "type": "array",
@@ -145,11 +145,11 @@ def begin(**given: Any) -> dsl.PipelineTask:
 
     def start(*inputs: Any) -> dsl.ContainerSpec:
         said = dict(zip(given, inputs, strict=True))
-        texts = [name for name, field in KNOBS.items() if field["type"] == "string"]
+        texts = [name for name, field in PARAMETERS.items() if field["type"] == "string"]
         options = [f"--text={name}={said[_plain(name)]}" for name in texts]
-        options += [f"--value={name}={said[_plain(name)]}" for name in KNOBS if name not in texts]
+        options += [f"--value={name}={said[_plain(name)]}" for name in PARAMETERS if name not in texts]
         # The loops go over the targets of the form, whatever those of the revision are.
-        shown = {name: field["default"] for name, field in KNOBS.items() if name != "export.targets"}
+        shown = {name: field["default"] for name, field in PARAMETERS.items() if name != "export.targets"}
         rest = [f"--repository={said['repository']}", f"--revision={said['revision']}", f"--values={said['params']}"]
         rest.append(f"--shown={json.dumps(shown)}")
         return dsl.ContainerSpec(image=SETTINGS.image, command=PROGRAM, args=["start", RUN, *options, *rest])

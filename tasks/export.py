@@ -72,7 +72,12 @@ _COMPARED = ("map50", "map50_95")  # without thresholds, whose choice may jump
 class ExportParams(Params):
     """Section `export`."""
 
-    targets: list[Target] = Field(min_length=1, description="bundles to make; dvc.yaml runs one stage for each")
+    targets: list[Target] = Field(
+        min_length=1,
+        description="what the detector is exported to and measured as; pytorch is the checkpoint, with which rules on "
+        "a drop compare; champion is the live model, measured again on today's test images",
+        json_schema_extra={"uniqueItems": True},
+    )
     opset: int = Field(ge=16, le=20, description="ONNX operator set")
     nms_free: bool = Field(
         description="YOLO26: export the one-to-one head, which needs no NMS, instead of the one validation measures"

@@ -67,7 +67,12 @@ class GateParams(Params):
     """Section `gate`."""
 
     confidence: float = Field(ge=50, lt=100, description="percent, one-sided, of rules on metrics that name none")
-    rules: list[str] = Field(min_length=1, description="what every target is held to; see the forms above")
+    rules: list[str] = Field(
+        min_length=1,
+        description='what every target is held to, one rule a line: map50 >= 0.6, recall of "crack" >= 0.95 at 95 % '
+        "confidence, drop of map50 <= 0.05, map50 not worse than champion by 0.05, latency p95 <= 50 ms, "
+        "size <= 10 MB; the manual of gate has all forms",
+    )
 
 
 def gate(

@@ -47,7 +47,9 @@ log = logging.getLogger(__name__)
 class IngestParams(Limits):
     """Where exports come from, and how much one may hold."""
 
-    source: str = Field(description="a CVAT zip, a folder of exports, or s3://bucket/prefix")
+    source: str = Field(
+        min_length=1, description="where the labels are: a CVAT zip, a folder of exports, or s3://bucket/prefix"
+    )
     endpoint_url: str | None = Field(default=None, description="S3 endpoint; null: AWS_ENDPOINT_URL, or else AWS")
 
 

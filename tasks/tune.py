@@ -58,8 +58,15 @@ WAITING = "waits for the last trials, which others are at; those of a lost machi
 class TuneParams(Params):
     """How long to search, and where."""
 
-    trials: int = Field(default=20, ge=0, le=10_000, description="trainings to try; 0: none, train's own values go on")
-    epochs: int = Field(default=20, ge=1, le=10_000, description="of a trial; fewer than train's make a quick search")
+    trials: int = Field(
+        default=20,
+        ge=0,
+        le=10_000,
+        description="sets of hyperparameters that are tried; 0: no search, train's own values go on",
+    )
+    epochs: int = Field(
+        default=20, ge=1, le=10_000, description="epochs of one trial; fewer than train's make a quick search"
+    )
     storage: str | None = Field(
         default=None, description="PostgreSQL URL that several machines share; null: one file in --work"
     )

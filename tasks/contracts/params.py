@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -16,6 +16,11 @@ from tasks.contracts.quoting import QUOTED, quoted, quoting_hint, unquoted
 P = TypeVar("P", bound="Params")
 Scalar = str | int | float | bool | None
 HIGHEST_SEED = 2**32 - 1  # of numpy
+Seed = Annotated[int, Field(ge=0, le=HIGHEST_SEED, description="all randomness of a run comes from it")]
+Artefact = Literal["pytorch", "torchscript", "onnx", "openvino-fp32", "openvino-fp16", "openvino-int8", "tensorrt-fp16"]
+Target = Literal[Artefact, "champion"]
+METRICS = ("map50", "map50_95", "precision", "recall", "f1")
+METRIC = re.compile(rf"{'|'.join(METRICS)}|(?P<name>ap50|ap50_95|precision|recall|f1) of (?P<label>{QUOTED})")
 
 
 class Params(BaseModel):
@@ -27,10 +32,16 @@ class Params(BaseModel):
 class UseCase(Params):
     """What the detector is for: shared by tune, train, evaluate, gate and publish."""
 
-    target: str = Field(description="the artefact that goes live; its verdict decides the release")
+    # List and pattern are for forms: doctor and the validator below say more of a wrong value.
+    target: str = Field(
+        description="the one of export.targets that goes live: its verdict decides the release",
+        json_schema_extra={"enum": list(get_args(Artefact))},
+    )
     metric: str = Field(
         description="what tune and train maximise on val: map50, map50_95, precision, recall, f1, "
-        'or one class of these: ap50 of "crack", recall of "crack", recall of "5\\" pipe" (quoted as in JSON), ...'
+        'or of one class ap50, ap50_95, precision, recall, f1: recall of "crack", ap50 of "5\\" pipe" (quoted as in '
+        "JSON)",
+        json_schema_extra={"pattern": f"^({re.sub(r'[?]P<[a-z]+>', '', METRIC.pattern)})$"},
     )
     operating_point: str = Field(
         default="best f1",
@@ -53,13 +64,6 @@ class UseCase(Params):
     def label(self) -> str | None:
         """The class that the metric is of; None where it is over all."""
         return label_of(self.metric)
-
-
-METRICS = ("map50", "map50_95", "precision", "recall", "f1")
-METRIC = re.compile(
-    r"(?P<overall>map50|map50_95|precision|recall|f1)"
-    rf"|(?P<name>ap50|ap50_95|precision|recall|f1) of (?P<label>{QUOTED})"
-)
 
 
 def label_of(metric: str) -> str | None:
@@ -101,11 +105,6 @@ class Releases(Params):
         default_factory=list,
         description="PEM files of Ed25519 public keys, one of which must have signed what is live; empty: unsigned too",
     )
-
-
-Target = Literal[
-    "pytorch", "torchscript", "onnx", "openvino-fp32", "openvino-fp16", "openvino-int8", "tensorrt-fp16", "champion"
-]
 
 
 def read_params(path: Path, section: str, model: type[P]) -> P:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, StringConstraints, field_validator
+from pydantic import BeforeValidator, Field, StringConstraints
 
 from tasks.contracts.params import Params
 from tasks.runtimes.machine import Device, processors
@@ -14,7 +14,8 @@ def _as_list(trusted: object) -> object:
     return [] if trusted is None else [trusted] if isinstance(trusted, str) else trusted
 
 
-Trusted = Annotated[list[Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]], BeforeValidator(_as_list)]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Trusted = Annotated[list[Sha256], BeforeValidator(_as_list, json_schema_input_type=list[Sha256] | Sha256 | None)]
 
 
 class Recipe(Params):
@@ -23,12 +24,17 @@ class Recipe(Params):
     family: Literal["ultralytics"] = Field(default="ultralytics", description="whose models and training loop")
     model: str = Field(
         default="yolo26n.pt",
-        description="pretrained weights to start from (.pt: a file, or a name: yolo26n.pt, yolo11s.pt, rtdetr-l.pt) "
-        "or an architecture to train from scratch (.yaml: a file, one of ours, e.g. yolo-micro.yaml, or the library's)",
+        pattern=r"\.(pt|yaml)$",
+        examples=["yolo26n.pt", "yolo26s.pt", "yolo11s.pt", "rtdetr-l.pt", "yolo-micro.yaml"],
+        description="pretrained weights to start from (.pt: a file or a name; what is given by name is fetched only if "
+        "train.allow_download is on), or an architecture to train from scratch (.yaml: a file, one of ours or the "
+        "library's)",
     )
     weights: str = Field(default=".cache/weights", description="folder in which weights given by name are looked for")
     allow_download: bool = Field(
-        default=False, description="fetch weights given by name that are not there from the family's release page"
+        default=False,
+        description="fetch pretrained weights that are given by name and are not here yet, from the family's release "
+        "page",
     )
     trust: Trusted = Field(
         default_factory=list,
@@ -38,17 +44,23 @@ class Recipe(Params):
         default="AGPL-3.0", description="SPDX licence of the weights to start from; from scratch there are none"
     )
     device: Device = Field(
-        default="auto", pattern=r"^(auto|cpu|mps|\d+(,\d+)*)$", description="auto, cpu, mps, a GPU (0) or several (0,1)"
+        default="auto",
+        pattern=r"^(auto|cpu|mps|\d+(,\d+)*)$",
+        description="a device: auto, cpu, mps, a GPU (0) or several (0,1)",
     )
     threads: int = Field(default=0, ge=0, description="CPU threads of the network; 0: as many as there are cores")
     workers: int = Field(default=4, ge=0, le=64, description="processes that load images, on a GPU only")
     cache: Literal["none", "ram"] = Field(default="none", description="keep resized images in memory")
     amp: bool = Field(default=True, description="mixed precision, on a GPU only")
 
-    epochs: int = Field(default=100, ge=1, le=10_000, description="passes over the train split")
+    epochs: int = Field(default=100, ge=1, le=10_000, description="passes over the training images, at most")
     patience: int = Field(default=30, ge=0, description="stop after so many epochs without a better metric; 0: never")
     image_size: int = Field(
-        default=640, ge=32, le=4096, multiple_of=32, description="pixels of the square that images are fitted into"
+        default=640,
+        ge=32,
+        le=4096,
+        multiple_of=32,
+        description="pixels of the square that images are fitted into: a multiple of 32",
     )
     batch: int = Field(
         default=16, ge=1, le=4096, description="images at once, over all GPUs; halved if memory runs out"
@@ -59,7 +71,12 @@ class Recipe(Params):
     optimizer: Literal["AdamW", "Adam", "SGD", "MuSGD", "NAdam", "RAdam", "RMSprop"] = Field(
         default="AdamW", description="how gradients become steps"
     )
-    lr0: float = Field(default=0.001, gt=0, le=1, description="learning rate after the warm-up")
+    lr0: float = Field(
+        default=0.001,
+        gt=0,
+        le=1,
+        description="learning rate after the warm-up; what a search finds goes before this value",
+    )
     lrf: float = Field(default=0.01, gt=0, le=1, description="last learning rate as a fraction of lr0")
     cosine: bool = Field(default=False, description="learning rate falls along a cosine instead of a line")
     momentum: float = Field(default=0.9, ge=0, lt=1, description="momentum, or beta1 of the Adam kind")
@@ -83,13 +100,6 @@ class Recipe(Params):
     class_balance: float = Field(
         default=0, ge=0, le=1, description="weight of rare classes in the loss: 0 equal, 1 by inverse frequency"
     )
-
-    @field_validator("model")
-    @classmethod
-    def _model_is_weights_or_architecture(cls, model: str) -> str:
-        if not model.endswith((".pt", ".yaml")):
-            raise ValueError(f"{model!r} is neither weights (.pt) nor an architecture (.yaml)")
-        return model
 
     @property
     def cpu_threads(self) -> int:

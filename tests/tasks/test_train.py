@@ -197,7 +197,12 @@ def test_every_wrong_knob_is_named_at_once(drawn: Path) -> None:
     params.write_text(wrong)
     with pytest.raises(PipelineError) as caught:
         read_params(params, "train", TrainParams)
-    for fault in ("train.epochs", "train.optimizer", "train.learning_rate is unknown", "'yolo26n' is neither weights"):
+    for fault in (
+        "train.epochs",
+        "train.optimizer",
+        "train.learning_rate is unknown",
+        "train.model is 'yolo26n'; it takes pretrained weights",
+    ):
         assert fault in caught.value.where
 
 

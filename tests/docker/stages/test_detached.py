@@ -240,7 +240,7 @@ def test_many_that_land_at_the_same_time_leave_each_others_entries_alone(tmp_pat
 
 
 def test_text_in_the_way_of_a_shell_arrives_as_it_is(site: Site) -> None:
-    text = '\'; touch /tmp/broken-out; $(touch /tmp/broken-out) "`touch /tmp/broken-out`" = --run=x'
+    text = '\'; touch /tmp/broken-out; $(touch /tmp/broken-out) "`touch /tmp/broken-out`" = --run=x.pt'
     site.start("quoted", train__model=text)
     assert yaml.safe_load(site.show("quoted", "params.yaml"))["train"]["model"] == text
     assert not Path("/tmp/broken-out").exists()
