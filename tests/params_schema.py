@@ -2,7 +2,8 @@
 
     python -m tests.params_schema
 
-By it the form of a training run shows text and bounds, as the DAGs import nothing of the stages.
+By it the form of a training run shows text and bounds, as the DAGs import nothing of the stages; and editors help with
+params.yaml.
 """
 
 import json

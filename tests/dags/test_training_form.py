@@ -3,6 +3,7 @@
 import sys
 from typing import Any
 
+import jsonschema
 import pytest
 
 from tests.fixtures.repository import REPOSITORY
@@ -61,6 +62,12 @@ def test_number_that_yaml_takes_for_a_text_is_a_number(monkeypatch: pytest.Monke
 
 def test_text_and_bounds_are_those_of_the_params_classes() -> None:
     assert FILE.read_text() == schema_text(), f"{FILE} is stale: run `python -m tests.params_schema` and commit it"
+
+
+def test_params_yaml_fits_the_schema_by_which_editors_check_it() -> None:
+    said = (FILE.parents[1] / "params.yaml").read_text().splitlines()[0]
+    assert said == f"# yaml-language-server: $schema=dags/{FILE.name}"
+    jsonschema.validate(training_form.DEFAULTS, training_form.SCHEMA)
 
 
 def test_values_that_may_be_null_have_types_that_the_page_of_airflow_draws() -> None:
