@@ -9,6 +9,7 @@ import pytest
 import typer
 import yaml
 
+from sightline import BESIDE
 from tasks.contracts.params import Params
 from tests.fixtures.repository import REPOSITORY
 
@@ -107,6 +108,7 @@ def test_every_command_of_the_readme_exists() -> None:
     assert set(re.findall(r"\bmake ([a-z]+)", text)) <= recipes
     for module in set(re.findall(r"python -m (tasks[.\w]*)", text)):
         assert importlib.util.find_spec(module), module
+    assert set(re.findall(r"(?:^|`)sightline (\w+)", text, re.MULTILINE)) <= {*STAGES, *BESIDE}
 
 
 def test_every_path_in_the_tree_of_the_readme_exists() -> None:
