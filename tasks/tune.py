@@ -15,7 +15,8 @@ Params: seed, use_case, tracking, train (what a trial starts from), tune.
 The first trial is train's own values, so that the best is never worse than those. Stopped by a kill or an error and
 started again the search goes on where it was: the study and the trials under way lie in --work; more tune.trials go on
 with the same study. The same command in several processes works on one study together, on several machines with
-tune.storage set to a database. With `trials: 0` there is no search and train keeps its own values.
+tune.storage set to a database. A trial whose process was killed is taken up when it was silent for a minute; one that
+was told to stop or met an error at once. With `trials: 0` there is no search and train keeps its own values.
 
 Example:
   python -m tasks.tune --raw data/raw --annotations data/annotations --split data/split.parquet --tuned models/tuned
@@ -46,13 +47,13 @@ from tasks.detectors.search_space import Range, Space, check_space, own_values, 
 from tasks.detectors.training_data import check_use_case, measure_of, training_data
 from tasks.execution.stage_command import run
 from tasks.execution.work_folder import only_one, work_folder
-from tasks.search.storage import GRACE_SECONDS, JOURNAL, alone, open_study, reported, worker_id
-from tasks.search.study import NUMBER, TRIAL_COLUMNS, Attempt, Pruned, Search, TakenUp
+from tasks.search.storage import GRACE_SECONDS, JOURNAL, alone, open_study, reported, study_url
+from tasks.search.study import NUMBER, TRIAL_COLUMNS, Attempt, Pruned, Search, Train
 
 log = logging.getLogger(__name__)
 
 WAIT_SECONDS = 1
-WAITING = "waits for the last trials, which others are at; those of a lost machine are taken up after %d minutes"
+WAITING = "waits for the last trials, which others are at; those of a killed process are taken up after %d s"
 
 
 class TuneParams(Params):
@@ -96,29 +97,29 @@ def trial_recipe(recipe: Recipe, tried: dict[str, Value], epochs: int) -> Recipe
     )
 
 
-def tune(search: Search, run_attempt: Callable[[Attempt], None], trials: int, metric: str) -> Tuned:
+def tune(
+    search: Search, train: Train, trials: int, metric: str, on_end: Callable[[int], None] = lambda _done: None
+) -> Tuned:
     """Run attempts, here and in other processes, until `trials` of them are done, and give the best.
 
-    run_attempt: trains with the params of an attempt and closes it.
+    on_end: hears behind each attempt run here how many are done.
     """
     waits = False
-    while search.done() < trials:
-        attempt = search.next_attempt(trials)
-        if attempt is None:
+    while len(search.done()) < trials:
+        if search.run_next(train, trials):
+            on_end(len(search.done()))
+        elif not waits:
             # Others are at the last ones; should they die, the next turn takes those up.
-            if not waits:
-                log.info(WAITING, GRACE_SECONDS / 60)
+            log.info(WAITING, GRACE_SECONDS)
             waits = True
-            time.sleep(WAIT_SECONDS)
         else:
-            with attempt.hold:
-                run_attempt(attempt)
-    best = search.best()
+            time.sleep(WAIT_SECONDS)
+    best, done = search.best(), len(search.done())
     if best is None:
-        return Tuned(metric=metric, trials=search.done(), trial=None, value=None, params={})
+        return Tuned(metric=metric, trials=done, trial=None, value=None, params={})
     return Tuned(
         metric=metric,
-        trials=search.done(),
+        trials=done,
         trial=best.user_attrs[NUMBER],
         value=best.value,
         params=best.params,
@@ -140,18 +141,17 @@ class Trainings:
     study_name: str
     parent_run: str
 
-    def run(self, attempt: Attempt) -> None:
-        """Train with the params of an attempt, tell of every epoch, and close it."""
+    def run(self, attempt: Attempt) -> float | None:
+        """Train with the params of an attempt and tell of every epoch; the metric of the best one, None if pruned."""
         run_log = open_run(self.tracking, f"trial-{attempt.number}", self.study_name, parent=self.parent_run)
         with until_end(run_log):
             run_log.log_params({**attempt.params, "epochs": self.epochs})
-            run_log.set_tags({"state": self._train(attempt, run_log)})
+            value = self._train(attempt, run_log)
+            run_log.set_tags({"state": "pruned" if value is None else "complete"})
+        return value
 
-    def _train(self, attempt: Attempt, run_log: RunLog) -> str:
-        seen: dict[int, Epoch] = {}
-
+    def _train(self, attempt: Attempt, run_log: RunLog) -> float | None:
         def on_epoch(epoch: Epoch) -> None:
-            seen[epoch.number] = epoch
             run_log.log_metrics(epoch.measured(), step=epoch.number)
             attempt.report(epoch.figures[METRIC] or 0.0, epoch.number)
 
@@ -164,15 +164,9 @@ class Trainings:
                 work=attempt.folder,
                 on_epoch=on_epoch,
             )
-            value = trained.epochs[trained.best_epoch - 1].figures[METRIC] or 0.0
-            attempt.complete(value, len(trained.epochs), trained.seconds)
         except Pruned:
-            attempt.prune(max(seen), sum(epoch.seconds for epoch in seen.values()))
-            return "pruned"
-        except TakenUp:
-            log.warning("trial %d was silent for long: another machine has taken it up", attempt.number)
-            return "taken up"
-        return "complete"
+            return None
+        return trained.epochs[trained.best_epoch - 1].figures[METRIC] or 0.0
 
 
 def main(
@@ -204,23 +198,23 @@ def main(
     asked = wanted.model_copy(update={"trials": 0, "storage": None})
     detector = load_family(recipe.family)
     folder = work_folder(work, "tune", tables, recipe, asked, use_case, seed, detector.start_sha256(recipe))
-    search = _search(wanted, recipe, folder, seed)
+    url = study_url(folder, wanted.storage)
+    search = _search(wanted, recipe, folder, url, seed)
     run_log = open_run(tracking, "tune", folder.name)
-    with until_end(run_log), reported(wanted.storage):
+    with until_end(run_log), reported(url):
         run_log.log_params({"seed": seed, **flat("use_case", use_case), **flat("train", recipe), **flat("tune", asked)})
         trainings = Trainings(
             data, recipe, wanted.epochs, use_case, seed, detector, tracking, folder.name, parent_run=run_log.run_id
         )
         with tqdm(total=wanted.trials, desc="tune", unit="trial", disable=None) as bar:
 
-            def run_attempt(attempt: Attempt) -> None:
-                trainings.run(attempt)
+            def on_end(done: int) -> None:
                 if bar.disable:
                     # Whoever follows a search of days by its log alone sees that it goes on.
-                    log.info("trial %d ended, %d of %d are done", attempt.number, search.done(), wanted.trials)
-                bar.update(search.done() - bar.n)
+                    log.info("%d of %d trials are done", done, wanted.trials)
+                bar.update(done - bar.n)
 
-            best = tune(search, run_attempt, wanted.trials, use_case.metric)
+            best = tune(search, trainings.run, wanted.trials, use_case.metric, on_end)
         with only_one(folder, wait=True):
             _write(search, best, tuned)
         run_log.log_artifact(tuned)
@@ -228,13 +222,11 @@ def main(
     log.info("tuned in %d trials, best %s %s, in %.1f s", best.trials, best.metric, value, time.monotonic() - began)
 
 
-def _search(wanted: TuneParams, recipe: Recipe, folder: Path, seed: int) -> Search:
-    study = open_study(folder, wanted.storage, folder.name, wanted.pruner, wanted.startup_trials)
+def _search(wanted: TuneParams, recipe: Recipe, folder: Path, url: str, seed: int) -> Search:
     return Search(
-        study=study,
+        study=open_study(folder, url, folder.name, wanted.pruner),
         folder=folder,
-        worker=worker_id(folder),
-        alone=functools.partial(alone, folder, wanted.storage),
+        alone=functools.partial(alone, folder, url),
         suggest=functools.partial(suggest, wanted.space),
         first=own_values(wanted.space, recipe),
         seed=seed,

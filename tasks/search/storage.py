@@ -1,89 +1,107 @@
-"""Where a study lies: in one file that the processes of a folder share, or in a database that machines share."""
+"""Where a study lies: a database file that the processes of a folder share, or a server's that machines share.
+
+Optuna makes, reads and writes it. By hand, with Optuna's own words alone:
+
+- A lock of the whole study (`alone`). Optuna would make the same tables twice when two processes begin together, and
+  has no lock under which a worker chooses its next trial. On NFS it has to have locks, as SQLite itself wants, and
+  machines that share a file there clocks that agree.
+- The first heartbeat, which Optuna gives behind a trial's beginning: of one killed between them it takes no notice.
+- A heartbeat that outlives a fault of the database, which would end Optuna's thread: the trial would be taken for lost.
+"""
 
 import logging
-import threading
-import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import optuna
 import sqlalchemy as sa
-from optuna.storages._heartbeat import BaseHeartbeat
-from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
-from optuna.storages.journal._file import get_lock_file
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from tasks.clients.sqlite_lock import one_at_a_time
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.machine_faults import writing
+from tasks.contracts.whole_output import remove
 from tasks.execution.work_folder import only_one
 
 log = logging.getLogger(__name__)
 
+DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 JOURNAL = "study.journal"
-# How every line of the journal begins.
-ENTRY = b'{"op_code":'
-# A process killed while it writes the journal leaves the journal's lock behind; others take it after this.
-STALE_LOCK_SECONDS = 5
-# A machine that has shown no sign of life in a database for the grace period is taken for lost.
-BEAT_SECONDS, GRACE_SECONDS = 30, 300
+# A trial without a sign of life for this long is taken for lost; it gives eight meanwhile.
+GRACE_SECONDS = 60
+# SQLite's own 5 s are little for a busy network disk.
+LOCK_SECONDS = 60
 # Databases that we have a lock of; in others the work folder's stands in.
 LOCKED = {"sqlite", "postgresql"}
 # Any number will do that other programs on the same PostgreSQL do not lock by.
 LOCK_NUMBER = 5_164_728_301
+# Attempts ask them once the first trials are complete.
+PRUNERS: dict[str, Callable[[], optuna.pruners.BasePruner]] = {
+    "median": partial(optuna.pruners.MedianPruner, n_startup_trials=0),
+    "hyperband": optuna.pruners.HyperbandPruner,
+    "none": optuna.pruners.NopPruner,
+}
+FAULTS: tuple[type[Exception], ...] = (SQLAlchemyError, optuna.exceptions.StorageInternalError)
 
 
-def open_study(folder: Path, url: str | None, name: str, pruner: str, startup_trials: int) -> optuna.Study:
-    """The study of this name: in one file in `folder`, or in a database; begun if there is none.
+def study_url(folder: Path, storage: str | None) -> str:
+    """The URL of a study's database: `storage`, or a file in `folder`."""
+    return storage or f"sqlite:///{folder.resolve() / 'study.db'}"
+
+
+def open_study(folder: Path, url: str, name: str, pruner: str, grace_seconds: int = GRACE_SECONDS) -> optuna.Study:
+    """The study of this name, begun if there is none.
 
     Raises PipelineError if the database cannot be used.
     """
-    # Optuna otherwise logs every trial to a handler of its own.
+    # Optuna otherwise logs every trial to a handler of its own, and errors with a traceback.
     optuna.logging.disable_default_handler()
     optuna.logging.enable_propagation()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    # It knows heartbeats in a loop of its own alone; ours come from `beating`.
-    warnings.filterwarnings("ignore", message=".*[Hh]eartbeat")
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    # A training that goes on tells of its last epoch once more.
+    warnings.filterwarnings("ignore", message="The reported value is ignored")
     with reported(url):
-        kind = "sqlite" if url is None else sa.make_url(url).get_backend_name()
+        kind = sa.make_url(url).get_backend_name()
     if kind not in LOCKED:
         log.warning("in %s only processes of one machine can share a study safely; machines can in PostgreSQL", kind)
-    # Two at once must not both make the tables or the study.
     with reported(url, ImportError), alone(folder, url):
-        return optuna.create_study(
-            storage=_journal(folder) if url is None else _database(url),
+        study = optuna.create_study(
+            storage=_database(url, grace_seconds),
             study_name=name,
-            pruner=_pruner(pruner, startup_trials),
+            pruner=PRUNERS[pruner](),
             direction="maximize",
             load_if_exists=True,
         )
+        _take_over_journal(study, folder)
+    return study
 
 
 @contextmanager
-def reported(url: str | None, *more: type[Exception]) -> Iterator[None]:
+def reported(url: str, *more: type[Exception]) -> Iterator[None]:
     """Turn the errors of a study's database, and `more`, into a PipelineError."""
-    faults: tuple[type[Exception], ...] = (SQLAlchemyError, optuna.exceptions.StorageInternalError, *more)
     try:
-        with writing(f"tune.storage {url}"):
+        with writing(url.removeprefix("sqlite:///")):
             yield
-    except faults as error:
+    except (*FAULTS, *more) as error:
+        is_file = url.startswith("sqlite")
         raise PipelineError(
             "the study's database cannot be used",
             f"tune.storage {url}: {error.__cause__ or error}",
-            "Start it, install its driver, or set tune.storage: null for one file",
+            "If it is damaged, move it away: the search starts from nothing"
+            if is_file
+            else "Start it, install its driver, or set tune.storage: null for one file",
         ) from error
 
 
 @contextmanager
-def alone(folder: Path, url: str | None) -> Iterator[None]:
-    """Keep all others who work on the study from choosing or ending an attempt meanwhile."""
-    if url is None:
-        with only_one(folder, wait=True), writing(folder / JOURNAL):
-            yield
-        return
+def alone(folder: Path, url: str) -> Iterator[None]:
+    """Keep all others who work on the study from choosing a trial meanwhile."""
     kind = sa.make_url(url).get_backend_name()
     if kind == "sqlite":
         with one_at_a_time(url):
@@ -106,11 +124,27 @@ def _postgresql_lock(url: str) -> Iterator[None]:
         yield
 
 
-def _database(url: str) -> optuna.storages.BaseStorage:
+class _Database(optuna.storages.RDBStorage):
+    def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
+        if state == TrialState.RUNNING:
+            super().record_heartbeat(trial_id)
+        return super().set_trial_state_values(trial_id, state, values)
+
+    def record_heartbeat(self, trial_id: int) -> None:
+        try:
+            super().record_heartbeat(trial_id)
+        except FAULTS as error:
+            log.warning("no sign of life in the study: %s", error.__cause__ or error)
+
+
+def _database(url: str, grace_seconds: int) -> optuna.storages.BaseStorage:
+    options: dict[str, object] = {"pool_pre_ping": True}
+    if url.startswith("sqlite"):
+        options["connect_args"] = {"timeout": LOCK_SECONDS}
+    # Optuna formats it with its own version.
+    template = url.replace("{", "{{").replace("}", "}}")
     try:
-        return optuna.storages.RDBStorage(
-            url, {"pool_pre_ping": True}, heartbeat_interval=BEAT_SECONDS, grace_period=GRACE_SECONDS
-        )
+        return _Database(template, options, heartbeat_interval=max(grace_seconds // 8, 1), grace_period=grace_seconds)
     except RuntimeError as error:
         raise PipelineError(
             "the study's database has tables of another Optuna",
@@ -119,86 +153,12 @@ def _database(url: str) -> optuna.storages.BaseStorage:
         ) from error
 
 
-def _journal(folder: Path) -> optuna.storages.BaseStorage:
-    # The lock is a link to the journal. If it were relative, it would lead nowhere, and Optuna would wait for ever.
-    path = (folder / JOURNAL).resolve()
-    lock = JournalFileSymlinkLock(str(path), grace_period=STALE_LOCK_SECONDS)
-    if path.exists() and _whole_entries(path.read_bytes()) != path.read_bytes():
-        with get_lock_file(lock):
-            mended = path.with_suffix(".mended")
-            mended.write_bytes(_whole_entries(path.read_bytes()))
-            mended.replace(path)
-    return optuna.storages.JournalStorage(JournalFileBackend(str(path), lock))
-
-
-def _whole_entries(journal: bytes) -> bytes:
-    """The journal without the entries that a kill or a full disk cut short.
-
-    One may stand at the end, or right before what another process wrote behind it.
-    """
-    lines = journal.splitlines(keepends=True)
-    return b"".join(line[line.rindex(ENTRY) :] for line in lines if ENTRY in line and line.endswith(b"\n"))
-
-
-class _HyperbandBehindStartup(optuna.pruners.HyperbandPruner):
-    """Hyperband that prunes no trial before so many are complete, as the median pruner does."""
-
-    def __init__(self, startup_trials: int) -> None:
-        super().__init__()
-        self._startup_trials = startup_trials
-
-    def prune(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:
-        complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        return len(complete) >= self._startup_trials and super().prune(study, trial)
-
-
-def _pruner(name: str, startup_trials: int) -> optuna.pruners.BasePruner:
-    if name == "median":
-        return optuna.pruners.MedianPruner(n_startup_trials=startup_trials)
-    return _HyperbandBehindStartup(startup_trials) if name == "hyperband" else optuna.pruners.NopPruner()
-
-
-def worker_id(folder: Path) -> str:
-    """What the processes of a folder are known by in a database, whatever host or container they run in."""
-    path = folder / "worker"
-    with only_one(folder, wait=True):
-        if not path.exists() or not path.read_text():
-            path.write_text(uuid.uuid4().hex)
-        return path.read_text()
-
-
-def is_shared(study: optuna.Study) -> bool:
-    """Whether the study lies in a database, which folders without our locks may work on."""
-    return isinstance(study._storage, BaseHeartbeat)
-
-
-def stale_trials(study: optuna.Study) -> set[int]:
-    """Numbers of running trials in a database whose machine has shown no sign of life for long."""
-    if not isinstance(study._storage, BaseHeartbeat):
-        return set()
-    return {study._storage.get_trial(stale).number for stale in study._storage._get_stale_trial_ids(study._study_id)}
-
-
-@contextmanager
-def beating(trial: optuna.Trial) -> Iterator[None]:
-    """Show signs of life for a trial in a database, from now to the end of the block."""
-    storage, ended = trial.study._storage, threading.Event()
-    if not isinstance(storage, BaseHeartbeat):
-        yield
-        return
-
-    def beat() -> None:
-        while not ended.wait(BEAT_SECONDS):
-            try:
-                storage.record_heartbeat(trial._trial_id)
-            except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-                log.warning("no sign of life for trial %d: %s", trial.number, error.__cause__ or error)
-
-    storage.record_heartbeat(trial._trial_id)
-    thread = threading.Thread(target=beat, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
+def _take_over_journal(study: optuna.Study, folder: Path) -> None:
+    """Take over what was done while a study without a database still lay in a journal, until version 0.1."""
+    journal = folder / JOURNAL
+    if journal.exists():
+        storage = optuna.storages.JournalStorage(JournalFileBackend(str(journal.resolve())))
+        study.add_trials(optuna.load_study(study_name=None, storage=storage).get_trials(states=DONE))
+        # Trials that were under way start anew, with params of their own.
+        for path in [*folder.glob("attempt-*"), journal]:
+            remove(path)

@@ -1,101 +1,82 @@
 """An Optuna study that outlives kills and that several processes may work on.
 
-An attempt is one set of params to train with. The process that holds it keeps a lock in the attempt's folder; where
-the lock is free and the trial runs on, its process died or met an error: the trial is failed and another one takes up
-the attempt, with its number, its params and the progress in its folder. So a search that was stopped draws the same as
-one that was not. In a database the attempts of other folders are taken up once they show no sign of life.
+Optuna runs the trials (`Study.optimize`): its queue, its sampler and pruners, its heartbeat, by which a trial whose
+process died is failed, and its copy of such a trial, which goes on with its params and epochs. By hand, with Optuna's
+own words alone, is what would else lose a trial or count it twice:
+
+- Workers choose their next trial one after the other, and only while fewer than are wanted have begun. Optuna's
+  MaxTrialsCallback counts those that have ended: each worker could run one too many.
+- Trials that failed are queued again as the study shows them, by whoever chooses next. Optuna's callback does so right
+  behind the failure, where a kill loses the trial, and not for a training that ends in an error.
+- A number that a trial keeps when it is queued again. It names the folder of its progress, seeds what it draws, so that
+  equal searches find the same whoever runs them, and counts it once.
 """
 
 import json
 import logging
 import shutil
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import optuna
 import pandas as pd
+from optuna.storages import RetryHeartbeatStaleTrialCallback
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from tasks.contracts.errors import PipelineError
 from tasks.execution.work_folder import only_one
-from tasks.search.storage import beating, is_shared, stale_trials
+from tasks.search.storage import DONE
 
 log = logging.getLogger(__name__)
 
 Value = int | float | str | bool
 Suggest = Callable[[optuna.Trial], dict[str, Value]]
+Train = Callable[["Attempt"], float | None]  # gives an attempt's value; None where it was pruned
 
-# An attempt that ends this often without one more epoch is given up, and another takes its place.
+# A trial that ends this often at the same epoch is given up, and another takes its place.
 FRUITLESS_TRIES = 3
-DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 TRIAL_COLUMNS = ["number", "state", "value", "epochs"]
 NO_TIME = datetime(2000, 1, 1)  # of a copied study
 # What a trial remembers beside its params, as Optuna's user attributes.
-NUMBER, WORKER, REPORTED, EPOCHS, SECONDS = "attempt", "worker", "reported", "epochs", "seconds"
-OWN, FRUITLESS = "own_values", "fruitless_tries"
+NUMBER, OWN = "attempt", "own_values"
 
 
 class Pruned(Exception):  # noqa: N818
     """The attempt lags behind others: end it."""
 
 
-class TakenUp(Exception):  # noqa: N818
-    """Another machine took the attempt up, as this one had shown no sign of life: end it."""
+class TakenUp(BaseException):
+    """Another process took the attempt up, as this one had shown no sign of life: end it.
+
+    No Exception, as Optuna would try to end the trial a second time.
+    """
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One set of params to train with, held by this process until it is closed or `hold` ends.
-
-    An attempt that is left without being closed is taken up again.
-    """
+    """One set of params to train with; one that is not trained to its end is taken up again."""
 
     number: int  # counted from 0; the same when it is taken up again
     params: dict[str, Value]
     folder: Path  # for the progress of its training
     trial: optuna.Trial
-    hold: ExitStack
-    alone: Callable[[], AbstractContextManager[None]]
-    reported: set[int] = field(default_factory=set)
+    startup_trials: int  # are to be complete before any is pruned
 
     def report(self, value: float, epoch: int) -> None:
         """Take up the metric of an epoch; raises Pruned or TakenUp if the attempt is to end here."""
-        if epoch not in self.reported:
-            with _unless_taken_up():
-                self.trial.report(value, epoch)
-            self.reported.add(epoch)
+        try:
+            self.trial.report(value, epoch)
+        except optuna.exceptions.UpdateFinishedTrialError as error:
+            raise TakenUp from error
         if self.trial.should_prune():
-            raise Pruned
-
-    def complete(self, value: float, epochs: int, seconds: float) -> None:
-        """The training ran to its end; `value` is its best."""
-        self._close(TrialState.COMPLETE, value, epochs, seconds)
-
-    def prune(self, epochs: int, seconds: float) -> None:
-        """The training was ended early; its value is the last one reported."""
-        self._close(TrialState.PRUNED, None, epochs, seconds)
-
-    def _close(self, state: TrialState, value: float | None, epochs: int, seconds: float) -> None:
-        # Who looks for abandoned attempts must not see this one's lock free and its trial running on.
-        with self.alone(), _unless_taken_up():
-            self.trial.set_user_attr(EPOCHS, epochs)
-            self.trial.set_user_attr(SECONDS, round(seconds, 3))
-            self.trial.study.tell(self.trial, value, state)
-        self.hold.close()
-        shutil.rmtree(self.folder)
-
-
-@contextmanager
-def _unless_taken_up() -> Iterator[None]:
-    try:
-        yield
-    except optuna.exceptions.UpdateFinishedTrialError as error:
-        raise TakenUp from error
+            complete = self.trial.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+            if len(complete) >= self.startup_trials:
+                raise Pruned
 
 
 @dataclass(frozen=True)
@@ -103,101 +84,98 @@ class Search:
     """A study and how its attempts come about."""
 
     study: optuna.Study
-    folder: Path  # of this machine, for locks and progress
-    worker: str  # what its processes are known by in a database
-    alone: Callable[[], AbstractContextManager[None]]  # keeps all others from choosing or ending an attempt
+    folder: Path  # of this machine, for the progress of attempts
+    alone: Callable[[], AbstractContextManager[None]]  # keeps all others from choosing an attempt
     suggest: Suggest
     first: Mapping[str, Value]  # params of the first attempt; what it lacks is drawn
     seed: int
     startup_trials: int
 
-    def done(self) -> int:
-        """Attempts that ran to their end or were pruned."""
-        return len(self.study.get_trials(deepcopy=False, states=DONE))
+    def done(self) -> list[FrozenTrial]:
+        """Attempts that ran to their end or were pruned, by their numbers."""
+        # Taken for lost in the very moment of its end, an attempt may have run twice: it counts once.
+        first = {trial.user_attrs[NUMBER]: trial for trial in reversed(self._trials()) if trial.state in DONE}
+        return [first[number] for number in sorted(first)]
 
-    def next_attempt(self, wanted: int) -> Attempt | None:
-        """An attempt for this process to run; None if all that are wanted are done or held by others."""
-        with self.alone():
-            self._take_up_abandoned()
-            living = self._living()
-            if not any(OWN in trial.user_attrs for trial in living):
-                self.study.enqueue_trial(dict(self.first), user_attrs={OWN: True})
-                living = self._living()
-            waiting = any(trial.state == TrialState.WAITING for trial in living)
-            return self._begin() if waiting or len(living) < wanted else None
+    def run_next(self, train: Train, wanted: int) -> bool:
+        """Run an attempt; False if all that are wanted are done or run elsewhere."""
+        with ExitStack() as choosing:
+            choosing.enter_context(self.alone())
+            if not self._has_next(wanted):
+                return False
+            try:
+                self.study.optimize(partial(self._run, train, choosing), n_trials=1, callbacks=[self._tidy])
+            except TakenUp:
+                log.warning("a trial was silent for long: another process has taken it up")
+            return True
 
-    def _living(self) -> list[FrozenTrial]:
-        return [trial for trial in self.study.get_trials(deepcopy=False) if trial.state != TrialState.FAIL]
+    def _has_next(self, wanted: int) -> bool:
+        """Whether there is an attempt to run, which then waits in the study's queue."""
+        optuna.storages.fail_stale_trials(self.study)
+        tries: dict[int, list[FrozenTrial]] = {}
+        for trial in self._trials():
+            tries.setdefault(trial.user_attrs[NUMBER], []).append(trial)
+        for number, trials in tries.items():
+            if all(trial.state == TrialState.FAIL for trial in trials):
+                self._queue_again(number, trials)
+        living = [trial for trial in self._trials() if trial.state != TrialState.FAIL]
+        begun = {trial.user_attrs[NUMBER] for trial in living if trial.state != TrialState.WAITING}
+        if len(begun) >= wanted:
+            return False
+        if not any(trial.state == TrialState.WAITING for trial in living):
+            own = not any(trial.user_attrs.get(OWN) for trial in living)
+            number = max(tries, default=-1) + 1
+            self.study.enqueue_trial(dict(self.first) if own else {}, user_attrs={NUMBER: number, OWN: own})
+        return True
 
-    def _begin(self) -> Attempt:
-        number = len({trial.user_attrs.get(NUMBER) for trial in self.study.get_trials(deepcopy=False)} - {None})
-        # Seeded per attempt: what it draws depends on the seed and on what was told before, not on when we started.
+    def _trials(self) -> list[FrozenTrial]:
+        # Version 0.1 left trials without a number where it was killed as they began.
+        return [trial for trial in self.study.get_trials() if NUMBER in trial.user_attrs]
+
+    def _queue_again(self, number: int, trials: list[FrozenTrial]) -> None:
+        """Queue a failed attempt, unless it gets nowhere."""
+        last = trials[-FRUITLESS_TRIES:]
+        if len(last) < FRUITLESS_TRIES or last[0].last_step != last[-1].last_step:
+            log.info("takes up attempt %d, whose process ended", number)
+            RetryHeartbeatStaleTrialCallback(inherit_intermediate_values=True)(self.study, last[-1])
+        elif self._progress(number).exists():
+            log.warning("gives up attempt %d, which ended %d times at the same epoch", number, FRUITLESS_TRIES)
+            shutil.rmtree(self._progress(number))
+
+    def _progress(self, number: int) -> Path:
+        return self.folder / f"attempt-{number}"
+
+    def _run(self, train: Train, choosing: ExitStack, trial: optuna.Trial) -> float:
+        number = trial.user_attrs[NUMBER]
         # Optuna takes 32 bits; the factor keeps the attempts of neighbouring seeds apart.
         self.study.sampler = optuna.samplers.TPESampler(
             seed=(self.seed * 100_003 + number) % 2**32, n_startup_trials=self.startup_trials
         )
-        trial = self.study.ask()
-        number = trial.user_attrs.get(NUMBER, number)
-        folder = self.folder / f"attempt-{number}"
-        folder.mkdir(exist_ok=True)
-        with ExitStack() as hold:
-            hold.enter_context(only_one(folder))
-            hold.enter_context(beating(trial))
-            trial.set_user_attr(NUMBER, number)
-            # The mark comes last: a running trial without it was abandoned right here.
-            trial.set_user_attr(WORKER, self.worker)
-            attempt = Attempt(number, self.suggest(trial), folder, trial, hold.pop_all(), self.alone)
-        for epoch, value in trial.user_attrs.get(REPORTED, {}).items():
-            trial.report(value, int(epoch))
-            attempt.reported.add(int(epoch))
-        return attempt
-
-    def _take_up_abandoned(self) -> None:
-        """Fail the trials whose process died or met an error, and queue their attempts."""
-        stale = stale_trials(self.study)
-        for trial in self.study.get_trials(states=(TrialState.RUNNING,)):
-            if not self._is_abandoned(trial, stale):
-                continue
-            self.study.tell(trial.number, state=TrialState.FAIL)
-            if NUMBER in trial.user_attrs:
-                self._queue_again(trial)
-
-    def _is_abandoned(self, trial: FrozenTrial, stale: set[int]) -> bool:
-        worker = trial.user_attrs.get(WORKER)
-        if worker is None or not is_shared(self.study) or worker == self.worker:
-            return not self._is_held(trial)
-        return trial.number in stale
-
-    def _queue_again(self, trial: FrozenTrial) -> None:
-        number, before = trial.user_attrs[NUMBER], trial.user_attrs.get(REPORTED, {})
-        reported = before | {str(epoch): value for epoch, value in trial.intermediate_values.items()}
-        fruitless = 0 if len(reported) > len(before) else trial.user_attrs.get(FRUITLESS, 0) + 1
-        if fruitless == FRUITLESS_TRIES:
-            log.warning("gives up attempt %d, which ended %d times without one more epoch", number, fruitless)
-            shutil.rmtree(self.folder / f"attempt-{number}", ignore_errors=True)
-            return
-        log.info("takes up attempt %d, whose process ended", number)
-        own = {name: value for name, value in trial.user_attrs.items() if name == OWN}
-        self.study.enqueue_trial(
-            # Where it ended before its params were drawn, those that it was queued with stand.
-            trial.system_attrs.get("fixed_params", {}) | trial.params,
-            user_attrs={NUMBER: number, REPORTED: reported, FRUITLESS: fruitless, **own},
-        )
-
-    def _is_held(self, trial: FrozenTrial) -> bool:
-        folder = self.folder / f"attempt-{trial.user_attrs.get(NUMBER)}"
-        if not folder.exists():
-            return False
+        attempt = Attempt(number, self.suggest(trial), self._progress(number), trial, self.startup_trials)
+        choosing.close()
+        attempt.folder.mkdir(exist_ok=True)
         try:
-            with only_one(folder):
-                return False
-        except PipelineError:
-            return True
+            # Who was taken for lost may be at it still, until its next report.
+            with only_one(attempt.folder, wait=True):
+                value = train(attempt)
+        except SystemExit:
+            # A stop from outside. Optuna would leave the trial to its heartbeat, for the grace period.
+            self.study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
+            raise
+        if self.study.get_trials(deepcopy=False)[trial.number].state.is_finished():
+            raise TakenUp
+        if value is None:
+            raise optuna.TrialPruned
+        return value
+
+    def _tidy(self, _study: optuna.Study, trial: FrozenTrial) -> None:
+        if trial.state in DONE:
+            shutil.rmtree(self._progress(trial.user_attrs[NUMBER]))
 
     def best(self) -> FrozenTrial | None:
         """The best attempt that ran to its end; the earliest among equals."""
-        complete = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        return max(complete, key=lambda trial: (trial.value or 0.0, -trial.user_attrs[NUMBER]), default=None)
+        complete = [trial for trial in self.done() if trial.state == TrialState.COMPLETE]
+        return max(complete, key=lambda trial: trial.value or 0.0, default=None)
 
     def importances(self) -> dict[str, float]:
         """How much each param searched mattered, as shares of 1, most first; empty where too few trials tell it.
@@ -220,31 +198,22 @@ class Search:
     def table(self) -> pd.DataFrame:
         """One row per attempt: number, state, value, epochs, and one column per param searched."""
         rows = [
-            {
-                "number": trial.user_attrs[NUMBER],
-                "state": trial.state.name.lower(),
-                "value": trial.value,
-                "epochs": trial.user_attrs[EPOCHS],
-                **trial.params,
-            }
-            for trial in self.study.get_trials(deepcopy=False, states=DONE)
+            [trial.user_attrs[NUMBER], trial.state.name.lower(), trial.value, trial.last_step] for trial in self.done()
         ]
-        table = pd.DataFrame(rows) if rows else pd.DataFrame(columns=TRIAL_COLUMNS)
-        return table.sort_values("number", ignore_index=True)
+        params = pd.DataFrame([trial.params for trial in self.done()])
+        return pd.concat([pd.DataFrame(rows, columns=TRIAL_COLUMNS), params], axis=1)
 
-    def copy_to(self, journal: Path) -> optuna.Study:
-        """Write the attempts that are done as a journal file of its own, the same bytes for the same search; the copy.
+    def copy_to(self, journal: Path) -> None:
+        """Write the attempts that are done as a journal file, the same bytes for the same search.
 
         What depends on when and by whom they were run is left out; the journal's times are no times.
         """
         storage = optuna.storages.JournalStorage(JournalFileBackend(str(journal)))
         copy = optuna.create_study(storage=storage, study_name=self.study.study_name, directions=self.study.directions)
-        trials = self.study.get_trials(states=DONE)
-        for trial in sorted(trials, key=lambda trial: trial.user_attrs[NUMBER]):
+        for trial in self.done():
             trial.datetime_start = trial.datetime_complete = NO_TIME
-            trial.user_attrs = {NUMBER: trial.user_attrs[NUMBER], EPOCHS: trial.user_attrs[EPOCHS]}
+            trial.user_attrs = {NUMBER: trial.user_attrs[NUMBER]}
             trial.system_attrs = {}
             copy.add_trial(trial)
         entries = [json.loads(line) | {"worker_id": "copy"} for line in journal.read_text().splitlines()]
         journal.write_text("".join(f"{json.dumps(entry, separators=(',', ':'))}\n" for entry in entries))
-        return copy

@@ -20,7 +20,7 @@ from tasks.contracts.tuned import Tuned
 from tasks.detectors.recipe import Value
 from tasks.tune import main, trial_recipe, tune
 from tests.fixtures.repository import REPOSITORY
-from tests.fixtures.study import ended, run_whole, search_in, started
+from tests.fixtures.study import ended, run_whole, search_in, started, without_signs_of_life
 from tests.fixtures.training import command, prepare, tiny_recipe, write_params
 
 COMMAND_SPACE = {"lr0": {"low": 0.001, "high": 0.01, "log": True}, "close_mosaic": {"low": 0, "high": 2}}
@@ -45,11 +45,13 @@ def test_a_trial_keeps_the_shape_of_the_schedule(
 TAKES_ONE = """
 import sys, time
 from pathlib import Path
+from tests.fixtures.repository import REPOSITORY
 from tests.fixtures.study import run_whole, search_in
-attempt = search_in(Path(sys.argv[1])).next_attempt(1)
-print("has it", flush=True)
-time.sleep(3)
-run_whole(attempt)
+def run(attempt):
+    print("has it", flush=True)
+    time.sleep(3)
+    return run_whole(attempt)
+search_in(Path(sys.argv[1])).run_next(run, 1)
 """
 
 
@@ -96,7 +98,7 @@ def test_outputs_are_the_best_values_all_trials_and_the_study(drawn: Path, caplo
     write_params(drawn, tune={"trials": 3, "epochs": 2, "space": COMMAND_SPACE})
     with caplog.at_level(logging.INFO):
         best = run_tune(drawn)
-    assert re.findall(r"trial \d ended, (\d of \d) are done", caplog.text) == ["1 of 3", "2 of 3", "3 of 3"]
+    assert re.findall(r"(\d of \d) trials are done", caplog.text) == ["1 of 3", "2 of 3", "3 of 3"]
     trials = pd.read_parquet(drawn / "found" / "trials.parquet")
     assert list(trials.columns[:4]) == ["number", "state", "value", "epochs"]
     assert set(trials.columns[4:]) == {"lr0", "close_mosaic"}
@@ -132,6 +134,7 @@ def test_a_killed_search_goes_on_in_its_trial_and_finds_the_same(drawn: Path) ->
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.communicate()
+    without_signs_of_life(next(drawn.glob("work/tune/*/study.db")))
     assert run_tune(drawn, "stopped") == whole
     for file in sorted(path.name for path in (drawn / "whole").iterdir()):
         assert (drawn / "stopped" / file).read_bytes() == (drawn / "whole" / file).read_bytes(), file
@@ -147,9 +150,8 @@ def test_two_processes_share_one_study_and_both_give_its_end(drawn: Path) -> Non
     left, right = (read_record(drawn / name / "best.json", Tuned) for name in ("left", "right"))
     assert left == right
     assert left.trials == 6
-    journal = next(drawn.glob("work/tune/*/study.journal"))
-    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(journal)))
-    trials = optuna.load_study(study_name=None, storage=storage).trials
+    database = next(drawn.glob("work/tune/*/study.db"))
+    trials = optuna.load_study(study_name=None, storage=f"sqlite:///{database}").trials
     assert len(trials) == 6
     # Some trial began before the one before it had ended: both processes were at it.
     times = [(trial.datetime_start, trial.datetime_complete) for trial in trials]

@@ -4,17 +4,16 @@ import os
 import signal
 import sqlite3
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from tasks.contracts.errors import PipelineError
-from tasks.search.storage import JOURNAL, alone, reported
-from tasks.search.study import NUMBER
+from tasks.search.storage import alone, reported
+from tasks.search.study import Attempt
 from tasks.tune import tune
-from tests.fixtures.study import ended, found, run_whole, search_in, started
+from tests.fixtures.study import found, run_whole, search_in, started, without_signs_of_life
 
 pytest_plugins = ["tests.fixtures.study"]
 HOLD = """
@@ -24,34 +23,6 @@ from tasks.execution.work_folder import only_one
 with only_one(Path(sys.argv[1])):
     pass
 """
-
-
-def test_journal_that_a_killed_process_had_locked_is_taken_over(tmp_path: Path) -> None:
-    # In a relative folder, as the stage is called.
-    opened = """
-import os
-from pathlib import Path
-from tests.fixtures.study import search_in
-study = search_in(Path(".work")).study
-"""
-    killed = opened + "study._storage._backend._lock.acquire(); os._exit(9)"
-    assert ended(started(killed, folder=tmp_path))[1] == 9
-    assert list((tmp_path / ".work").glob("*.lock")) != []
-    assert ended(started(opened, folder=tmp_path))[1] == 0
-
-
-@pytest.mark.parametrize(
-    "behind", [b"", b"\0\0\0", b'{"op_code":8,"worker_id":"other","trial_id":2,"user_attr":{"x":1}}\n']
-)
-def test_a_journal_entry_cut_short_is_left_out_and_what_stands_behind_it_is_kept(behind: bytes, tmp_path: Path) -> None:
-    tune(search_in(tmp_path / "a"), run_whole, 3, "map50")
-    journal = tmp_path / "a" / JOURNAL
-    whole = journal.read_bytes()
-    journal.write_bytes(whole + b'{"op_code":5,"worker_id":"a1' + behind)
-    study = search_in(tmp_path / "a").study
-    assert [trial.user_attrs[NUMBER] for trial in study.trials] == [0, 1, 2]
-    assert journal.read_bytes().startswith(whole + behind.replace(b"\0", b""))
-    assert found(search_in(tmp_path / "a"))[0].trials == 6
 
 
 def test_a_database_holds_the_study_as_well(tmp_path: Path) -> None:
@@ -98,35 +69,35 @@ def test_a_database_that_fails_within_the_search_is_one_message(tmp_path: Path) 
     search = search_in(tmp_path / "a", storage=storage)
     with sqlite3.connect(tmp_path / "studies.db") as database:
         database.execute("DROP TABLE trials")
-    with pytest.raises(PipelineError, match=r"(?s)no such table: trials.*Start it"), reported(storage):
-        search.next_attempt(1)
+    with pytest.raises(PipelineError, match=r"(?s)no such table: trials.*move it away"), reported(storage):
+        search.run_next(run_whole, 1)
 
 
 @pytest.mark.slow
 def test_a_connection_that_was_dropped_is_made_again(postgresql: str, tmp_path: Path) -> None:
     search = search_in(tmp_path / "a", storage=postgresql)
-    before = search.done()
-    attempt = search.next_attempt(before + 1)
-    assert attempt is not None
-    with sa.create_engine(postgresql).connect() as connection:
-        connection.execute(
-            sa.text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
-        )
-    run_whole(attempt)
-    assert search.done() == before + 1
+    before = len(search.done())
+
+    def lose_connections(attempt: Attempt) -> float:
+        with sa.create_engine(postgresql).connect() as connection:
+            connection.execute(
+                sa.text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+            )
+        return run_whole(attempt)
+
+    assert search.run_next(lose_connections, before + 1)
+    assert len(search.done()) == before + 1
 
 
 # A process with everything imported: for each folder that it reads, a child begins a study there.
 BEGINS = """
-import os, sys
+import os, sys, time
 from pathlib import Path
 from tests.fixtures.study import search_in
 for line in sys.stdin:
-    folder, storage = line.rstrip("\\n").split("\\t")
     child = os.fork()
     if not child:
-        search_in(Path(folder), storage=storage or None).next_attempt(1)
-        os._exit(0)
+        search_in(Path(line.rstrip("\\n"))).run_next(lambda attempt: time.sleep(60), 1)
     print(child, flush=True)
     os.waitpid(child, 0)
     print("ended", flush=True)
@@ -134,21 +105,19 @@ for line in sys.stdin:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("storage", ["", "sqlite:///{}/studies.db"], ids=["file", "database"])
-def test_a_study_whose_first_process_was_killed_at_any_moment_is_begun_by_the_next(
-    storage: str, tmp_path: Path
-) -> None:
+def test_a_study_whose_first_process_was_killed_at_any_moment_is_begun_by_the_next(tmp_path: Path) -> None:
     maker = started(BEGINS)
     assert maker.stdin is not None
     assert maker.stdout is not None
     for number in range(10):
         folder = tmp_path / str(number)
         folder.mkdir()
-        print(folder, storage.format(folder), sep="\t", file=maker.stdin, flush=True)
+        print(folder, file=maker.stdin, flush=True)
         child = int(maker.stdout.readline())
-        time.sleep(number * (0.04 if storage else 0.004))
-        with suppress(ProcessLookupError):
-            os.kill(child, signal.SIGKILL)
+        time.sleep(number * 0.06)
+        os.kill(child, signal.SIGKILL)
         assert maker.stdout.readline() == "ended\n"
-        assert tune(search_in(folder, storage=storage.format(folder) or None), run_whole, 2, "map50").trials == 2
+        search = search_in(folder)
+        without_signs_of_life(folder / "study.db")
+        assert tune(search, run_whole, 2, "map50").trials == 2
     maker.communicate()
