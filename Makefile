@@ -63,7 +63,7 @@ lock: .venv/tests ## resolve pyproject.toml again into the pinned requirements
 	  uv pip compile docker/$$name.in --quiet --upgrade --python-version 3.11 --no-annotate \
 	  --custom-compile-command "make lock" -o docker/$$name.txt; done
 
-.venv/stages: docker/stages/requirements.txt docker/stages/overrides.txt sightline.py
+.venv/stages: docker/stages/requirements.txt docker/stages/overrides.txt tasks/command/sightline.py
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet uv==0.13.9
 	$(UV) -r docker/stages/requirements.txt

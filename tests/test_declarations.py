@@ -9,7 +9,7 @@ import pytest
 import typer
 import yaml
 
-from sightline import BESIDE
+from tasks.command.sightline import BESIDE
 from tasks.contracts.params import Params
 from tests.fixtures.repository import REPOSITORY
 

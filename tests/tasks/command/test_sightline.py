@@ -17,8 +17,9 @@ Done = subprocess.CompletedProcess[str]
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder it is installed in, alone."""
     source, site = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("site")
-    for name in ("pyproject.toml", "sightline.py", "README.md"):
-        shutil.copy(REPOSITORY / name, source)
+    for name in ("pyproject.toml", "README.md", "tasks/command/sightline.py"):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(REPOSITORY / name, source / name)
     uv = Path(sys.executable).with_name("uv")
     options = ["--offline", "--no-deps", "--no-build-isolation", "--python", sys.executable]
     subprocess.run([uv, "pip", "install", *options, "--target", site, source], check=True)
