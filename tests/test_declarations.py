@@ -9,7 +9,6 @@ import pytest
 import typer
 import yaml
 
-from tasks.command.sightline import BESIDE
 from tasks.contracts.params import Params
 from tests.fixtures.repository import REPOSITORY
 
@@ -100,15 +99,6 @@ def test_manual_says_what_goes_in_and_out_and_shows_an_example(stage: str) -> No
     assert re.search(r"^In:", manual, re.MULTILINE)
     assert re.search(r"^Out:", manual, re.MULTILINE)
     assert f"python -m tasks.{stage}" in manual
-
-
-def test_every_command_of_the_readme_exists() -> None:
-    text = (REPOSITORY / "README.md").read_text()
-    recipes = set(re.findall(r"^([a-z]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
-    assert set(re.findall(r"\bmake ([a-z]+)", text)) <= recipes
-    for module in set(re.findall(r"python -m (tasks[.\w]*)", text)):
-        assert importlib.util.find_spec(module), module
-    assert set(re.findall(r"(?:^|`)sightline (\w+)", text, re.MULTILINE)) <= {*STAGES, *BESIDE}
 
 
 def test_every_path_in_the_tree_of_the_readme_exists() -> None:
