@@ -41,7 +41,7 @@ def figure(evaluation: Evaluation, metric: str) -> Interval | None:
     named = METRIC.fullmatch(metric)
     if named is None:
         return None
-    if named["overall"]:
+    if named["label"] is None:
         return evaluation.overall.get(metric)
     of_class = evaluation.classes.get(unquoted(named["label"]))
     found = getattr(of_class, named["name"], None)

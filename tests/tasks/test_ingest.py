@@ -244,7 +244,7 @@ def test_name_that_is_not_utf_8_is_told_and_sound_exports_are_taken(name: bytes,
     done = subprocess.run(command(tmp_path), capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "\\udce9" in done.stderr
-    assert "has a name that is not UTF-8\nMend or remove these exports and run again" in done.stderr
+    assert "has a name that is not UTF-8\nCorrect or remove these exports and run again" in done.stderr
     assert set(tree(tmp_path / "raw")) == {"manifest.json", "good/annotations.xml"}
 
 

@@ -67,8 +67,9 @@ def test_server_of_a_team_upgrades_the_store_before_it_serves_it(older: bool, tm
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A checkout with an environment whose mlflow stands in."""
-    (tmp_path / "docker" / "stages").mkdir(parents=True)
-    for file in ("docker/stages/requirements.txt", "docker/stages/overrides.txt", "Makefile", "pyproject.toml"):
+    requirements = ("docker/stages/requirements.txt", "docker/stages/overrides.txt")
+    for file in (*requirements, "tasks/command/sightline.py", "Makefile", "pyproject.toml"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(REPOSITORY / file, tmp_path / file)
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
     mlflow = tmp_path / ".venv" / "bin" / "mlflow"
