@@ -30,7 +30,7 @@ FORKS = """
 import json, os, signal, sys
 import tasks.train as stage
 from tasks.clients.tracking import quiet_mlflow
-from tasks.contracts import stage as edge
+from tasks.execution import stage_command as edge
 from tasks.detectors.protocol import load_family
 quiet_mlflow()
 load_family("ultralytics")
