@@ -47,9 +47,10 @@ from tasks.clients.answers import (
     tracking_answers,
 )
 from tasks.contracts.errors import PipelineError, first_of
-from tasks.contracts.params import Params, Releases, Target, Tracking, UseCase, read_sections, read_targets, seed_faults
+from tasks.contracts.params import Params, Releases, Target, Tracking, read_sections, read_targets, seed_faults
 from tasks.contracts.record import Record, write_record
 from tasks.contracts.sections import AllParams
+from tasks.contracts.use_case import UseCase
 from tasks.contracts.whole_output import whole_output
 from tasks.detectors.presence import LOOKED_FOR, device_faults, recipe_faults
 from tasks.detectors.recipe import Recipe

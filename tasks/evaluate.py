@@ -44,9 +44,10 @@ from pydantic import Field, field_validator
 from tasks.contracts.bundle import NoChampion, bundle_sha256
 from tasks.contracts.digests import canonical_sha256, content_sha256
 from tasks.contracts.evaluation import Evaluation, figures_sha256
-from tasks.contracts.params import UseCase, measuring_sha256, read_params, read_seed
+from tasks.contracts.params import measuring_sha256, read_params, read_seed
 from tasks.contracts.record import read_record, write_record
 from tasks.contracts.tables import BOX, PREDICTIONS, counted, write_table
+from tasks.contracts.use_case import UseCase
 from tasks.contracts.whole_output import whole_output
 from tasks.dataset.decoding import image_path
 from tasks.evaluating.run_bundle import Running, run_bundle

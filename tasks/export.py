@@ -41,18 +41,10 @@ from tasks.contracts.bundle import DESCRIPTION, Bundle, Calibration, NoChampion,
 from tasks.contracts.card import Card
 from tasks.contracts.digests import content_sha256
 from tasks.contracts.errors import PipelineError
-from tasks.contracts.params import (
-    Params,
-    Releases,
-    Target,
-    Tracking,
-    UseCase,
-    read_params,
-    read_releases,
-    read_seed,
-)
+from tasks.contracts.params import Params, Releases, Target, Tracking, read_params, read_releases, read_seed
 from tasks.contracts.record import read_record, write_record
 from tasks.contracts.tables import IMAGES, OBJECTS, SPLIT, counted, read_table
+from tasks.contracts.use_case import UseCase
 from tasks.contracts.whole_output import whole_output
 from tasks.dataset.decoding import read_held_image
 from tasks.execution.garbage import no_garbage_collection

@@ -46,9 +46,10 @@ from pydantic import Field
 from tasks.contracts.digests import content_sha256
 from tasks.contracts.errors import PipelineError, first_of
 from tasks.contracts.evaluation import Evaluation
-from tasks.contracts.params import Params, UseCase, read_params, read_rename, read_targets
+from tasks.contracts.params import Params, read_params, read_rename, read_targets
 from tasks.contracts.quoting import written
 from tasks.contracts.record import write_record
+from tasks.contracts.use_case import UseCase
 from tasks.contracts.verdict import Verdict
 from tasks.contracts.whole_output import whole_output
 from tasks.execution.stage_command import run

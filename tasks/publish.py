@@ -44,9 +44,10 @@ from tasks.contracts.card import Card
 from tasks.contracts.digests import canonical_sha256, content_sha256
 from tasks.contracts.errors import PipelineError, first_of
 from tasks.contracts.evaluation import Evaluation
-from tasks.contracts.params import Params, Releases, Tracking, UseCase, measuring_sha256, read_params, read_targets
+from tasks.contracts.params import Params, Releases, Tracking, measuring_sha256, read_params, read_targets
 from tasks.contracts.record import read_record, write_record
 from tasks.contracts.release import Release
+from tasks.contracts.use_case import UseCase
 from tasks.contracts.verdict import Verdict
 from tasks.execution.stage_command import run
 from tasks.gating.verify_verdict import Asked, Evidence, judge_again

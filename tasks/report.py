@@ -43,10 +43,11 @@ from tasks.contracts.errors import PipelineError
 from tasks.contracts.evaluation import Evaluation
 from tasks.contracts.leakage import Leakage
 from tasks.contracts.ledger import Ledger
-from tasks.contracts.params import Params, UseCase, read_params, read_rename
+from tasks.contracts.params import Params, read_params, read_rename
 from tasks.contracts.record import read_record
 from tasks.contracts.tables import IMAGES, OBJECTS, PREDICTIONS, SPLIT, read_table
 from tasks.contracts.tuned import Tuned
+from tasks.contracts.use_case import UseCase
 from tasks.contracts.verdict import Verdict
 from tasks.contracts.whole_output import whole_output
 from tasks.dataset.decoding import Image, image_path, read_image

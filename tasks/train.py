@@ -40,10 +40,11 @@ from tasks.clients.tracking import WEIGHTS_TAG, RunLog, open_run, until_end
 from tasks.contracts.card import Card, Lineage
 from tasks.contracts.digests import content_sha256
 from tasks.contracts.errors import PipelineError
-from tasks.contracts.params import Scalar, Tracking, UseCase, flat, read_params, read_seed
+from tasks.contracts.params import Scalar, Tracking, flat, read_params, read_seed
 from tasks.contracts.record import read_record, write_record
 from tasks.contracts.tables import IMAGES, OBJECTS, SPLIT, read_table
 from tasks.contracts.tuned import Tuned
+from tasks.contracts.use_case import UseCase
 from tasks.contracts.whole_output import whole_output
 from tasks.detectors.protocol import METRIC, Detector, Epoch, Trained, TrainingData, load_family
 from tasks.detectors.recipe import Recipe
@@ -64,6 +65,7 @@ CODE = [
     "contracts/quoting.py",
     "contracts/tables.py",
     "contracts/tuned.py",
+    "contracts/use_case.py",
     "metrics/average_precision.py",
     "metrics/matching.py",
     "metrics/operating_points.py",

@@ -36,10 +36,11 @@ from pydantic import Field
 from tqdm import tqdm
 
 from tasks.clients.tracking import RunLog, open_run, until_end
-from tasks.contracts.params import Params, Tracking, UseCase, flat, read_params, read_seed
+from tasks.contracts.params import Params, Tracking, flat, read_params, read_seed
 from tasks.contracts.record import write_record
 from tasks.contracts.tables import IMAGES, OBJECTS, SPLIT, read_table
 from tasks.contracts.tuned import Tuned
+from tasks.contracts.use_case import UseCase
 from tasks.contracts.whole_output import whole_output
 from tasks.detectors.protocol import METRIC, Detector, Epoch, TrainingData, load_family
 from tasks.detectors.recipe import Recipe, Value

@@ -6,7 +6,8 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from tasks.contracts.params import Params, Tracking, UseCase, section_faults
+from tasks.contracts.params import Params, Tracking, section_faults
+from tasks.contracts.use_case import UseCase
 
 S = TypeVar("S", bound=Params)
 

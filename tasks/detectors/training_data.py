@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from tasks.contracts.errors import PipelineError
-from tasks.contracts.params import UseCase
 from tasks.contracts.quoting import written
 from tasks.contracts.tables import BOX, counted
+from tasks.contracts.use_case import UseCase
 from tasks.dataset.decoding import image_path
 from tasks.detectors.protocol import METRIC, Figures, TrainingData
 from tasks.metrics.use_case import headline

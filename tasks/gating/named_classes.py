@@ -9,8 +9,9 @@ import pandas as pd
 from pydantic import ConfigDict, Field
 
 from tasks.contracts.errors import PipelineError, first_of
-from tasks.contracts.params import Params, UseCase, read_params, read_rename, read_sections
+from tasks.contracts.params import Params, read_params, read_rename, read_sections
 from tasks.contracts.record import read_record
+from tasks.contracts.use_case import UseCase
 from tasks.contracts.verdict import Verdict
 from tasks.gating.renames import Rename, rename_hint
 from tasks.gating.rule_faults import attribute_faults, class_faults, part_faults, understood

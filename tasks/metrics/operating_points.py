@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tasks.contracts.errors import PipelineError
-from tasks.contracts.params import UseCase
+from tasks.contracts.use_case import UseCase
 from tasks.metrics.matching import Bools, Floats, Matches
 
 BEST_F1 = "best f1"

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from tasks.contracts.params import UseCase
 from tasks.contracts.quoting import quoted, written_part
 from tasks.contracts.tables import counted
+from tasks.contracts.use_case import UseCase
 from tasks.metrics.average_precision import average_precisions
 from tasks.metrics.matching import Bools, Floats, Ints, Matches, match, scene
 from tasks.metrics.operating_points import choose_thresholds, operating_points

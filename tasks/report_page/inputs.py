@@ -11,8 +11,8 @@ from tasks.contracts.check_report import CheckReport
 from tasks.contracts.evaluation import Evaluation
 from tasks.contracts.leakage import Leakage
 from tasks.contracts.ledger import Ledger
-from tasks.contracts.params import UseCase
 from tasks.contracts.tuned import Tuned
+from tasks.contracts.use_case import UseCase
 from tasks.contracts.verdict import TargetVerdict, Verdict
 from tasks.dataset.decoding import Image
 

@@ -7,8 +7,8 @@ import numpy as np
 from markupsafe import Markup
 
 from tasks.contracts.evaluation import Evaluation, Interval
-from tasks.contracts.params import METRIC
 from tasks.contracts.quoting import unquoted
+from tasks.contracts.use_case import METRIC
 from tasks.contracts.verdict import RuleResult
 from tasks.report_page.accuracy_charts import interval_chart, tradeoff_chart
 from tasks.report_page.formatting import HEADLINES, title

@@ -18,8 +18,8 @@ import typer
 import yaml
 from scipy import stats
 
-from tasks.contracts.params import UseCase
 from tasks.contracts.tables import IMAGES, OBJECTS, SPLIT, read_table
+from tasks.contracts.use_case import UseCase
 from tasks.detectors.protocol import TrainingData, load_family
 from tasks.detectors.recipe import Recipe
 from tasks.detectors.training_data import measure_of, training_data

@@ -12,7 +12,8 @@ from typing import Any, get_args
 import pytest
 import yaml
 
-from tasks.contracts.params import METRIC, METRICS, Target
+from tasks.contracts.params import Target
+from tasks.contracts.use_case import METRIC, METRICS
 from tasks.runtimes.kinds import KINDS
 from tests.fixtures.airflow_environment import probe, probe_alone
 from tests.fixtures.airflow_stand_in import git, make_repository

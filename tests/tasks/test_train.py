@@ -16,10 +16,11 @@ from tasks.clients.tracking import training_run
 from tasks.contracts.card import Card
 from tasks.contracts.digests import content_sha256
 from tasks.contracts.errors import PipelineError
-from tasks.contracts.params import Tracking, UseCase, read_params
+from tasks.contracts.params import Tracking, read_params
 from tasks.contracts.record import read_record, write_record
 from tasks.contracts.tables import SPLIT, write_table
 from tasks.contracts.tuned import Tuned
+from tasks.contracts.use_case import UseCase
 from tasks.detectors.training_data import check_use_case
 from tasks.detectors.ultralytics_state import read_progress
 from tasks.execution.code_version import commit

@@ -9,9 +9,10 @@ from PIL import Image
 from pydantic import Field
 
 from tasks.contracts.errors import PipelineError, first_of
-from tasks.contracts.params import Params, Tracking, UseCase, read_params, read_seed
+from tasks.contracts.params import Params, Tracking, read_params, read_seed
 from tasks.contracts.record import Record, read_record, write_record
 from tasks.contracts.tables import OBJECTS, PREDICTIONS, SPLIT, counted, read_table, write_table
+from tasks.contracts.use_case import UseCase
 from tasks.dataset.decoding import image_path, read_image
 from tasks.execution.work_folder import work_folder
 from tests.fixtures.tables import toy_objects

@@ -3,8 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from tasks.contracts.params import METRIC, UseCase
 from tasks.contracts.quoting import quoted, unquoted, written
+from tasks.contracts.use_case import METRIC, UseCase
 from tasks.gating.rules import MetricRule, parse_rules
 from tasks.metrics.use_case import metric_name
 

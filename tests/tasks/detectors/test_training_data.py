@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tasks.contracts.params import UseCase
 from tasks.contracts.tables import BOX, CROWD, DIFFICULT
+from tasks.contracts.use_case import UseCase
 from tasks.detectors.protocol import METRIC, TrainingData
 from tasks.detectors.training_data import measure_of, training_data
 from tests.fixtures.tables import toy_images, toy_objects

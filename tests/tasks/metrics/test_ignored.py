@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.contracts.params import UseCase
 from tasks.contracts.tables import BOX, CROWD, DIFFICULT, counted
+from tasks.contracts.use_case import UseCase
 from tasks.metrics.bootstrap import draw
 from tasks.metrics.box_outcomes import marked_boxes
 from tasks.metrics.curves import curves, score_bins

@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 
 from tasks.contracts.errors import PipelineError
-from tasks.contracts.params import UseCase
 from tasks.contracts.tables import BOX
+from tasks.contracts.use_case import UseCase
 from tasks.metrics.matching import match, scene
 from tasks.metrics.operating_points import choose_thresholds, operating_points, parse_operating_point
 from tasks.metrics.use_case import headline, use_case_value
