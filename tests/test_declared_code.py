@@ -23,7 +23,8 @@ LEFT_OUT = {
     "tasks": "a docstring",
     "tasks.contracts.errors": "messages",
     "tasks.contracts.machine_faults": "messages",
-    "tasks.contracts.params": "reads params.yaml, whose values DVC compares itself; no class in it has a default that changes a result",
+    # No class in it has a default that changes a result.
+    "tasks.contracts.params": "reads params.yaml, whose values DVC compares itself",
     "tasks.contracts.record": "reads and writes JSON; what stands in it is declared in a module of its own",
     "tasks.contracts.whole_output": "puts a finished file in its place",
     "tasks.execution.*": "command line, locks, where progress lies, and the note of which code it was",
