@@ -13,8 +13,8 @@ from pathlib import Path
 import typer
 
 BESIDE = {
-    "rollback": 'beside the stages: make an earlier version live again: rollback 3 --why "misses cracks"',
-    "sample": "beside the stages: draw the labels of the demo",
+    "rollback": "beside the stages: makes an earlier version live again",
+    "sample": "beside the stages: draws the labels of the demo",
 }
 USER_FAULT = 2
 
