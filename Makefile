@@ -29,15 +29,15 @@ check: .venv/tests .venv-airflow/ready ## style, types and import rules
 	ruff format --check .
 	mypy
 	cd dags && mypy --config-file ../pyproject.toml --cache-dir ../.mypy_cache/dags \
-	  --python-executable ../.venv-airflow/bin/python . ../docker/airflow
+	  --python-executable ../.venv-airflow/bin/python .
 	lint-imports --no-cache --no-logo
 
 airflow: .venv/stages .venv-airflow/ready ## Airflow with its page on http://127.0.0.1:8080, until Ctrl-C
 	@ls samples/*.zip >/dev/null 2>&1 || python -m tasks.sample --to samples
-	@.venv-airflow/bin/python docker/airflow/standalone.py
+	@.venv-airflow/bin/python dags/airflow_site/standalone.py
 
 images: ## the images sightline/stages and sightline/airflow; DOCKER_BUILD_ARGS goes to docker build
-	docker build $(DOCKER_BUILD_ARGS) $(call labelled,stages) docker/stages
+	docker build $(DOCKER_BUILD_ARGS) $(call labelled,stages) --file docker/stages/Dockerfile .
 	docker build $(DOCKER_BUILD_ARGS) $(call labelled,airflow) --file docker/airflow/Dockerfile .
 
 kubeflow: .venv-kubeflow/ready ## the same pipeline for Kubeflow, as training_kubeflow.yaml

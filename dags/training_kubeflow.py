@@ -1,6 +1,6 @@
 """From labels to a gated and published detector, as a Kubeflow pipeline: one step per stage of dvc.yaml.
 
-Pods share no disk: each runs one stage by docker/stages/detached.py, gets what it reads from the DVC remote, and lands
+Pods share no disk: each runs one stage by dags/detached/detached.py, gets what it reads from the DVC remote, and lands
 what it made on branch `runs/<id of the run>` of the repository. A model that falls short of the gate fails the run at
 `publish`; `record` runs in every outcome.
 

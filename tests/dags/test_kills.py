@@ -113,7 +113,7 @@ def test_only_loopback_is_listened_on_and_secrets_are_their_users_alone(site: Si
 def test_killed_server_is_cleared_away_by_the_next_one(site: Site) -> None:
     left, password = sessions_of(site), site.server.password
     assert len(left) == 3
-    script = site.repository / "docker" / "airflow" / "standalone.py"
+    script = site.repository / "dags" / "airflow_site" / "standalone.py"
     refused = subprocess.run([AIRFLOW / "python", script], capture_output=True, text=True, check=False)
     assert "is running already" in refused.stderr
     site.server.process.kill()

@@ -62,7 +62,7 @@ def test_worker_removes_what_lost_workers_left_on_its_engine_before_it_takes_tas
     (tmp_path / "airflow").write_text(AIRFLOW)
     (tmp_path / "airflow").chmod(0o755)
     python, script, *options = SERVICES["worker-gpu"]["command"]
-    assert (python, script) == ("python", "/opt/sightline/docker/airflow/worker.py")
+    assert (python, script) == ("python", "/opt/sightline/dags/airflow_site/worker.py")
     with engine_of(containers) as address:
         done = subprocess.run(
             [AIRFLOW_PYTHON, REPOSITORY / script.removeprefix("/opt/sightline/"), *options],

@@ -3,7 +3,7 @@
 A stage is no child of its worker and outlives it. Where its task is tried again by a worker of another machine, nobody
 there can remove it: two stages would write into one workspace.
 
-Example: python docker/airflow/worker.py --queues=gpu --concurrency=1
+Example: python dags/airflow_site/worker.py --queues=gpu --concurrency=1
 """
 
 import logging

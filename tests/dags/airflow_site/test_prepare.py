@@ -39,7 +39,7 @@ def make(path: Path, origin: Path, programs: str = "") -> int:
     variables = {
         **os.environ,
         "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": f"{REPOSITORY}/dags:{REPOSITORY}/docker/airflow",
+        "PYTHONPATH": f"{REPOSITORY}/dags:{REPOSITORY}/dags/airflow_site",
     }
     command = [sys.executable, "-c", MAKE, str(path), str(origin)]
     return subprocess.run(command, env=variables, capture_output=True, check=False).returncode

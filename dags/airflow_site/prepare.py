@@ -2,7 +2,7 @@
 
 Runs before Airflow's components do, and does nothing that is done already.
 
-Example: python docker/airflow/prepare.py
+Example: python dags/airflow_site/prepare.py
 """
 
 import json

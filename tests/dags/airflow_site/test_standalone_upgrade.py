@@ -1,12 +1,11 @@
 """MLflow's store gets the schema of the installed MLflow before a page is served from it."""
 
-import importlib.util
+import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import sqlalchemy
@@ -79,17 +78,13 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def standalone(checkout: Path) -> ModuleType:
-    """The start script of `make airflow`, as that checkout has it."""
-    script = checkout / "docker" / "airflow" / "standalone.py"
-    script.parent.mkdir()
-    shutil.copy(REPOSITORY / "docker" / "airflow" / "standalone.py", script)
-    spec = importlib.util.spec_from_file_location("standalone", script)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def page_of_airflow(checkout: Path) -> list[str]:
+    """The command by which `make airflow` serves the page, as that checkout has it."""
+    site = checkout / "dags" / "airflow_site"
+    shutil.copytree(REPOSITORY / "dags" / "airflow_site", site, ignore=shutil.ignore_patterns("__pycache__"))
+    asked = f"import json, standalone; print(json.dumps(standalone.mlflow_command({free_port()})))"
+    command: list[str] = json.loads(subprocess.check_output([sys.executable, "-c", asked], cwd=site))
+    return command
 
 
 @pytest.mark.parametrize("by", ["make tracking", "make airflow"])
@@ -100,7 +95,7 @@ def test_embedded_store_is_made_whole_or_upgraded_before_its_page_is_served(
 ) -> None:
     if there:
         (checkout / "mlflow.db").write_text("older tables")
-    served = by.split() if by == "make tracking" else standalone(checkout).mlflow_command(free_port())
+    served = by.split() if by == "make tracking" else page_of_airflow(checkout)
     subprocess.run(served, cwd=checkout, env={**os.environ, "FAILING": failing}, check=False, capture_output=True)
     asked = (checkout / ".venv" / "bin" / "asked.txt").read_text().splitlines()
     first = Path(asked[0].removeprefix("db upgrade sqlite:///"))

@@ -24,12 +24,12 @@ exit 0
 """
 START = """
 import pathlib, sys
-import standalone
-standalone.BIN = pathlib.Path(sys.argv[2])
+import site_home
+site_home.BIN = pathlib.Path(sys.argv[2])
 home = pathlib.Path(sys.argv[1])
-variables = standalone.environment(home, 8080, standalone.logins(home))
-standalone.prepare(home, variables)
-print(standalone.logins(home)["password"])
+variables = site_home.environment(home, 8080, site_home.logins(home))
+site_home.prepare(home, variables)
+print(site_home.logins(home)["password"])
 """
 
 
@@ -39,7 +39,7 @@ def start(home: Path, killed: str = "") -> "subprocess.CompletedProcess[str]":
     programs.mkdir(exist_ok=True)
     (programs / "airflow").write_text(AIRFLOW.format(killed=killed))
     (programs / "airflow").chmod(0o755)
-    variables = {**os.environ, "PYTHONPATH": str(REPOSITORY / "docker" / "airflow")}
+    variables = {**os.environ, "PYTHONPATH": str(REPOSITORY / "dags" / "airflow_site")}
     command = [sys.executable, "-c", START, str(home), str(programs)]
     return subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
 
