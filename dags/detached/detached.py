@@ -29,13 +29,13 @@ from pathlib import Path, PurePosixPath
 from types import FrameType
 from typing import Annotated
 
-import git
 import psutil
 import typer
 from dvc.exceptions import ReproductionError
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
 from dvc.stage.exceptions import StageNotFound
+from git_command import GitError, git
 from landing import Landing, land, yaml
 
 log = logging.getLogger("detached")
@@ -79,8 +79,9 @@ def start(
     form = {name: given for name, given in form.items() if name not in defaults or given != defaults[name]}
     form |= json.loads(values)
     with _clone(repository, _named(run), branch=None) as clone:
-        # Of the repository itself, so that a run starts alike wherever it is started.
+        # Of the repository itself, Git's command too, so that a run starts alike wherever it is started.
         sys.path.insert(0, str(clone / "dags"))
+        del sys.modules[git.__module__]
         settings, workspace, training_form = map(importlib.import_module, ("settings", "workspace", "training_form"))
         site = replace(settings.read_settings({}), repository=repository)
         try:
@@ -165,11 +166,11 @@ def _clone(repository: str, run: str, branch: str | None) -> Iterator[Path]:
     """A clone to work in, which goes afterwards."""
     with tempfile.TemporaryDirectory(prefix=f"{run}-", ignore_cleanup_errors=True) as folder:
         clone = Path(folder) / run
-        options = ["--depth=1", *([f"--branch={branch}"] if branch else [])]
+        options = ["--quiet", "--depth=1", *([f"--branch={branch}"] if branch else [])]
         try:
-            git.Repo.clone_from(repository, clone, multi_options=options).close()
-        except git.GitCommandError as error:
-            if branch and "not found" in str(error.stderr):
+            git("clone", *options, "--", repository, str(clone), cwd=Path(folder))
+        except GitError as error:
+            if branch and f"Remote branch {branch} not found" in str(error):
                 raise FaultError(f"{repository} has no branch {branch}: `start` makes it") from error
             raise
         with chdir(clone):
@@ -260,7 +261,6 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     # It has handlers of its own.
     logging.getLogger("dvc").propagate = False
-    os.environ["GIT_TERMINAL_PROMPT"] = "0"
     signal.signal(signal.SIGTERM, _stop)
     try:
         app()

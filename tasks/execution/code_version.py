@@ -12,15 +12,17 @@ _TASKS = Path(__file__).resolve().parents[1]
 
 def commit() -> tuple[str | None, bool]:
     """The Git commit of this code, None outside a repository, and whether there are changes beside it."""
-    git = ["git", "-C", str(_TASKS)]
+    head = git("rev-parse", "HEAD", cwd=_TASKS)
+    return head or None, bool(head and git("status", "--porcelain", cwd=_TASKS))
+
+
+def git(*arguments: str, cwd: Path | None = None) -> str:
+    """What a Git command prints; empty where there is no Git, no repository or nothing to say."""
     try:
-        head, changes = (
-            subprocess.run([*git, *words], check=True, capture_output=True, text=True).stdout.strip()  # noqa: S603
-            for words in (["rev-parse", "HEAD"], ["status", "--porcelain"])
-        )
+        asked = subprocess.run(["git", *arguments], cwd=cwd, check=True, capture_output=True, text=True)  # noqa: S603, S607
     except (OSError, subprocess.CalledProcessError):
-        return None, False
-    return head, bool(changes)
+        return ""
+    return asked.stdout.strip()
 
 
 def modules_sha256(places: Iterable[str]) -> str:

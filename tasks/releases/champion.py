@@ -2,8 +2,6 @@
 
 import getpass
 import os
-import shutil
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +10,7 @@ from typing import Literal
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.release import Change
 from tasks.contracts.verdict import Verdict
+from tasks.execution.code_version import git
 from tasks.releases.registry import Registry
 
 Sign = Callable[[Change], Change]
@@ -35,13 +34,8 @@ def change_by(why: str, sign: Sign | None = None) -> By:
 
 def _who() -> str:
     """The Git user, else the user of the machine."""
-    git = shutil.which("git")
-    if git:
-        asked = subprocess.run([git, "config", "user.name"], capture_output=True, text=True, check=False)  # noqa: S603
-        if asked.stdout.strip():
-            return asked.stdout.strip()
     try:
-        return getpass.getuser()
+        return git("config", "user.name") or getpass.getuser()
     except (KeyError, OSError):
         return f"uid {os.getuid()}"
 

@@ -153,3 +153,10 @@ def test_recorded_workspaces_are_swept_by_number_and_age_and_others_stay(site: S
     assert workspace.sweep(site.workspaces, keep=2, days=30) == ["oldest"]
     assert workspace.sweep(site.workspaces, keep=2, days=0) == ["old", "older"]
     assert [path.name for path in site.workspaces.iterdir()] == ["running"]
+
+
+def test_login_of_a_repository_that_does_not_answer_is_not_told(site: Settings) -> None:
+    closed = replace(site, repository="https://me:secret@127.0.0.1:1/lines.git")
+    with pytest.raises(RuntimeError, match=r"git clone .* https://127\.0\.0\.1:1/lines\.git") as told:
+        workspace.make(site.workspaces / "one", "HEAD", {}, closed)
+    assert "secret" not in str(told.value)

@@ -94,6 +94,18 @@ def test_values_left_as_shown_are_those_of_the_revision(site: Site) -> None:
     assert (params["seed"], params["train"]["epochs"]) == (3, 5)
 
 
+def test_run_begins_by_the_code_of_its_repository_whatever_the_image_holds(
+    tmp_path: Path, parent: subprocess.Popen[str]
+) -> None:
+    site = Site(tmp_path, parent)
+    command = site.source / "dags" / "git_command.py"
+    command.write_text(command.read_text().replace("user.name=Sightline", "user.name=Newer"))
+    commit(site.source, "Sign otherwise")
+    git(site.source, "push", "--quiet", str(site.repository), "main")
+    site.start("newer")
+    assert git(site.repository, "log", "-1", "--format=%an", "runs/newer") == "Newer"
+
+
 @pytest.mark.slow
 def test_run_started_again_goes_on_with_what_has_landed(trained: Site) -> None:
     before = trained.commits("trained")
