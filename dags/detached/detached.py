@@ -31,7 +31,7 @@ from typing import Annotated
 
 import psutil
 import typer
-from dvc.exceptions import ReproductionError
+from dvc.exceptions import DownloadError, ReproductionError
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
 from dvc.stage.exceptions import StageNotFound
@@ -216,8 +216,12 @@ def _get_what_it_reads(project: Repo, stage: PipelineStage) -> None:
     outputs = [out for out in project.index.outs if out.use_cache and out.hash_info]
     wanted = [out for out in outputs if any(_overlap(PurePosixPath(out.def_path), path) for path in read)]
     wanted += [out for out in stage.outs if out.persist and out.hash_info]
-    if wanted:
-        project.pull(targets=[str(out) for out in wanted])
+    # `Repo.pull` would read dvc.yaml and dvc.lock again for each of them, twice: seconds of every stage.
+    for out in wanted:
+        for remote, objects in out.get_used_objs().items():
+            if project.cloud.pull(objects, odb=remote).failed:
+                raise DownloadError(len(objects))
+        out.checkout()
     # DVC would take a stage whose dependency is not there for unchanged.
     missing = [dep.def_path for dep in stage.deps if dep.is_in_repo and not dep.exists]
     if missing:
