@@ -82,7 +82,8 @@ class Bucket:
         """Bring an object to the file `to`, going on from `<to>.part` if a download of it broke off.
 
         `progress` is told of bytes held, those of an earlier try included. Raises ObjectError if it is this object that
-        cannot be had.
+        cannot be had. By hand, as boto3's `download_file` begins again whenever it is broken off, and takes whatever
+        version lies there by then.
         """
         if to.is_file():
             progress(found.size_bytes)

@@ -25,7 +25,8 @@ def database_path(url: str) -> Path | None:
 def one_at_a_time(url: str, work: str = "") -> Iterator[None]:
     """Hold the lock file beside an SQLite database; a server needs none.
 
-    work: has a lock of its own, for what takes long and itself needs the database's.
+    work: has a lock of its own, for what takes long and itself needs the database's. The lock is one that `flock` of
+    the shell respects, as `make tracking` takes it, too.
 
     Raises PipelineError if there can be no file.
     """

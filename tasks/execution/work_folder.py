@@ -59,9 +59,11 @@ def keep_finished(folder: Path, write: Callable[[Path], None]) -> None:
 def only_one(folder: Path, wait: bool = False) -> Iterator[None]:
     """Hold a work folder for this process; the lock ends with the process, however that ends.
 
-    Raises PipelineError if another process holds it, or waits for its turn.
+    Raises PipelineError, which names the process that holds it, or waits for its turn.
+
+    By hand: filelock (4.2) knows no holder either, and its import takes half a second. A POSIX lock, as flock's would
+    live on in worker processes whose parent was killed. It does not keep threads of one process from each other.
     """
-    # A POSIX lock, as flock's would live on in worker processes whose parent was killed.
     with (folder / LOCK).open("a+") as lock:
         try:
             fcntl.lockf(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
