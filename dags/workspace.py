@@ -1,6 +1,6 @@
 """A run's own workspace: a Git clone at a revision that shares the DVC cache, recorded as a commit when the run ends.
 
-What a run remembers of earlier ones, that is the exports held and the sides of the split, comes from a `dvc.lock`:
+What a run remembers of earlier ones, that is the exports taken and the earlier split, comes from a `dvc.lock`:
 
 1. A revision that is a recorded run itself (`runs/...`) has its own memory: it is run again as it was.
 2. Otherwise the newest recorded run of the same label source (`ingest.source`) is remembered, unless the revision
@@ -165,9 +165,9 @@ def _remember(path: Path, source: str) -> None:
         return
     run = _memory(path, source)
     if run is not None:
-        held = git("ls-tree", "-r", "--name-only", run, "--", "dvc.lock", "reports", cwd=path).splitlines()
-        if held:
-            git("checkout", "--quiet", run, "--", *held, cwd=path)
+        recorded = git("ls-tree", "-r", "--name-only", run, "--", "dvc.lock", "reports", cwd=path).splitlines()
+        if recorded:
+            git("checkout", "--quiet", run, "--", *recorded, cwd=path)
         log.info("going on from %s", run)
     (path / MEMORY).write_text(run or "", encoding="utf-8")
 
@@ -235,7 +235,7 @@ def _persisted(path: Path) -> list[str]:
         for out in declaration.get("outs", [])
         if isinstance(out, dict)
         for name, options in out.items()
-        if options and options.get("persist") and any(held["path"] == name for held in locked[stage].get("outs", []))
+        if options and options.get("persist") and any(out["path"] == name for out in locked[stage].get("outs", []))
     ]
 
 

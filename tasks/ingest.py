@@ -6,11 +6,11 @@ In:   what params name as ingest.source, one of
         s3://bucket/prefix   the same in object storage; a download that broke off goes on where it stopped
 
 Out:  data/raw/
-        manifest.json        each export held: name, folder, source, sha256, bytes, files
+        manifest.json        each export: name, folder, source, sha256, bytes, files
         <folder>/            its files, unpacked
 
-An export that is held already is not taken again, and none is ever removed. Other content under a name that is held is
-a new version and lies beside the old one; the later stands above the earlier. All faults of a source are told at once,
+An export that is there already is not taken again, and none is ever removed. Other content under a known name is a new
+version and lies beside the old one; the later stands above the earlier. All faults of a source are told at once,
 and its sound exports are taken all the same.
 
 Params: ingest.
@@ -53,7 +53,7 @@ class IngestParams(Limits):
     endpoint_url: str | None = Field(default=None, description="S3 endpoint; null: AWS_ENDPOINT_URL, or else AWS")
 
 
-def ingest(found: Iterable[Found], held: Manifest, raw: Path, limits: Limits) -> Manifest:
+def ingest(found: Iterable[Found], manifest: Manifest, raw: Path, limits: Limits) -> Manifest:
     """Take what is new into `raw`, export by export; each is noted in the manifest as soon as it is whole.
 
     Raises PipelineError with the faults of all exports, after the sound ones are taken; at once if storage is gone.
@@ -61,7 +61,7 @@ def ingest(found: Iterable[Found], held: Manifest, raw: Path, limits: Limits) ->
     faults = []
     for export in found:
         try:
-            held = _take(export, held, raw, limits)
+            manifest = _take(export, manifest, raw, limits)
         except ArchiveError as error:
             faults += [f"{export.source}: {fault}" for fault in error.faults]
         except ObjectError as error:
@@ -75,23 +75,23 @@ def ingest(found: Iterable[Found], held: Manifest, raw: Path, limits: Limits) ->
         raise PipelineError(
             "faults in the source", f"\n{first_of(faults)}", "Correct or remove these exports and run again"
         )
-    return held
+    return manifest
 
 
-def _take(export: Found, held: Manifest, raw: Path, limits: Limits) -> Manifest:
-    known = _first(held, lambda entry: export.revision in entry.revisions)
+def _take(export: Found, manifest: Manifest, raw: Path, limits: Limits) -> Manifest:
+    known = _first(manifest, lambda entry: export.revision in entry.revisions)
     if known:
-        return _held_already(known, export, held, raw)
+        return _taken_before(known, export, manifest, raw)
     faults = name_faults([path.as_posix() for path in export.paths])
     faults += limits.faults(len(export.paths), export.size_bytes)
     if faults:
         raise ArchiveError(faults)
     with export.fetch() as files:
         sha256 = _sha256(files, export.is_zip)
-        known = _first(held, lambda entry: entry.sha256 == sha256)
+        known = _first(manifest, lambda entry: entry.sha256 == sha256)
         if known:
-            return _held_already(known, export, held, raw)
-        folder = _folder(export.name, sha256, held)
+            return _taken_before(known, export, manifest, raw)
+        folder = _folder(export.name, sha256, manifest)
         with whole_output(raw / folder) as partial_folder:
             if export.is_zip:
                 count, size_bytes = unpack(next(iter(files.values())), partial_folder, limits)
@@ -106,26 +106,26 @@ def _take(export: Found, held: Manifest, raw: Path, limits: Limits) -> Manifest:
         files=count,
         revision=export.revision,
     )
-    return _noted(Manifest(exports=[*held.exports, entry]), raw)
+    return _noted(Manifest(exports=[*manifest.exports, entry]), raw)
 
 
-def _first(held: Manifest, matches: Callable[[Export], bool]) -> Export | None:
-    return next((entry for entry in held.exports if matches(entry)), None)
+def _first(manifest: Manifest, matches: Callable[[Export], bool]) -> Export | None:
+    return next((entry for entry in manifest.exports if matches(entry)), None)
 
 
-def _held_already(entry: Export, export: Found, held: Manifest, raw: Path) -> Manifest:
+def _taken_before(entry: Export, export: Found, manifest: Manifest, raw: Path) -> Manifest:
     """Note by which revision storage has it, and set an earlier version that came back above the later ones."""
-    exports = list(held.exports)
+    exports = list(manifest.exports)
     place = exports.index(entry)
     if export.revision and export.revision not in entry.revisions:
         revisions = [*entry.other_revisions, export.revision]
         exports[place] = entry.model_copy(update={"other_revisions": revisions})
     if entry.name != export.name:
-        log.info("%s has the content of %s, which is held", export.source, entry.name)
+        log.info("%s has the content of %s, which is there already", export.source, entry.name)
     elif any(later.name == entry.name for later in exports[place + 1 :]):
-        log.info("%s is back at an earlier version, held in %s", entry.name, entry.folder)
+        log.info("%s is back at an earlier version, which lies in %s", entry.name, entry.folder)
         exports.append(exports.pop(place))
-    return held if exports == held.exports else _noted(Manifest(exports=exports), raw)
+    return manifest if exports == manifest.exports else _noted(Manifest(exports=exports), raw)
 
 
 def _noted(manifest: Manifest, raw: Path) -> Manifest:
@@ -144,9 +144,9 @@ def _sha256(files: Files, is_zip: bool) -> str:
     return digest.hexdigest()
 
 
-def _folder(name: str, sha256: str, held: Manifest) -> str:
+def _folder(name: str, sha256: str, manifest: Manifest) -> str:
     folder = name.replace("/", "-")
-    used = {entry.folder.casefold() for entry in held.exports} | {MANIFEST}
+    used = {entry.folder.casefold() for entry in manifest.exports} | {MANIFEST}
     return f"{folder}-{sha256[:8]}" if folder.casefold() in used else folder
 
 
@@ -158,7 +158,7 @@ def _copy(files: Files, folder: Path) -> tuple[int, int]:
 
 
 def main(
-    raw: Annotated[Path, typer.Option(help="folder of the exports held")],
+    raw: Annotated[Path, typer.Option(help="folder of the exports")],
     params: Annotated[Path, typer.Option(help="YAML file of all params")] = Path("params.yaml"),
     work: Annotated[Path, typer.Option(help="folder where broken-off downloads wait")] = Path(".work"),
 ) -> None:
@@ -169,12 +169,12 @@ def main(
     found = exports_in(settings.source, settings.endpoint_url, work)
     files, size_bytes = sum(len(export.paths) for export in found), sum(export.size_bytes for export in found)
     log.info("ingesting %s: %d exports, %s files, %.1f MB", settings.source, len(found), f"{files:,}", size_bytes / 1e6)
-    held = _manifest_of_held(raw)
-    after = ingest(found, held, raw, settings)
-    held_folders = {export.folder for export in held.exports}
-    taken = [export for export in after.exports if export.folder not in held_folders]
+    before = _manifest_of(raw)
+    after = ingest(found, before, raw, settings)
+    folders = {export.folder for export in before.exports}
+    taken = [export for export in after.exports if export.folder not in folders]
     log.info(
-        "ingested %d new exports (%s files, %.1f MB), %d held, in %.1f s",
+        "ingested %d new exports (%s files, %.1f MB), %d in all, in %.1f s",
         len(taken),
         f"{sum(export.files for export in taken):,}",
         sum(export.bytes for export in taken) / 1e6,
@@ -190,7 +190,7 @@ def _refuse_own_output(source: str, raw: Path) -> None:
         )
 
 
-def _manifest_of_held(raw: Path) -> Manifest:
+def _manifest_of(raw: Path) -> Manifest:
     """The manifest, without exports whose folders were removed by hand: written so, as parse reads it too."""
     for leftover in raw.glob(".*.partial-*"):
         remove(leftover)
@@ -200,7 +200,7 @@ def _manifest_of_held(raw: Path) -> Manifest:
     gone = [export.folder for export in manifest.exports if not (raw / export.folder).is_dir()]
     if not gone:
         return manifest
-    log.warning("no longer held, as the folders are gone: %s", ", ".join(gone))
+    log.warning("no longer in the manifest, as the folders are gone: %s", ", ".join(gone))
     return _noted(Manifest(exports=[export for export in manifest.exports if export.folder not in gone]), raw)
 
 

@@ -1,7 +1,7 @@
 """Parse: read every export into one pair of tables and a ledger.
 
 In:
-  raw/manifest.json             exports held; without it every folder that holds labels is an export
+  raw/manifest.json             all exports; without it every folder that holds labels is an export
   raw/<export>/...              label files and images, as they came
 
 Out:
@@ -123,7 +123,7 @@ def main(
     objects, classes = ledger.objects, sum(counts.total > counts.dropped for counts in ledger.labels.values())
     log.info(
         "parsed %s images, %s boxes of %d classes from %d exports in %.1f s (dropped: %s, see ledger.json)",
-        f"{ledger.images.held + ledger.images.missing + ledger.images.ambiguous:,}",
+        f"{ledger.images.found + ledger.images.missing + ledger.images.ambiguous:,}",
         f"{objects.kept + objects.converted:,}",
         classes,
         len(ledger.exports),

@@ -11,12 +11,12 @@ Out:  reports/release.json     registry version, alias, locations, lineage
                                made of it; the alias `champion` moved to that version
       the release log          who, when, why, and what was live before: in the registry, and as a file beside it
 
-Nothing is taken on trust: bundles are held to their evaluations, these to the verdict, and the judgement is made again
-by the rules of params. The alias moves only if every bundle came back from the registry as it went in, and if the
-champion is still the one that the gate compared with. What ships makes the version: the same is never registered twice,
-so a killed publish goes on; anything else, be it one line of a bundle.json, is a new version; and a version, once
-registered, is never written to. A registry that does not know the release log's last line is refused,
-and so is an alias that was moved by hand.
+Nothing is taken on trust: bundles are compared with their evaluations, these with the verdict, and the judgement is
+made again by the rules of params. The alias moves only if every bundle came back from the registry as it went in, and
+if the champion is still the one that the gate compared with. What ships makes the version: the same is never registered
+twice, so a killed publish goes on; anything else, be it one line of a bundle.json, is a new version; and a version,
+once registered, is never written to. A registry that does not know the release log's last line is refused, and so is an
+alias that was moved by hand.
 
 Params: use_case, export.targets, gate, tracking, publish.
 Example: python -m tasks.publish --verdict reports/verdict.json --evaluations reports/evaluation
@@ -136,7 +136,7 @@ def publish(candidate: Candidate, registry: Registry, run_id: str, copy_to: Buck
             key = f"{registry.name}/{version}"
             copy_to.claim(key, shipped.content_sha256)
             locations["copy"] = copy_to.upload_folder(Path(scratch), key)
-    held = registry.versions()[version]
+    there = registry.versions()[version]
     return Release(
         model=registry.name,
         version=version,
@@ -144,13 +144,13 @@ def publish(candidate: Candidate, registry: Registry, run_id: str, copy_to: Buck
         target=shipped.target,
         targets=sorted(shipped.bundles),
         change=promote(registry, version, candidate.verdict, by),
-        run_id=held.run_id,
+        run_id=there.run_id,
         locations=locations,
         files_sha256={target: bundle.files_sha256 for target, bundle in sorted(candidate.bundles.items())},
         bundles_sha256=shipped.bundles,
         content_sha256=shipped.content_sha256,
         # Of a version that was there before, as it was then.
-        lineage={name: held.tags[f"{PREFIX}{name}"] for name in candidate.lineage if f"{PREFIX}{name}" in held.tags},
+        lineage={name: there.tags[f"{PREFIX}{name}"] for name in candidate.lineage if f"{PREFIX}{name}" in there.tags},
     )
 
 
@@ -169,7 +169,7 @@ def refuse_unless_accepted(verdict: Verdict, report: Path) -> None:
 
 
 def read_candidate(verdict: Verdict, asked: Asked, files: Files) -> Candidate:
-    """Read what the verdict releases, once the verdict has been held to all that it rests on.
+    """Read what the verdict releases, once the verdict agrees with all that it rests on.
 
     Raises PipelineError if anything is missing, damaged, or not what was judged.
     """
@@ -282,8 +282,8 @@ def _look_first(candidate: Candidate, registry: Registry, settings: PublishParam
     Looked at again when the alias moves.
     """
     logged_champion(registry, settings)
-    held = registry.holding(candidate.shipped.content_sha256)
-    check_champion(registry, held, candidate.verdict)
+    known = registry.holding(candidate.shipped.content_sha256)
+    check_champion(registry, known, candidate.verdict)
     measured = candidate.evaluations.get(CHAMPION)
     if measured is not None and measured.registry_version is not None:
         check_measured(registry, measured.registry_version, measured.bundle_sha256)
@@ -293,7 +293,7 @@ def _look_first(candidate: Candidate, registry: Registry, settings: PublishParam
             "onnx to export.targets",
             ", ".join(candidate.bundles),
         )
-    return None if held is None else str(registry.versions()[held].run_id)
+    return None if known is None else str(registry.versions()[known].run_id)
 
 
 if __name__ == "__main__":

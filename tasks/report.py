@@ -216,7 +216,7 @@ def _read_history(path: Path) -> pd.DataFrame:
 
 
 def image_loader(images: pd.DataFrame, raw: Path, annotations: Path) -> LoadImage:
-    """Load images by id; None for one that is not held or cannot be decoded, which check has reported already."""
+    """Load images by id; None for one that is missing or cannot be decoded, which check has reported already."""
     files = dict(zip(images["image_id"], images["file"], strict=True))
 
     def load(image_id: str) -> Image | None:

@@ -151,7 +151,7 @@ def _with_memory(images: pd.DataFrame, duplicates: pd.DataFrame, memory: pd.Data
     everything.loc[everything["cluster"].isna(), "reason"] = "unreadable"
     everything.loc[everything["file"].isna(), "reason"] = "absent"
     if everything["reason"].notna().all():
-        where = f"{len(images):,} images in the tables, none of them held and decodable"
+        where = f"{len(images):,} images in the tables, none of them with a file that can be decoded"
         raise PipelineError("there is nothing to split", where, "Put the image files beside the labels")
     return everything
 
@@ -166,8 +166,8 @@ def _relate(usable: pd.DataFrame, objects: pd.DataFrame, pairs: pd.DataFrame) ->
     tracked = inside["track_id"].notna().to_numpy()
     task = usable.loc[image_rows[tracked], ["source", "task_id"]].reset_index(drop=True)
     tracks = task.assign(track=inside.loc[tracked, "track_id"].to_numpy())
-    held = pairs[pairs["image_id"].isin(rows.index) & pairs["other_image_id"].isin(rows.index)]
-    ends = np.stack([rows[held[column]].to_numpy(dtype=np.intp) for column in ("image_id", "other_image_id")], axis=1)
+    both = pairs[pairs["image_id"].isin(rows.index) & pairs["other_image_id"].isin(rows.index)]
+    ends = np.stack([rows[both[column]].to_numpy(dtype=np.intp) for column in ("image_id", "other_image_id")], axis=1)
     looks = Looks(usable["cluster"].to_numpy(dtype=np.int64), ends)
     relations = Relations(
         looks,
@@ -187,8 +187,8 @@ def _subsets(images: pd.DataFrame, usable: pd.DataFrame, params: SplitParams) ->
     require_subsets(images, params.subsets)
     subsets = subsets_of(usable["subset"], params.subsets)
     if not (subsets.named != NO_SPLIT).any():
-        held = ", ".join(sorted(images["subset"].dropna().unique())) or "none"
-        log.warning("split.use_subsets is true and no subset says train, val or test; there are: %s", held)
+        known = ", ".join(sorted(images["subset"].dropna().unique())) or "none"
+        log.warning("split.use_subsets is true and no subset says train, val or test; there are: %s", known)
     if moved := subsets.contradicted(split_numbers(usable["assigned"]), split_numbers(usable["named"])):
         log.warning(
             "images that changed their subset and keep their split: %s (delete the split file to start afresh)",

@@ -51,9 +51,9 @@ def migrate() -> None:
 def make_buckets() -> None:
     """The buckets that are missing; server and keys come from the AWS_* variables."""
     storage = boto3.client("s3")
-    held = {bucket["Name"] for bucket in storage.list_buckets()["Buckets"]}
+    there = {bucket["Name"] for bucket in storage.list_buckets()["Buckets"]}
     for name in BUCKETS:
-        if name not in held:
+        if name not in there:
             storage.create_bucket(Bucket=name)
             log.info("made bucket %s", name)
 

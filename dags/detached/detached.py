@@ -247,8 +247,8 @@ def _reproduce(project: Repo, stage: str, *, force: bool) -> bool:
 
 def _landing(clone: Path, stage: PipelineStage) -> Landing:
     entry = yaml.load(clone / "dvc.lock")["stages"][stage.addressing]
-    held = [out.def_path for out in stage.outs if not out.use_cache]
-    return Landing(stage.addressing, entry, {name: (clone / name).read_bytes() for name in held})
+    names = [out.def_path for out in stage.outs if not out.use_cache]
+    return Landing(stage.addressing, entry, {name: (clone / name).read_bytes() for name in names})
 
 
 def _stop(_signal: int, _frame: FrameType | None) -> None:

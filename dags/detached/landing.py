@@ -40,9 +40,9 @@ def _land_once(clone: Path, branch: str, landing: Landing) -> None:
     git("reset", "--quiet", "--hard", "FETCH_HEAD", cwd=clone)
     if landing.entry:
         lock = clone / "dvc.lock"
-        held: dict[str, Any] = yaml.load(lock) if lock.is_file() else {"schema": "2.0", "stages": {}}
-        held["stages"][landing.stage] = landing.entry
-        yaml.dump(held, lock)
+        locked: dict[str, Any] = yaml.load(lock) if lock.is_file() else {"schema": "2.0", "stages": {}}
+        locked["stages"][landing.stage] = landing.entry
+        yaml.dump(locked, lock)
         for name, data in landing.files.items():
             (clone / name).parent.mkdir(parents=True, exist_ok=True)
             (clone / name).write_bytes(data)

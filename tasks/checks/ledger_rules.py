@@ -66,7 +66,7 @@ def _doubtful_images(ledger: Ledger) -> Iterator[Finding]:
 def _other_sizes(ledger: Ledger) -> Iterator[Finding]:
     """Images of another size than their labels say: an error where these are most of an export."""
     for name, export in ledger.exports.items():
-        counts, decoded = export.images, export.images.held - export.images.unreadable
+        counts, decoded = export.images, export.images.found - export.images.unreadable
         are_most = counts.resized + counts.turned > _MOST * decoded
         for kind, count in (("resized", counts.resized), ("turned", counts.turned)):
             if count:

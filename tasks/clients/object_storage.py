@@ -81,9 +81,10 @@ class Bucket:
     def download(self, found: StoredObject, to: Path, progress: Callable[[int], object]) -> None:
         """Bring an object to the file `to`, going on from `<to>.part` if a download of it broke off.
 
-        `progress` is told of bytes held, those of an earlier try included. Raises ObjectError if it is this object that
-        cannot be had. By hand, as boto3's `download_file` begins again whenever it is broken off, and takes whatever
-        version lies there by then.
+        `progress` is told of the bytes that are there, those of an earlier try included. By hand, as boto3's
+        `download_file` begins again whenever it is broken off, and takes whatever version lies there by then.
+
+        Raises ObjectError if it is this object that cannot be had.
         """
         if to.is_file():
             progress(found.size_bytes)
@@ -95,7 +96,7 @@ class Bucket:
             start = file.tell()
             progress(start)
             if start < found.size_bytes:
-                # IfMatch: bytes of another version must not be joined to those held.
+                # IfMatch: bytes of another version must not be joined to those that are there.
                 answer = self._client.get_object(
                     Bucket=self.name, Key=found.key, Range=f"bytes={start}-", IfMatch=found.etag
                 )

@@ -58,8 +58,8 @@ class RunLog:
         """Record params; those that the run holds already stay, as MLflow lets no param change."""
         param = quiet_mlflow().entities.Param
         with _reported(self._uri):
-            held = self._client.get_run(self.run_id).data.params
-            new = [param(name, str(value)) for name, value in params.items() if name not in held]
+            known = self._client.get_run(self.run_id).data.params
+            new = [param(name, str(value)) for name, value in params.items() if name not in known]
             for start in range(0, len(new), PARAMS_PER_BATCH):
                 self._client.log_batch(self.run_id, params=new[start : start + PARAMS_PER_BATCH])
 

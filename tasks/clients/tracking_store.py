@@ -56,8 +56,8 @@ def _has_all_tables(database: Path) -> bool:
     with _opened(database) as store:
         tables = {name for (name,) in store.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         version = store.execute("SELECT version_num FROM alembic_version") if "alembic_version" in tables else None
-        held = version.fetchone() if version else None
-    return set(utils.Base.metadata.tables) <= tables and held == (_latest_revision(),)
+        revision = version.fetchone() if version else None
+    return set(utils.Base.metadata.tables) <= tables and revision == (_latest_revision(),)
 
 
 @functools.cache

@@ -110,18 +110,18 @@ def bundle_faults(folder: Path, bundle: Bundle) -> list[str]:
         faults.append(f"its artefact {bundle.artefact!r} is none of its files")
     if faults:
         return faults  # such names lead out of the folder
-    held = {path.name: path for path in sorted(folder.iterdir())}
+    found = {path.name: path for path in sorted(folder.iterdir())}
     for name, sha256 in sorted(bundle.files_sha256.items()):
-        if name not in held:
+        if name not in found:
             faults.append(f"{name} is missing")
-        elif _is_file(held[name]) and content_sha256(held[name]) != sha256:
+        elif _is_file(found[name]) and content_sha256(found[name]) != sha256:
             faults.append(f"{name} is not the file that was exported (sha256 differs)")
-    for name, path in held.items():
+    for name, path in found.items():
         if not _is_file(path):
             faults.append(f"{name} is {'a link' if path.is_symlink() else 'a folder'}, and bundles hold files alone")
         elif name not in {DESCRIPTION, *bundle.files_sha256}:
             faults.append(f"{name} does not belong to it")
-    if not faults and (size := sum(held[name].stat().st_size for name in bundle.files_sha256)) != bundle.size_bytes:
+    if not faults and (size := sum(found[name].stat().st_size for name in bundle.files_sha256)) != bundle.size_bytes:
         faults.append(f"its files have {size:,} bytes, and {DESCRIPTION} says {bundle.size_bytes:,}")
     return faults
 

@@ -155,10 +155,10 @@ def evaluation_faults(folder: Path, evaluation: Evaluation) -> list[str]:
     faults = []
     if figures_sha256(evaluation) != evaluation.figures_sha256:
         faults.append("evaluation.json is not what evaluate wrote (its digest differs)")
-    held = {path.name: content_sha256(path) for path in folder.iterdir() if path.name != "evaluation.json"}
+    found = {path.name: content_sha256(path) for path in folder.iterdir() if path.name != "evaluation.json"}
     faults += [
         f"{name} is not what evaluate wrote"
-        for name in sorted({*held, *evaluation.files_sha256})
-        if held.get(name) != evaluation.files_sha256.get(name)
+        for name in sorted({*found, *evaluation.files_sha256})
+        if found.get(name) != evaluation.files_sha256.get(name)
     ]
     return faults

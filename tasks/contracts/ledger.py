@@ -3,6 +3,8 @@
 Nothing disappears without a row here.
 """
 
+from pydantic import AliasChoices, Field
+
 from tasks.contracts.record import Record
 
 
@@ -19,19 +21,19 @@ class ImageCounts(Record):
     """Images that label files declare. declared = the sum of the fields up to `deleted`."""
 
     declared: int
-    held: int  # a file was found, readable or not
+    found: int = Field(validation_alias=AliasChoices("found", "held"))  # a file was, readable or not; held: 0.1's name
     missing: int  # no file of that name anywhere below data/raw
     ambiguous: int  # several different files could be meant: none was taken
     superseded: int  # declared again by a newer export, which speaks for them
     skipped: int  # video frames that parse.frame_step leaves out
     deleted: int = 0  # video frames that were deleted in CVAT: no negatives, for their objects went with them
-    unreadable: int  # of those held: not an image that can be opened, or one of too many pixels
+    unreadable: int  # of those found: not an image that can be opened, or one of too many pixels
     too_large: int = 0  # of those unreadable: more pixels than parse.max_megapixels
-    size_mismatches: int  # of those held: the label file gives another size than the image has; the image is right
+    size_mismatches: int  # of those found: the label file gives another size than the image has; the image is right
     resized: int = 0  # of size_mismatches: by more than rounding, so that boxes may lie elsewhere
     turned: int = 0  # of size_mismatches: width and height are swapped
-    shared: int = 0  # of those held: another image has the same file, which may be the picture of only one of them
-    nearly_named: int = 0  # of those held: the only file of nearly that name (case, ending, percent signs)
+    shared: int = 0  # of those found: another image has the same file, which may be the picture of only one of them
+    nearly_named: int = 0  # of those found: the only file of nearly that name (case, ending, percent signs)
     empty: int  # in images.parquet without any object: negatives
 
 

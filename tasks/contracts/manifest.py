@@ -1,4 +1,4 @@
-"""`data/raw/manifest.json`: which exports are held and where they came from.
+"""`data/raw/manifest.json`: which exports there are and where they came from.
 
 Equal exports give equal manifests, whenever and in whatever order they were taken; only versions of one name stand in
 the order in which they came.
@@ -38,6 +38,6 @@ class Export(Record):
 
 
 class Manifest(Record):
-    """All exports held, by name; of one name the later version last, which stands above the earlier ones."""
+    """All exports, by name; of one name the later version last, which stands above the earlier ones."""
 
     exports: list[Export]

@@ -46,7 +46,7 @@ class Tracking(Params):
 
 
 class Releases(Params):
-    """Section `publish` as far as releases are looked at: what publish writes, and export's champion is held to."""
+    """Section `publish` as far as releases are looked at: what publish writes, and the champion must agree with."""
 
     log: Path = Field(
         description="file that gets a line for each release and rollback, JSON; the registry has them too, and one "
@@ -103,7 +103,7 @@ def seed_faults(path: Path) -> list[str]:
 
 
 def read_releases(path: Path) -> Releases:
-    """What of section `publish` the champion is held to."""
+    """What of section `publish` the champion must agree with."""
 
     class Section(Releases):
         model_config = ConfigDict(extra="ignore")
@@ -168,8 +168,8 @@ MEASURING = ("seed", "use_case", "evaluate")  # sections that figures depend on
 def measuring_sha256(path: Path) -> str:
     """sha256 of the params that figures are taken under, as they stand there: order and layout do not count."""
     sections = read_sections(path)
-    held = yaml.safe_dump({name: sections.get(name) for name in MEASURING}, sort_keys=True)
-    return hashlib.sha256(held.encode()).hexdigest()
+    text = yaml.safe_dump({name: sections.get(name) for name in MEASURING}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _fault(section: str, fault: ErrorDetails, model: type[BaseModel]) -> str:

@@ -29,8 +29,8 @@ IMAGES = pa.schema(
     [
         required("image_id", pa.string()),  # stable: from where the image came, never from row order
         required("name", pa.string()),  # as CVAT has it
-        pa.field("file", pa.string()),  # raw/... or frames/..., see dataset.decoding; null: not held
-        pa.field("sha256", pa.string()),  # of the file's bytes; null: not held
+        pa.field("file", pa.string()),  # raw/... or frames/..., see dataset.decoding; null: no file was found
+        pa.field("sha256", pa.string()),  # of the file's bytes; null: no file was found
         required("width", pa.int64()),
         required("height", pa.int64()),
         required("source", pa.string()),  # the export it came from

@@ -107,7 +107,7 @@ def _own_seconds() -> float:
 
 
 class AddedMemory:
-    """The highest resident memory seen since a block began, less what the process held at its start."""
+    """The highest resident memory seen since a block began, less what the process had at its start."""
 
     def __init__(self, at_start: int) -> None:
         self.at_start = at_start

@@ -65,21 +65,21 @@ def run_bundle(
     finite on any.
     """
     threads = running.threads or processors()
-    held = _some_images([paths[image_id] for image_id in timed], running.latency_images)
-    if not held:
+    decoded = _some_images([paths[image_id] for image_id in timed], running.latency_images)
+    if not decoded:
         raise PipelineError("no image of test can be decoded", str(bundle), "See the findings of check")
     with added_memory() as memory:
         runtime = open_runtime(bundle, threads, running.device, target=target)
         with suppress(NotFiniteError):  # counted below
-            for image in islice(cycle(held), running.latency_warm_up):
+            for image in islice(cycle(decoded), running.latency_warm_up):
                 runtime.predict(image)
-    latency = _latency(runtime, held, threads, running)
-    del held
+    latency = _latency(runtime, decoded, threads, running)
+    del decoded
     predictions, unreadable = _predict_all(runtime, paths)
     if latency is None or latency.busy:
         # Meanwhile it may have become calm.
-        held = _some_images([paths[image_id] for image_id in timed], running.latency_images)
-        latency = min(filter(None, (latency, _latency(runtime, held, threads, running))), key=_disturbance)
+        decoded = _some_images([paths[image_id] for image_id in timed], running.latency_images)
+        latency = min(filter(None, (latency, _latency(runtime, decoded, threads, running))), key=_disturbance)
     return Outcome(predictions, unreadable, latency, memory.megabytes)
 
 

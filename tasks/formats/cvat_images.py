@@ -75,7 +75,7 @@ class _Images:
         shift = self._shifts.setdefault(image.origin, task.shift([number]))
         image.frame = number - shift
         if shift and image.name == f"frame_{number:06d}":
-            image.name, image.held_as = f"frame_{image.frame:06d}", image.name
+            image.name, image.stored_as = f"frame_{image.frame:06d}", image.name
 
     def _unnamed(self, task_id: str | None) -> Origin:
         # A project export whose <meta> was lost still tells its tasks apart.

@@ -27,7 +27,7 @@ def cvat_video_to_labels(
     """Read a file and give its frames in order, those without objects too.
 
     Every `frame_step`-th frame of a task is wanted; the others are marked as left out. The visible shapes of all
-    tracks are held in memory, since a file is sorted by track.
+    tracks are kept in memory, since a file is sorted by track.
     """
     target = _Tracks(path)
     videos: dict[str, _Video] = {}
@@ -85,7 +85,7 @@ class _Video:
                 height=height,
                 subset=self.subset,
                 frame=frame,
-                held_as=f"frame_{frame + shift:06d}" if shift else None,
+                stored_as=f"frame_{frame + shift:06d}" if shift else None,
                 video_name=self.task.video_name,
                 left_out=FRAME_DELETED if is_deleted else FRAME_SKIPPED if place % frame_step else None,
                 outside=self.outside if place == 0 else 0,

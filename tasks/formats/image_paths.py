@@ -41,7 +41,7 @@ def near(name: str) -> str:
 
 
 def near_forms(name: str) -> Iterator[str]:
-    """The near names by which a file may be held that is called so; the likeliest first."""
+    """The near names that the file of an image may have; the likeliest first."""
     yield near(name)
     if name.isascii() and "%" not in name:
         return

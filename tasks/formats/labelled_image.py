@@ -89,7 +89,7 @@ class LabelledImage:
     subset: str | None = None
     frame: int | None = None
     file: str | None = None  # as in images.parquet, where the reader made or knows it; else it is looked for by name
-    held_as: str | None = None  # the name that its file has in the export, where that is another one
+    stored_as: str | None = None  # the name that its file has in the export, where that is another one
     video_name: str | None = None  # of the file that the frame can be decoded from
     left_out: str | None = None  # the reason why it is in no table, nor are its objects
     outside: int = 0  # marks that a track is not visible, counted on any one of its frames

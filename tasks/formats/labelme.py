@@ -111,10 +111,10 @@ def _embedded(file: _File, path: Path, name: str, annotations: Path) -> str | No
     except (binascii.Error, ValueError):
         return None
     digest = hashlib.sha256(picture).hexdigest()[:16]
-    held = Path("frames") / "labelme" / f"{digest}{PurePosixPath(name).suffix or '.png'}"
-    (annotations / held).parent.mkdir(parents=True, exist_ok=True)
-    (annotations / held).write_bytes(picture)
-    return held.as_posix()
+    place = Path("frames") / "labelme" / f"{digest}{PurePosixPath(name).suffix or '.png'}"
+    (annotations / place).parent.mkdir(parents=True, exist_ok=True)
+    (annotations / place).write_bytes(picture)
+    return place.as_posix()
 
 
 def _is_file(path: Path) -> bool:

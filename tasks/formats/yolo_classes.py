@@ -101,13 +101,13 @@ def classes_layout(
     claimed: Container[Path],
 ) -> YoloLayout:
     """The images of these label files. images: all of the export, by near stem; claimed: those of other labels."""
-    held = {stem: [path for path in paths if path.is_relative_to(root)] for stem, paths in images.items()}
-    named = list(_named(root, label_files, held))
+    below_root = {stem: [path for path in paths if path.is_relative_to(root)] for stem, paths in images.items()}
+    named = list(_named(root, label_files, below_root))
     found = {one.image for one in named}
     beside = {path.parent for path in found if path is not None}
     bare = sorted(
         path
-        for paths in held.values()
+        for paths in below_root.values()
         for path in paths
         if path.parent in beside and path not in found and path not in claimed
     )

@@ -8,7 +8,7 @@ from tasks.gating.rules import BudgetRule
 
 
 def judge_budget(rule: BudgetRule, evaluation: Evaluation) -> RuleResult:
-    """Measured once and held to the bound; a latency by its rounds, and undecided where the machine was busy."""
+    """Measured once and compared with the bound; a latency by its rounds, and undecided where the machine was busy."""
     value, (low, high), busy = _cost(rule.figure, evaluation), *_steadiness(rule.figure, evaluation)
     result = partial(
         RuleResult,

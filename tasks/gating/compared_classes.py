@@ -61,7 +61,7 @@ class Compared:
 
 
 def compare_classes(target: Evaluation, champion: Evaluation, rename: Rename = NO_RENAME) -> Compared:
-    """What both can be held to. `target` may name classes that test holds and that it does not know itself.
+    """What both can be judged by. `target` may name classes that test holds and that it does not know itself.
 
     rename: parse.rename, by which the target's classes got their names.
     """
@@ -84,8 +84,8 @@ def over(labels: Sequence[str], evaluation: Evaluation, resamples: pd.DataFrame)
     columns = _resampled(list(classes), None, resamples)
     for one in slices:
         columns |= _resampled(list(one.classes), (one.by, one.part), resamples)
-    held = {"classes": classes, "overall": _overall(classes), "slices": [one for one in slices if one.classes]}
-    return evaluation.model_copy(update=held), resamples.assign(**columns)
+    update = {"classes": classes, "overall": _overall(classes), "slices": [one for one in slices if one.classes]}
+    return evaluation.model_copy(update=update), resamples.assign(**columns)
 
 
 def _overall(classes: dict[str, ClassEvaluation]) -> dict[str, Interval]:
@@ -101,8 +101,8 @@ def _sliced(one: Slice, labels: Sequence[str]) -> Slice:
     objects = sum(of.objects for of in classes.values())
     right = sum(of.true_positives for of in classes.values())
     ap50, recall = _mean([of.ap50 for of in classes.values()]), right / objects if objects else np.nan
-    held = {"classes": classes, "objects": objects, "ap50": _interval(ap50), "recall": _interval(recall)}
-    return one.model_copy(update=held)
+    update = {"classes": classes, "objects": objects, "ap50": _interval(ap50), "recall": _interval(recall)}
+    return one.model_copy(update=update)
 
 
 def _resampled(labels: list[str], where: tuple[str, str] | None, resamples: pd.DataFrame) -> dict[str, Floats]:
@@ -110,8 +110,8 @@ def _resampled(labels: list[str], where: tuple[str, str] | None, resamples: pd.D
 
     def of_each(name: str) -> Floats:
         columns = [resamples.get(metric_name(name, label, where)) for label in labels]
-        held = [np.full(len(resamples), np.nan) if column is None else column.to_numpy(float) for column in columns]
-        return np.stack(held) if held else np.zeros((0, len(resamples)))
+        found = [np.full(len(resamples), np.nan) if column is None else column.to_numpy(float) for column in columns]
+        return np.stack(found) if found else np.zeros((0, len(resamples)))
 
     right, wrong, objects = (of_each(name).sum(axis=0) for name in COUNT_NAMES)
     columns = dict(zip(RATE_NAMES, rates(right, wrong, objects), strict=True))

@@ -132,11 +132,11 @@ def _faults_of_target(
 
 def _faults_of_inputs(evaluations: Mapping[str, Evaluation], asked: Asked, evidence: Evidence) -> list[str]:
     """Figures count where all were taken on the images and labels of the training, under the params of today."""
-    held = {name: evaluation.inputs_sha256 for name, evaluation in evaluations.items()}
-    names = sorted({name for inputs in held.values() for name in inputs})
-    apart = [name for name in names if len({inputs.get(name) for inputs in held.values()}) > 1]
+    inputs_of = {name: evaluation.inputs_sha256 for name, evaluation in evaluations.items()}
+    names = sorted({name for inputs in inputs_of.values() for name in inputs})
+    apart = [name for name in names if len({inputs.get(name) for inputs in inputs_of.values()}) > 1]
     faults = [f"{', '.join(evaluations)} were measured on different {', '.join(apart)}"] if apart else []
-    for name, inputs in held.items():
+    for name, inputs in inputs_of.items():
         other = [table for table, sha256 in sorted(evidence.trained_on.items()) if inputs.get(table) != sha256]
         if other:
             faults.append(f"{name} was measured on other {', '.join(other)} than the checkpoint was trained on")

@@ -19,7 +19,7 @@ from tasks.metrics.intervals import Counts
 from tasks.metrics.matching import Floats, Ints, Matches
 from tasks.metrics.use_case import COUNT_NAMES, RATE_NAMES, counts_at, metric_name, rates
 
-_AT_ONCE = 1000  # resamples whose counts between thresholds are held together: 8 MB per class
+_AT_ONCE = 1000  # resamples whose counts between thresholds are in memory at once: 8 MB per class
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def resampled_counts(matches: Matches, thresholds: Floats, drawn: Resampling) ->
             kept = rows_of & ~matches.ignored[rows, 0]
             group = drawn.group[matches.image[rows][kept]]
             counted[label] = _at_least(matches.score[rows][kept], group, of_label, drawn.weights)
-    objects = held(matches, drawn).astype(np.float32)
+    objects = objects_drawn(matches, drawn).astype(np.float32)
     return right, wrong, (objects @ drawn.weights).astype(np.float64)
 
 
@@ -121,7 +121,7 @@ def count(matches: Matches, thresholds: list[float], drawn: Resampling) -> list[
     right, wrong = counts_at(matches, thresholds)
     hits = (matches.found[:, 0] >= 0) & ~matches.ignored[:, 0]
     found = np.bincount(matches.label[hits], minlength=len(matches.labels))
-    objects = held(matches, drawn)
+    objects = objects_drawn(matches, drawn)
     return [
         Counts(
             objects=int(matches.objects[label]),
@@ -140,7 +140,7 @@ def _equal_groups(objects: Ints) -> float:
     return float(objects.sum() ** 2 / (objects**2).sum()) if objects.any() else 0.0
 
 
-def held(matches: Matches, drawn: Resampling) -> Ints:
+def objects_drawn(matches: Matches, drawn: Resampling) -> Ints:
     """Objects of each class in each group: (classes, groups)."""
     cell = matches.truth_label * drawn.groups + drawn.group[matches.truth_image]
     return np.bincount(cell, minlength=len(matches.labels) * drawn.groups).reshape(-1, drawn.groups)

@@ -1,4 +1,4 @@
-"""How sure a figure is: the spread over resampled scenes, held against what counting alone can support.
+"""How sure a figure is: the spread over resampled scenes, set against what counting alone can support.
 
 Several sources, and the widest wins:
 

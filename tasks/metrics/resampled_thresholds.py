@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from tasks.metrics.bootstrap import Resampling, held
+from tasks.metrics.bootstrap import Resampling, objects_drawn
 from tasks.metrics.matching import Bools, Floats, Ints, Matches
 from tasks.metrics.operating_points import BEST_F1, NOTHING_TO_CHOOSE_FROM, OperatingPoint
 
@@ -20,7 +20,7 @@ def resampled_thresholds(matches: Matches, points: list[OperatingPoint], drawn: 
 
     Where a resample holds nothing of a class to choose by, it is that of all classes together, as on val itself.
     """
-    objects = held(matches, drawn)
+    objects = objects_drawn(matches, drawn)
     chosen = np.array(
         [_choices(matches, matches.of(label), objects[label], point, drawn) for label, point in enumerate(points)]
     )

@@ -38,7 +38,7 @@ class _Export:
     folder: str  # relative to the ingest folder, "." for that folder itself
     name: str  # equal for a later version of the same export
     dated: datetime  # of files that do not say when they were written
-    is_outdated: bool = False  # a later version is held
+    is_outdated: bool = False  # there is a later version
 
 
 def find_label_files(raw: Path, reading: Reading, ignored: Sequence[str] = ()) -> list[LabelFile]:
@@ -107,9 +107,9 @@ def _exports(raw: Path, faults: list[str], ignore: Ignored) -> Iterator[tuple[_E
     }
     dates = _dates(exports, recognised_in)
     # Of exports that bear a time the latest is the newest, in whatever order they were taken.
-    held = sorted(exports, key=lambda export: _stamp(export.name) or _NEVER)
-    latest = {_lasting_name(export.name): export for export in held}
-    for export in held:
+    ordered = sorted(exports, key=lambda export: _stamp(export.name) or _NEVER)
+    latest = {_lasting_name(export.name): export for export in ordered}
+    for export in ordered:
         folder, found = export.folder, recognised_in[export.folder]
         if not found and not own_faults[folder] and not _has_media(raw / folder):
             own_faults[folder].append(f"no known format: {raw / folder}, from {export.source}")
@@ -150,7 +150,7 @@ def _stamp(name: str) -> datetime | None:
 def _tell_mended(faults: list[str]) -> None:
     """An export that was corrected stays beside its corrected version: its faults must not stop the run for ever."""
     for fault in faults:
-        log.warning("a later version is held, this one is left out: %s", fault)
+        log.warning("there is a later version, this one is left out: %s", fault)
 
 
 def _until_fault(images: Iterator[LabelledImage]) -> Iterator[LabelledImage]:

@@ -21,7 +21,7 @@ class PlacedImage:
     label_file: LabelFile
     image_id: str
     group: str
-    file: str | Ambiguous | None  # as in images.parquet; None: not held
+    file: str | Ambiguous | None  # as in images.parquet; None: there is none
     is_own: bool  # the file came with the labels; one from elsewhere may be another picture of the same name
     objects_before: int | None  # the same label file has listed the image before, with so many objects
     is_nearly_named: bool = False  # the file is not called so, but nearly, and is the only one
@@ -73,7 +73,7 @@ class Placer:
         self._objects[image_id] = (before or 0) + len(image.objects)
         file, is_own = (None, True) if before is not None else self._find(image, label_file)
         group = group_of(image, image_id, label_file.source, self._group_by)
-        is_near = isinstance(file, str) and image.file is None and is_nearly(image.held_as or image.name, file)
+        is_near = isinstance(file, str) and image.file is None and is_nearly(image.stored_as or image.name, file)
         return PlacedImage(image, label_file, image_id, group, file, is_own, before, is_near)
 
     def _speaker(self, given: Origin, label_file: LabelFile) -> _Speaker:
@@ -119,7 +119,7 @@ class Placer:
     def _find(self, image: LabelledImage, label_file: LabelFile) -> tuple[str | Ambiguous | None, bool]:
         if image.file is not None:
             return image.file, True
-        name = image.held_as or image.name
+        name = image.stored_as or image.name
         found = self._image_files.find(
             label_file.own_folders,
             name,
@@ -137,7 +137,7 @@ class Placer:
     def _repeated_in(self, label_file: LabelFile) -> RepeatedNames:
         # Reads the file once more, but only where an image is not found by its whole name.
         if self._repeated is None or self._repeated[0] is not label_file:
-            names = (image.held_as or image.name for image in label_file.read())
+            names = (image.stored_as or image.name for image in label_file.read())
             self._repeated = label_file, repeated_names(names)
         return self._repeated[1]
 

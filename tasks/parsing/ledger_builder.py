@@ -144,7 +144,7 @@ class Tally:
         }
         counts = ImageCounts(**totals)
         left_out = counts.superseded + counts.skipped + counts.deleted
-        placed = counts.held + counts.missing + counts.ambiguous + left_out
+        placed = counts.found + counts.missing + counts.ambiguous + left_out
         assert counts.declared == placed, f"images do not add up: {counts}"
         return counts
 

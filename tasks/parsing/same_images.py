@@ -14,11 +14,11 @@ def note_of_unread(unread: Recognised, read: Recognised, export: Path) -> str:
     """A sentence on labels that are not read; where they hold more objects of any image, with both counts and a way."""
     inside = unread.path.relative_to(export).as_posix()
     note = f"{inside} ({unread.format}) labels images that are read as {read.format}: it is not read"
-    held, held_first = _objects(unread, export), _objects(read, export)
-    fuller = [image for image in unread.images if held[image] > held_first[image]]
+    unread_counts, read_counts = _objects(unread, export), _objects(read, export)
+    fuller = [image for image in unread.images if unread_counts[image] > read_counts[image]]
     if not fuller:
         return note
-    of_both = [sum(of[image] for image in unread.images) for of in (held, held_first)]
+    of_both = [sum(of[image] for image in unread.images) for of in (unread_counts, read_counts)]
     return (
         f"{note}, though it holds more objects of {len(fuller):,} of them ({of_both[0]:,} in all, {of_both[1]:,} in "
         f"{read.format}); to read it instead, name the label files of {read.format} in parse.ignore"

@@ -140,7 +140,7 @@ class TableWriter:
         return limit is not None and megapixels(size_wh) > limit
 
     def _kind(self, placed: PlacedImage, fact: ImageFacts | None) -> str:
-        """Whether an image is held; what is wrong with it goes to the tally by name."""
+        """Whether an image's file was found; what is wrong with it goes to the tally by name."""
         image, export = placed.image, placed.label_file.export
         if isinstance(placed.file, Ambiguous):
             self._tally.name(export, "ambiguous", f"{image.name} ({', '.join(placed.file.files[:3])})")
@@ -166,7 +166,7 @@ class TableWriter:
             self._tally.name(export, "too_large", f"{image.name} is {size}; {limit}")
         elif image.width is not None and (image.width, image.height) != fact.size_wh:
             self._note_size(export, image.name, (image.width, image.height), fact.size_wh)
-        return "held"
+        return "found"
 
     def _note_size(self, export: str, name: str, given: tuple[int, int | None], real: tuple[int, int]) -> None:
         sizes = f"{name} is {real[0]}x{real[1]}, labelled as {given[0]}x{given[1]}"

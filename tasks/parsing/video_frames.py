@@ -38,19 +38,19 @@ class VideoFrames:
     def with_files(
         self, images: Iterable[LabelledImage], label_file: LabelFile, image_files: ImageFiles
     ) -> Iterator[LabelledImage]:
-        """The same images; where no image file is held but the video is, its frames are decoded."""
+        """The same images; where there is no image file but the video, its frames are decoded."""
         if not self._videos:
             yield from images
             return
-        held = list(images)
+        listed = list(images)
         wanted: dict[Path, dict[int, list[LabelledImage]]] = defaultdict(lambda: defaultdict(list))
-        for image in held:
+        for image in listed:
             if not image.origin.is_video or image.frame is None or image.left_out is not None:
                 continue
             video = self._video(image.video_name, label_file)
             if video is None:
                 continue
-            name = image.held_as or image.name
+            name = image.stored_as or image.name
             if not image_files.find_below(label_file.own_folders, name, image.subset, image.origin.subsets):
                 wanted[video][image.frame].append(image)
         for video, frames in wanted.items():
@@ -58,7 +58,7 @@ class VideoFrames:
             for number, of_number in frames.items():
                 for image in of_number:
                     image.file = self._files.get((video, number))
-        yield from held
+        yield from listed
 
     def _video(self, name: str | None, label_file: LabelFile) -> Path | None:
         """The video of that name, the one in the label file's own folder first; else the only one in that folder."""

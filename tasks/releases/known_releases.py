@@ -1,4 +1,4 @@
-"""The champion, held to the release log: looked at before anything is trained, and brought out of the registry."""
+"""The champion, checked by the release log: looked at before anything is trained, and brought out of the registry."""
 
 import logging
 from pathlib import Path
@@ -41,7 +41,7 @@ def pull_champion(tracking: Tracking, target: str, to: Path, releases: Releases 
 
     Returns its registry version, or None where there is no champion yet. A champion that was not released for `target`
     comes as the artefact that went live with it, since that is what a challenger has to beat.
-    releases: the log that the registry is held to, and who must have signed.
+    releases: the log that the registry must agree with, and who must have signed.
     """
     with open_registry(tracking) as registry:
         version = registry.champion() if releases is None else _held(registry, releases)
@@ -51,7 +51,7 @@ def pull_champion(tracking: Tracking, target: str, to: Path, releases: Releases 
 
 
 def logged_champion(registry: Registry, releases: Releases) -> str | None:
-    """The champion's version, held to the log's file and to the registry's own lines; None where nothing is live.
+    """The champion's version, compared with the log's file and the registry's own lines; None where nothing is live.
 
     Raises PipelineError if they disagree, or if the alias was moved by hand.
     """
@@ -63,7 +63,7 @@ def logged_champion(registry: Registry, releases: Releases) -> str | None:
 
 
 def _held(registry: Registry, releases: Releases) -> str | None:
-    """The champion's version, held to the log, and to who must have signed."""
+    """The champion's version, compared with the log and with who must have signed."""
     version = logged_champion(registry, releases)
     if version is not None and releases.verify_with:
         registry.check_signed(version, releases.verify_with)
@@ -73,21 +73,21 @@ def _held(registry: Registry, releases: Releases) -> str | None:
 def _pulled_as(registry: Registry, version: str, target: str) -> str:
     """The target that the version is pulled as where `target` is asked for; says so where it is another."""
     tags = registry.versions()[version].tags
-    held = tags.get(TARGETS, target).split(",")
-    if target not in held:
+    targets = tags.get(TARGETS, target).split(",")
+    if target not in targets:
         log.warning("champion %s was not released as %s; taking its %s", version, target, tags[TARGET])
         target = tags[TARGET]
-    wanted = _not_pickled(registry, version, target, held)
+    wanted = _not_pickled(registry, version, target, targets)
     if wanted != target:
         log.warning("champion %s is a pickle as %s, which is not read; taking its %s", version, target, wanted)
     return wanted
 
 
-def _not_pickled(registry: Registry, version: str, target: str, held: list[str]) -> str:
+def _not_pickled(registry: Registry, version: str, target: str, targets: list[str]) -> str:
     """The target itself, or else another of the version's that can be read without running what is in it."""
     # Where it is one, first another of the same arithmetic; a TorchScript program can read and write files.
-    for other in (target, "onnx", "openvino-fp32", "torchscript", *held):
-        if other in held and other not in PICKLED:
+    for other in (target, "onnx", "openvino-fp32", "torchscript", *targets):
+        if other in targets and other not in PICKLED:
             return other
     raise PipelineError(
         f"the champion was released as {target} alone",

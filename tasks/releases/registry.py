@@ -54,8 +54,8 @@ class Registry:
 
     def holding(self, content_sha256: str) -> str | None:
         """The number of the first version that holds this content; None where it is not registered yet."""
-        held = (number for number, version in self.versions().items() if version.tags.get(CONTENT) == content_sha256)
-        return next(held, None)
+        numbers = (number for number, version in self.versions().items() if version.tags.get(CONTENT) == content_sha256)
+        return next(numbers, None)
 
     def register(self, shipped: Shipped, run_id: str, tags: Mapping[str, str], description: str) -> str:
         """The number of the version that ships this, made of the run's artefacts if there is none yet.
@@ -63,9 +63,9 @@ class Registry:
         A version that there is stays as it is, in its tags, too.
         """
         content = shipped.content_sha256
-        held = self.holding(content)
-        if held is not None:
-            return held
+        there = self.holding(content)
+        if there is not None:
+            return there
         if self._model() is None:
             self._client.create_registered_model(self.name)
         source = self._client.get_run(run_id).info.artifact_uri
@@ -238,8 +238,8 @@ class Registry:
         where = f"{self.location(version)}/{BUNDLES}/{target}"
         try:
             listed = mlflow.artifacts.list_artifacts(where, tracking_uri=self._tracking.uri)
-            held = {Path(file.path).name for file in listed}
-            if "bundle.json" not in held:
+            names = {Path(file.path).name for file in listed}
+            if "bundle.json" not in names:
                 raise self._not_whole(version, target, f"{where} holds no bundle.json")
             with tempfile.TemporaryDirectory() as folder:
                 mlflow.artifacts.download_artifacts(
@@ -248,7 +248,7 @@ class Registry:
                 bundle = read_record(Path(folder) / "bundle.json", Bundle)
         except (mlflow.MlflowException, OSError) as error:
             raise self._not_whole(version, target, f"{where} cannot be listed: {error}") from error
-        lacking = sorted(set(bundle.files_sha256) - held)
+        lacking = sorted(set(bundle.files_sha256) - names)
         if lacking:
             raise self._not_whole(version, target, f"{where} lacks {', '.join(lacking)}")
 

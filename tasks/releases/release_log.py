@@ -54,11 +54,11 @@ def write_log(path: Path, changes: Sequence[Change]) -> None:
     read_log(path)  # opening what is no file would say less
     with path.open("a+", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        held = read_log(path)
+        lines = read_log(path)
         # An editor may have taken the last line's end.
         if path.stat().st_size and not path.read_bytes().endswith(b"\n"):
             file.write("\n")
-        file.writelines(f"{change.model_dump_json()}\n" for change in changes if change not in held)
+        file.writelines(f"{change.model_dump_json()}\n" for change in changes if change not in lines)
 
 
 def hold_log(path: Path, registry: str, changes: Sequence[Change]) -> None:
@@ -76,14 +76,14 @@ def check_log(releases: Releases, registry: str, champion: str | None, changes: 
     registry: its name and place, for people. Raises PipelineError if the file tells of a release that the registry does
     not know, or knows otherwise: it is lost, another one, put back to an older state, or was changed.
     """
-    held = read_log(releases.log)
+    lines = read_log(releases.log)
     _refuse_altered(releases.log, registry, changes)
-    if not held or releases.new_registry or (champion is not None and held[-1] in changes):
+    if not lines or releases.new_registry or (champion is not None and lines[-1] in changes):
         return
     lacks = "has no champion" if champion is None else "does not know that release"
     raise PipelineError(
         "the release log names a champion that the registry does not have",
-        f"{releases.log}: version {held[-1].version} by {held[-1].who} at {held[-1].time}; {registry} {lacks}",
+        f"{releases.log}: version {lines[-1].version} by {lines[-1].who} at {lines[-1].time}; {registry} {lacks}",
         "Restore the registry's store, point tracking.uri and tracking.experiment back to it, or make a version "
         "that it has live again: python -m tasks.publish --rollback VERSION --why REASON. If this registry begins "
         "afresh on purpose, set publish.new_registry: true until its first release",

@@ -39,7 +39,7 @@ class WorstImage:
     name: str
     where: str
     summary: str  # 2 missed, 1 on the background
-    picture: Picture | None  # None where the file is not held
+    picture: Picture | None  # None where there is no file
 
 
 def confusion(evaluation: Evaluation, most: int) -> Confusion | None:

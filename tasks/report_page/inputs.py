@@ -18,7 +18,7 @@ from tasks.dataset.decoding import Image
 
 CHAMPION = "champion"
 CHECKPOINT = "pytorch"  # the target that the others are compared with
-LoadImage = Callable[[str], Image | None]  # an image_id's picture; None where it is not held or cannot be decoded
+LoadImage = Callable[[str], Image | None]  # an image_id's picture; None where there is no file or it cannot be decoded
 
 
 @dataclass(frozen=True)

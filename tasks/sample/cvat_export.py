@@ -38,13 +38,13 @@ def write_project(pictures: Mapping[str, list[Picture]], labels: Iterable[str], 
     root, meta = _annotations()
     project = _filled(ET.SubElement(meta, "project"), {"id": 3, "name": "Belt inspection", **STAMPS})
     tasks = ET.SubElement(project, "tasks")
-    for name, held in pictures.items():
-        _describe_task(ET.SubElement(tasks, "task"), held[0].task_id, name, len(held), "annotation")
+    for name, of_task in pictures.items():
+        _describe_task(ET.SubElement(tasks, "task"), of_task[0].task_id, name, len(of_task), "annotation")
     _filled(project, {"subsets": "default", "owner": "", "assignee": ""})
     _describe_labels(project, labels)
     _filled(meta, {"dumped": WRITTEN})
     # As CVAT does, images are numbered in their task: an id alone is not unique in a project.
-    numbered = [(number, picture) for held in pictures.values() for number, picture in enumerate(held)]
+    numbered = [(number, picture) for of_task in pictures.values() for number, picture in enumerate(of_task)]
     for number, picture in numbered:
         image = ET.SubElement(
             root,

@@ -90,13 +90,13 @@ def class_notes(filled: Filled) -> list[str]:
         share = min(count.share, float(filled.fractions[number]))
         none, few, divisible = [], [], False
         for label, objects in zip(filled.classes, filled.features.T[2:], strict=True):
-            held, total, where = count.objects_per_class[label], float(objects.sum()), _scenes(filled, objects > 0)
+            has, total, where = count.objects_per_class[label], float(objects.sum()), _scenes(filled, objects > 0)
             due = share * total
-            if not held:
+            if not has:
                 none.append(f"{written(label)} ({total:,.0f} in all, in {where})")
-            elif held < _FEW * due and due - held >= _FEW_OBJECTS:
+            elif has < _FEW * due and due - has >= _FEW_OBJECTS:
                 few.append(
-                    f"{written(label)} ({held:,} of {total:,.0f}, where {due:.0f} would be its share; in {where})"
+                    f"{written(label)} ({has:,} of {total:,.0f}, where {due:.0f} would be its share; in {where})"
                 )
             else:
                 continue
@@ -150,5 +150,5 @@ def _scenes(filled: Filled, images: NDArray[np.bool_]) -> str:
 def _names(subsets: Subsets, images: NDArray[np.bool_]) -> str:
     """The subsets of these images, for people."""
     names = subsets.names[images]
-    held = [written(str(name)) for name in sorted(names.dropna().unique())]
-    return ", ".join([*held, *["none"] * bool(names.isna().any())])
+    known = [written(str(name)) for name in sorted(names.dropna().unique())]
+    return ", ".join([*known, *["none"] * bool(names.isna().any())])

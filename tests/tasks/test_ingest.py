@@ -1,4 +1,4 @@
-"""ingest: what counts as an export, what is taken, what is held, and that a kill at any point changes nothing."""
+"""ingest: what counts as an export, what is taken, and that a kill at any point changes nothing."""
 
 import os
 import shutil
@@ -24,8 +24,9 @@ XML = b"<annotations/>"
 
 def take(source: Path | str, raw: Path) -> Manifest:
     """One run of the stage on a source."""
-    held = read_record(raw / "manifest.json", Manifest) if (raw / "manifest.json").is_file() else Manifest(exports=[])
-    return ingest(exports_in(str(source), None, raw.parent / "work"), held, raw, LIMITS)
+    file = raw / "manifest.json"
+    manifest = read_record(file, Manifest) if file.is_file() else Manifest(exports=[])
+    return ingest(exports_in(str(source), None, raw.parent / "work"), manifest, raw, LIMITS)
 
 
 def write_zip(path: Path, files: dict[str, bytes]) -> Path:
@@ -60,7 +61,7 @@ def test_zip_and_unpacked_export_are_taken_as_they_came(tmp_path: Path) -> None:
     assert read_record(tmp_path / "raw" / "manifest.json", Manifest) == manifest
 
 
-def test_export_that_is_held_is_not_taken_again(tmp_path: Path) -> None:
+def test_known_export_is_not_taken_again(tmp_path: Path) -> None:
     source = write_zip(tmp_path / "a.zip", {"annotations.xml": XML})
     first = take(source, tmp_path / "raw")
     (tmp_path / "raw" / "a" / "annotations.xml").write_bytes(b"would be overwritten")
@@ -68,14 +69,14 @@ def test_export_that_is_held_is_not_taken_again(tmp_path: Path) -> None:
     assert (tmp_path / "raw" / "a" / "annotations.xml").read_bytes() == b"would be overwritten"
 
 
-def test_held_content_under_another_name_is_not_taken_again(tmp_path: Path) -> None:
+def test_known_content_under_another_name_is_not_taken_again(tmp_path: Path) -> None:
     source = write_zip(tmp_path / "source" / "a.zip", {"annotations.xml": XML})
     first = take(tmp_path / "source", tmp_path / "raw")
     shutil.copy(source, tmp_path / "source" / "copy.zip")
     assert take(tmp_path / "source", tmp_path / "raw") == first
 
 
-def test_new_export_leaves_those_that_are_held_alone(tmp_path: Path) -> None:
+def test_new_export_leaves_earlier_ones_alone(tmp_path: Path) -> None:
     write_zip(tmp_path / "source" / "b.zip", {"annotations.xml": XML})
     first = take(tmp_path / "source", tmp_path / "raw")
     write_zip(tmp_path / "source" / "a.zip", {"annotations.xml": XML + b" "})
@@ -85,7 +86,7 @@ def test_new_export_leaves_those_that_are_held_alone(tmp_path: Path) -> None:
     assert [export.name for export in manifest.exports] == ["a", "b"]
 
 
-def test_other_content_under_a_held_name_is_a_version_beside_it(tmp_path: Path) -> None:
+def test_other_content_under_a_known_name_is_a_version_beside_it(tmp_path: Path) -> None:
     source = write_zip(tmp_path / "a.zip", {"annotations.xml": XML})
     take(source, tmp_path / "raw")
     write_zip(source, {"annotations.xml": b"<annotations>better</annotations>"})
@@ -205,12 +206,12 @@ def test_source_that_holds_the_output_is_refused(source: str, tmp_path: Path) ->
     assert set(tree(tmp_path / "raw")) == {"a.zip"}
 
 
-def test_folder_removed_by_hand_is_held_no_more_and_taken_again(tmp_path: Path) -> None:
+def test_folder_removed_by_hand_leaves_the_manifest_and_is_taken_again(tmp_path: Path) -> None:
     write_zip(tmp_path / "source" / "a.zip", {"annotations.xml": XML})
     subprocess.run(command(tmp_path), check=True, capture_output=True)
     shutil.rmtree(tmp_path / "raw" / "a")
     again = subprocess.run(command(tmp_path), check=True, capture_output=True, text=True)
-    assert "no longer held, as the folders are gone: a" in again.stderr
+    assert "no longer in the manifest, as the folders are gone: a" in again.stderr
     assert tree(tmp_path / "raw" / "a") == {"annotations.xml": XML}
 
 

@@ -22,9 +22,9 @@ LIMITS = Limits(max_files=1000, max_gigabytes=1, max_ratio=1000)
 XML = b"<annotations/>"
 
 
-def take(source: str, raw: Path, held: Manifest | None = None) -> Manifest:
+def take(source: str, raw: Path, manifest: Manifest | None = None) -> Manifest:
     found = exports_in(source, None, raw.parent / "work")
-    return ingest(found, held or Manifest(exports=[]), raw, LIMITS)
+    return ingest(found, manifest or Manifest(exports=[]), raw, LIMITS)
 
 
 def test_exports_below_a_prefix_are_taken_and_nothing_beside_it(s3: S3Client, tmp_path: Path) -> None:
@@ -52,9 +52,9 @@ def test_one_zip_can_be_the_source(s3: S3Client, tmp_path: Path) -> None:
 def test_export_that_is_held_is_not_even_downloaded_again(s3: S3Client, tmp_path: Path) -> None:
     put(s3, "a.zip", zipped(tmp_path / "a.zip", {"annotations.xml": XML}))
     (found,) = exports_in("s3://labels", None, tmp_path / "work")
-    held = ingest([found], Manifest(exports=[]), tmp_path / "raw", LIMITS)
+    manifest = ingest([found], Manifest(exports=[]), tmp_path / "raw", LIMITS)
     s3.delete_object(Bucket="labels", Key="a.zip")  # a download would fail now
-    assert ingest([found], held, tmp_path / "raw", LIMITS) == held
+    assert ingest([found], manifest, tmp_path / "raw", LIMITS) == manifest
 
 
 def upload_in_parts(s3: S3Client, key: str, data: bytes) -> None:
@@ -75,19 +75,19 @@ def test_bytes_that_are_held_are_downloaded_once_more_at_most(
     first = take("s3://labels", tmp_path / "raw")
     again(s3, key, data)
     found = exports_in("s3://labels", None, tmp_path / "work")
-    held = ingest(found, first, tmp_path / "raw", LIMITS)
-    assert [export.folder for export in held.exports] == ["a"]
-    assert held == read_record(tmp_path / "raw" / "manifest.json", Manifest)
+    manifest = ingest(found, first, tmp_path / "raw", LIMITS)
+    assert [export.folder for export in manifest.exports] == ["a"]
+    assert manifest == read_record(tmp_path / "raw" / "manifest.json", Manifest)
     for listed in {"a.zip", key}:
         s3.delete_object(Bucket="labels", Key=listed)  # a download would fail now
-    assert ingest(found, held, tmp_path / "raw", LIMITS) == held
+    assert ingest(found, manifest, tmp_path / "raw", LIMITS) == manifest
 
 
 def test_new_content_of_an_object_is_a_new_version(s3: S3Client, tmp_path: Path) -> None:
     put(s3, "a.zip", zipped(tmp_path / "a.zip", {"annotations.xml": XML}))
-    held = take("s3://labels", tmp_path / "raw")
+    manifest = take("s3://labels", tmp_path / "raw")
     put(s3, "a.zip", zipped(tmp_path / "a.zip", {"annotations.xml": XML + b" "}))
-    assert [export.name for export in take("s3://labels", tmp_path / "raw", held).exports] == ["a", "a"]
+    assert [export.name for export in take("s3://labels", tmp_path / "raw", manifest).exports] == ["a", "a"]
 
 
 @pytest.mark.parametrize("key", ["b\\..\\evil.jpg", "b//evil.jpg", "/evil.jpg", "b/../../evil.jpg"])

@@ -147,7 +147,7 @@ def test_unreadable_image_is_named_and_the_run_goes_on(tmp_path: Path) -> None:
     (tmp_path / "raw" / "images" / "a.jpg").write_bytes(b"no image")
     parsed = run(tmp_path / "raw")
     assert parsed.images["readable"].tolist() == [False, True]
-    assert (parsed.ledger.images.held, parsed.ledger.unreadable) == (2, [".: a.jpg"])
+    assert (parsed.ledger.images.found, parsed.ledger.unreadable) == (2, [".: a.jpg"])
 
 
 def test_missing_and_ambiguous_images_are_named(tmp_path: Path) -> None:
@@ -252,7 +252,7 @@ def test_frames_deleted_in_cvat_are_left_out_and_counted_as_such(tmp_path: Path)
     parsed = run(tmp_path / "raw")
     counts = parsed.ledger.images
     assert parsed.images["frame"].tolist() == [0, 1, 2, 5, 6, 7, 8, 9]
-    assert (counts.declared, counts.held, counts.deleted, counts.skipped, counts.empty) == (10, 8, 2, 0, 2)
+    assert (counts.declared, counts.found, counts.deleted, counts.skipped, counts.empty) == (10, 8, 2, 0, 2)
     assert (len(parsed.objects), parsed.ledger.files_without_labels) == (6, 0)
 
 

@@ -140,7 +140,7 @@ def test_annotations_of_a_project_join_the_images_of_another_export(shared_data:
             archive.extractall(tmp_path / "raw" / name)
     parsed = run(tmp_path / "raw")
     counts = parsed.ledger.exports[names[1]]
-    assert (counts.images.held, counts.images.missing) == (364, 0)
+    assert (counts.images.found, counts.images.missing) == (364, 0)
     assert (counts.objects.total, counts.objects.kept, counts.objects.dropped) == (4888, 4886, 2)
     project = parsed.images[parsed.images["source"] == names[1]]
     assert project["subset"].value_counts().to_dict() == {"Train": 205, "Validation": 87, "Test": 72}

@@ -47,7 +47,7 @@ def test_picture_of_another_task_is_counted_as_shared(tmp_path: Path) -> None:
     write_image(tmp_path / "raw" / "b" / "images" / "2.jpg")
     parsed = run(tmp_path / "raw")
     assert parsed.images["file"].tolist() == ["raw/b/images/1.jpg"] * 2
-    assert (parsed.ledger.images.held, parsed.ledger.images.shared) == (2, 1)
+    assert (parsed.ledger.images.found, parsed.ledger.images.shared) == (2, 1)
     first, second = parsed.images["source"]
     assert parsed.ledger.shared == [f"{second}: 1.jpg has the file of an image of {first}"]
 

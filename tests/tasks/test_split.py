@@ -267,7 +267,7 @@ def test_too_little_for_three_splits_is_refused_with_what_it_takes(
     assert named in raised.value.where
 
 
-def test_images_that_are_not_held_are_counted_and_left_out() -> None:
+def test_images_without_a_file_are_counted_and_left_out() -> None:
     rows = [row for number in range(9) for row in frames(f"s{number}-", 4)]
     absent = [{**row, "file": None} if row["frame"] == 3 else row for row in rows]
     result = divided(absent)

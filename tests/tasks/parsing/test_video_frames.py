@@ -87,7 +87,7 @@ def test_labelled_frames_get_files(tmp_path: Path, place: str, image_format: str
     assert read_image(tmp_path / "out" / (files[1] or "")).mean() == pytest.approx(20 + STEP * 7, abs=STEP * 0.45)
 
 
-def test_frames_that_nobody_wants_or_that_are_held_are_not_decoded(tmp_path: Path) -> None:
+def test_frames_that_nobody_wants_or_that_have_a_file_are_not_decoded(tmp_path: Path) -> None:
     write_video(tmp_path / "export" / "clip.mp4")
     (tmp_path / "export" / "images").mkdir()
     cv2.imwrite(str(tmp_path / "export" / "images" / "frame_000001.png"), np.zeros((4, 4, 3)))
