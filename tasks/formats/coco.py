@@ -25,14 +25,14 @@ _Likeness = tuple[str, ...]  # equal for an object that two files have
 
 
 class CocoCategory(BaseModel):
-    """A label."""
+    """An entry of `categories`."""
 
     id: Id
     name: str
 
 
 class CocoImage(BaseModel):
-    """An image; sizes in pixels."""
+    """An entry of `images`; sizes in pixels."""
 
     id: Id
     file_name: str
@@ -55,7 +55,7 @@ class CocoFile:
     _unknown: set[int | str] = field(default_factory=set)  # the first category ids that `labels` lacks
 
     def take(self, key: str, place: int, value: Any) -> None:
-        """Keep a part of the file."""
+        """Take one entry of `categories`, `images` or `annotations`."""
         try:
             if key == "categories":
                 category = CocoCategory.model_validate(value)

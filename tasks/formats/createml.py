@@ -28,7 +28,7 @@ def is_createml(content: object) -> bool:
 
 
 def createml_names(content: list[dict[str, Any]]) -> list[str]:
-    """The images' names."""
+    """The file names of all images, as the entries give them."""
     return [_first(entry, _IMAGE) for entry in content]
 
 

@@ -21,7 +21,7 @@ class CrowdMarks:
     other_masks: int = 0  # not marked
 
     def note(self, iscrowd: object, segmentation: object, attributes: dict[str, Any] | None) -> None:
-        """Count an annotation."""
+        """Add one annotation of a COCO file to the counts."""
         is_mask = isinstance(segmentation, dict)
         self.annotations += 1
         self.crowds += bool(iscrowd)

@@ -9,6 +9,7 @@ from tasks.contracts.errors import PipelineError
 from tasks.formats import xml_stream
 from tasks.formats.cvat_meta import CvatMeta, CvatTask, refuse_span
 from tasks.formats.cvat_shapes import shape_to_object
+from tasks.formats.cvat_tracks import Track, TrackShape
 from tasks.formats.labelled_image import (
     FRAME_DELETED,
     FRAME_SKIPPED,
@@ -18,7 +19,6 @@ from tasks.formats.labelled_image import (
     PointShapes,
     TextBox,
 )
-from tasks.formats.tracks import Track, TrackShape
 
 
 def cvat_video_to_labels(

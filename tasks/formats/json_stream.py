@@ -39,7 +39,7 @@ def value_at(text: str, place: int) -> Any:
 
 
 class _Reader:
-    """Goes through a text."""
+    """A place in a JSON text, moved on by what is read."""
 
     def __init__(self, text: str) -> None:
         self.place = 0
@@ -59,7 +59,7 @@ class _Reader:
         self.place += 1
 
     def key(self) -> str:
-        """A member's name, past its colon."""
+        """Read a member's name and move behind its colon."""
         key = self.value()
         if not isinstance(key, str):
             raise json.JSONDecodeError("Expecting a name in quotes", self._text, self.place)
@@ -67,7 +67,7 @@ class _Reader:
         return key
 
     def value(self) -> Any:
-        """Any value, past it."""
+        """Decode the value that comes next and move behind it."""
         self.next_sign()
         value, self.place = _decode(self._text, self.place)
         return value

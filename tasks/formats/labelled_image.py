@@ -32,7 +32,7 @@ SUPERSEDED = "superseded by"  # and the newer export's name
 
 
 class Details(NamedTuple):
-    """What few plain boxes have."""
+    """What an object may have beside label, shape and box."""
 
     rotation: float = 0.0  # degrees, clockwise
     truncated: bool = False  # as the label file says; going over the border is found later

@@ -15,8 +15,7 @@ from tasks.formats import xml_stream
 from tasks.formats.image_paths import is_image, near, path_parts
 from tasks.formats.labelled_image import DELETED, Details, LabelledImage, LabelledObject, Origin
 from tasks.formats.text_files import read_text
-from tasks.formats.voc_boxes import object_extent
-from tasks.formats.voc_tree import GEOMETRIES, object_elements, read_annotation
+from tasks.formats.voc_objects import GEOMETRIES, object_elements, object_extent, read_annotation
 
 _ANNOTATIONS, _IMAGES, _SUBSETS = "annotations", "jpegimages", ("imagesets", "main")  # in any case
 _MOST_PIXELS = 2**31  # of a side

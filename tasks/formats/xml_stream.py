@@ -23,7 +23,7 @@ class StartTarget(Protocol):
 
 
 @runtime_checkable
-class Target(StartTarget, Protocol):
+class ElementTarget(StartTarget, Protocol):
     """What hears of elements as they are read."""
 
     def end(self, tag: str) -> None:
@@ -36,10 +36,10 @@ class Target(StartTarget, Protocol):
 class _Refusing:
     """Hands elements on to a target, and stops at a document type."""
 
-    def __init__(self, target: StartTarget | Target) -> None:
+    def __init__(self, target: StartTarget | ElementTarget) -> None:
         # Bound methods are looked up once, and only those that are there: they are called for every element.
         self.start = target.start
-        if isinstance(target, Target):
+        if isinstance(target, ElementTarget):
             self.end, self.data = target.end, target.data
 
     def doctype(self, name: str, _public_id: str | None, _system_id: str | None) -> None:
@@ -53,7 +53,7 @@ class DocumentTypeError(Exception):
     """The document declares a type."""
 
 
-def feed(path: Path, target: StartTarget | Target) -> Iterator[None]:
+def feed(path: Path, target: StartTarget | ElementTarget) -> Iterator[None]:
     """Read a file into `target`, yielding after every 64 KiB so that the caller can take what was found.
 
     Raises PipelineError if it is not well-formed XML, is cut short, or declares a document type.
@@ -110,14 +110,14 @@ class _Root:
         raise _RootRead
 
     def end(self, tag: str) -> None:
-        """Never called."""
+        """Not reached: the first element ends the reading."""
 
     def data(self, text: str) -> None:
         """Nothing is kept."""
 
 
 class _Tree:
-    """Keeps everything."""
+    """Builds a tree of all elements."""
 
     def __init__(self) -> None:
         self._builder = etree.TreeBuilder()

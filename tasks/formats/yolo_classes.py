@@ -12,8 +12,7 @@ from pathlib import Path
 from tasks.contracts.errors import PipelineError
 from tasks.formats.image_paths import near
 from tasks.formats.text_files import is_number, read_text
-from tasks.formats.yolo_entries import USUAL_SUBSETS, Named, entries_of
-from tasks.formats.yolo_files import swapped
+from tasks.formats.yolo_entries import USUAL_SUBSETS, Named, entries_of, swapped
 from tasks.formats.yolo_layout import YoloLayout, names_of_yaml
 
 # The likeliest first.

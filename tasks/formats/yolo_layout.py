@@ -10,8 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from tasks.contracts.errors import PipelineError
 from tasks.formats.text_files import read_text
-from tasks.formats.yolo_entries import USUAL_SUBSETS, Entries, YoloEntry, find_entries
-from tasks.formats.yolo_files import YoloFiles
+from tasks.formats.yolo_entries import USUAL_SUBSETS, Entries, YoloEntry, YoloFiles, find_entries
 
 _NO_SUBSETS = frozenset({"classes", "names", "backup", "download", "nc", "path", "kpt_names", "kpt_shape"})
 _NOTHING = frozenset({"", "~", "null"})  # in YAML
@@ -20,7 +19,7 @@ _NAMES = re.compile(r"""^[\s{"']*names["']?\s*:""", re.MULTILINE | re.IGNORECASE
 
 @dataclass(frozen=True, slots=True)
 class YoloLayout:
-    """A YOLO export."""
+    """Classes, images and label files of a YOLO export."""
 
     labels: Mapping[int, str]
     numbers_per_point: int | None  # of pose; None without
@@ -118,10 +117,10 @@ def _roots(own: Path, declared: object, export: Path) -> list[Path]:
     try:
         # Often that of the machine that exported.
         inside = (own / str(declared or ".")).resolve().relative_to(export.resolve())
-        is_held = (export / inside).is_dir()
+        is_there = (export / inside).is_dir()
     except (OSError, ValueError):
         return [own]
-    return sorted({export / inside: None, own: None} if is_held else [own], key=lambda root: -len(root.parts))
+    return sorted({export / inside: None, own: None} if is_there else [own], key=lambda root: -len(root.parts))
 
 
 def _first_found(roots: Iterable[Path], subsets: Mapping[str, Sequence[str]]) -> Entries:

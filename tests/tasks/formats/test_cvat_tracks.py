@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks.formats.tracks import TrackShape, between
+from tasks.formats.cvat_tracks import TrackShape, between
 
 
 @pytest.mark.parametrize(

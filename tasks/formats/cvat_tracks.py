@@ -33,7 +33,7 @@ class TrackShape:
 
 @dataclass(slots=True)
 class Track:
-    """All shapes of one object."""
+    """The shapes of one object over the frames of a task."""
 
     given: Attributes
     shapes: list[TrackShape] = field(default_factory=list)

@@ -1,4 +1,6 @@
-"""Where an object of a Pascal VOC file is, in the several ways that tools write it.
+"""The objects of a Pascal VOC file, and where each is, in the several ways that tools and people write it.
+
+Capitals, namespaces and wrappers such as `objects` are passed over.
 
 `bndbox` is the challenge's own. `robndbox` is roLabelImg's: `cx cy w h angle`, the angle in radians and clockwise, or
 the corners. `polygon` is LabelMe's (`pt` with `x` and `y`) or Roboflow's (`x1 y1 x2 y2 ...`), `segm` holds the box of a
@@ -6,23 +8,66 @@ LabelMe mask.
 """
 
 import math
+from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 from lxml import etree
 
-from tasks.formats import geometry
+from tasks.contracts.errors import PipelineError
+from tasks.formats import geometry, xml_stream
 from tasks.formats.geometry import Box
 from tasks.formats.labelled_image import NOT_NUMBERS, Points
-from tasks.formats.voc_tree import GEOMETRIES, OBJECT
 
+OBJECT = "object"
+GEOMETRIES = ("bndbox", "robndbox", "polygon", "segm")
+# Read in any case. Whatever else an object has is an attribute of somebody's own, and keeps its name.
+_KNOWN = frozenset(
+    {
+        *("annotation", "filename", "size", "width", "height", "imagesize", "nrows", "ncols", OBJECT, *GEOMETRIES),
+        *("name", "xmin", "ymin", "xmax", "ymax", "cx", "cy", "w", "h", "angle", "type", "pt", "x", "y", "box"),
+        *("truncated", "occluded", "difficult", "deleted", "attributes", "attribute", "value", "part", "parts"),
+    }
+)
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
 _CENTRED = ("cx", "cy", "w", "h")
 _SINGLE = ("name", *(f"bndbox/{side}" for side in _SIDES), *(f"robndbox/{part}" for part in _CENTRED))
 _NOWHERE: Box = (math.nan, math.nan, math.nan, math.nan)
 
 
+def read_annotation(path: Path) -> etree._Element:
+    """Read a file. Raises PipelineError naming it if it is no Pascal VOC, or tells of several images."""
+    root = xml_stream.read_tree(path)
+    if root.tag != "annotation":
+        raise PipelineError(f"<{root.tag}> is not Pascal VOC", str(path), "Put other files into an export of their own")
+    for element in root.iter():
+        name = str(element.tag).rpartition("}")[2].lower()
+        if name in _KNOWN:
+            element.tag = name
+    names = {text for one in root.iterfind("filename") if (text := (one.text or "").strip())}
+    # Within `source` the challenge writes who annotated.
+    if len(names) > 1 or any(map(len, root.iterfind(".//annotation"))):
+        told = f": {', '.join(sorted(names))}" if len(names) > 1 else ""
+        raise PipelineError(
+            f"Pascal VOC of several images in one file{told}", str(path), "Divide it into one file per image"
+        )
+    return root
+
+
+def object_elements(root: etree._Element) -> Iterator[etree._Element]:
+    """Every `object` at any depth, and every other element that has a box of its own and is no part of an object."""
+    for element in root.iter():
+        is_placed = any(element.find(name) is not None for name in GEOMETRIES)
+        if element.tag == OBJECT:
+            # Around others it is a wrapper.
+            if is_placed or element.find(f".//{OBJECT}") is None:
+                yield element
+        elif is_placed and next(element.iterancestors(OBJECT), None) is None:
+            yield element
+
+
 class Extent(NamedTuple):
-    """Where an object is."""
+    """The tight box of an object, or why there is none."""
 
     shape: str
     box: Box
