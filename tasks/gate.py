@@ -43,6 +43,7 @@ from typing import Annotated
 import typer
 from pydantic import Field
 
+from tasks.contracts.bundle import CHAMPION
 from tasks.contracts.digests import content_sha256
 from tasks.contracts.errors import PipelineError, first_of
 from tasks.contracts.evaluation import Evaluation
@@ -53,7 +54,7 @@ from tasks.contracts.use_case import UseCase
 from tasks.contracts.verdict import Verdict
 from tasks.contracts.whole_output import whole_output
 from tasks.execution.stage_command import run
-from tasks.gating.judgement import CHAMPION, Target
+from tasks.gating.judgement import Evaluated
 from tasks.gating.renames import NO_RENAME, Rename
 from tasks.gating.rule_faults import lacking_reference, recall_alone, too_few_resamples
 from tasks.gating.rules import MetricRule, Rule, parse_rules
@@ -79,8 +80,8 @@ class GateParams(Params):
 def gate(
     use_case: UseCase,
     params: GateParams,
-    targets: dict[str, Target],
-    champion: Target | None,
+    targets: dict[str, Evaluated],
+    champion: Evaluated | None,
     rename: Rename = NO_RENAME,
 ) -> Verdict:
     """Judge every target by every rule; the champion is only compared with: None if it is no target of this run.
@@ -96,7 +97,7 @@ def gate(
     return decide(use_case.target, rules, targets, champion, rename)
 
 
-def _check(use_case: UseCase, targets: dict[str, Target], references: dict[str, Target]) -> None:
+def _check(use_case: UseCase, targets: dict[str, Evaluated], references: dict[str, Evaluated]) -> None:
     if use_case.target not in targets:
         raise PipelineError(
             f"target {use_case.target!r} was not evaluated",
@@ -112,7 +113,7 @@ def _check(use_case: UseCase, targets: dict[str, Target], references: dict[str, 
         )
 
 
-def _check_rules(rules: list[Rule], targets: dict[str, Target], evaluated: set[str]) -> None:
+def _check_rules(rules: list[Rule], targets: dict[str, Evaluated], evaluated: set[str]) -> None:
     evaluations = [target.evaluation for target in targets.values()]
     resamples = min(len(target.resamples) for target in targets.values())
     faults = []

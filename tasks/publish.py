@@ -39,7 +39,7 @@ from pydantic import ConfigDict, Field
 from tasks.clients.object_storage import Bucket
 from tasks.clients.sqlite_lock import one_at_a_time
 from tasks.clients.tracking import open_run, training_run
-from tasks.contracts.bundle import DESCRIPTION, PICKLED, Bundle, bundle_sha256
+from tasks.contracts.bundle import CHAMPION, DESCRIPTION, PICKLED, Bundle, bundle_sha256
 from tasks.contracts.card import Card
 from tasks.contracts.digests import canonical_sha256, content_sha256
 from tasks.contracts.errors import PipelineError, first_of
@@ -60,8 +60,6 @@ from tasks.releases.shipped import PREFIX, Shipped
 
 log = logging.getLogger(__name__)
 
-CHAMPION = "champion"  # the target that stands for what is live already
-
 
 class PublishParams(Releases):
     """Where else a release goes, where its log is kept, and who signs for it."""
@@ -77,7 +75,7 @@ class PublishParams(Releases):
 
 @dataclass(frozen=True)
 class Files:
-    """What publish reads."""
+    """Where the stage finds its inputs."""
 
     evaluations: Path
     trained: Path

@@ -36,7 +36,7 @@ import pandas as pd
 import typer
 from pydantic import Field
 
-from tasks.contracts.bundle import Bundle
+from tasks.contracts.bundle import CHAMPION, Bundle
 from tasks.contracts.card import Card
 from tasks.contracts.check_report import FINDINGS, CheckReport
 from tasks.contracts.errors import PipelineError
@@ -53,12 +53,12 @@ from tasks.contracts.whole_output import whole_output
 from tasks.dataset.decoding import Image, image_path, read_image
 from tasks.execution.stage_command import run
 from tasks.gating.compared_classes import compare_classes, over
-from tasks.gating.judgement import Target, interval_between
+from tasks.gating.judgement import Evaluated, interval_between
 from tasks.gating.same_predictions import read_confident
 from tasks.metrics.box_outcomes import marked_boxes
 from tasks.report_page.curves import curve_charts
 from tasks.report_page.error_analysis import KINDS, confusion, worst_images
-from tasks.report_page.inputs import CHAMPION, Data, LoadImage, Material, Measured, Training
+from tasks.report_page.inputs import Data, LoadImage, Material, Measured, Training
 from tasks.report_page.label_section import balance, balance_drawn, rules
 from tasks.report_page.page import render
 from tasks.report_page.slice_scenes import with_scenes
@@ -140,7 +140,7 @@ def over_compared_classes(material: Material) -> tuple[Material, str]:
 
 def between(metric: str, one: Measured, other: Measured) -> tuple[float, float]:
     """The two-sided 95 % interval of how far one target is above another, by the bounds of the gate's rules."""
-    return interval_between(metric, *(Target(of.evaluation, of.resamples, of.confident) for of in (one, other)))
+    return interval_between(metric, *(Evaluated(of.evaluation, of.resamples, of.confident) for of in (one, other)))
 
 
 def _tested(data: Data) -> list[str]:

@@ -50,7 +50,7 @@ from tasks.contracts.tables import IMAGES, OBJECTS, SPLIT_MEMORY, counted, read_
 from tasks.execution.stage_command import run
 from tasks.gating.named_classes import look_at_names
 from tasks.splitting.assignment import Board
-from tasks.splitting.balance import NO_SPLIT, Counts, SplitNumbers, balance_of, image_features
+from tasks.splitting.balance import NO_SPLIT, Features, SplitNumbers, balance_of, image_features
 from tasks.splitting.groups import group_names, in_order
 from tasks.splitting.leakage import Relations
 from tasks.splitting.near_duplicates import Looks, near_duplicates_to_exclude
@@ -156,7 +156,7 @@ def _with_memory(images: pd.DataFrame, duplicates: pd.DataFrame, memory: pd.Data
     return everything
 
 
-def _relate(usable: pd.DataFrame, objects: pd.DataFrame, pairs: pd.DataFrame) -> tuple[list[str], Counts, Relations]:
+def _relate(usable: pd.DataFrame, objects: pd.DataFrame, pairs: pd.DataFrame) -> tuple[list[str], Features, Relations]:
     """The class names, each image's features, and what relates the images."""
     rows = pd.Series(usable.index, index=usable["image_id"])
     inside = objects[objects["image_id"].isin(rows.index)]

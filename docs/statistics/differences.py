@@ -18,8 +18,9 @@ import typer
 
 from docs.statistics.simulate import FEWEST_GROUPS, print_cells, true_aps
 from docs.statistics.world import NO_LOSS, Loss, Truth, World, detect, draw_truth, many_scenes
+from tasks.contracts.bundle import CHAMPION, CHECKPOINT
 from tasks.contracts.evaluation import Evaluation
-from tasks.gating.judgement import CHAMPION, CHECKPOINT, Target, judge
+from tasks.gating.judgement import Evaluated, judge
 from tasks.gating.rules import parse_rules
 from tasks.metrics.bootstrap import Resampling, count, draw, resampled_figures
 from tasks.metrics.figures import class_figures, overall_figures
@@ -125,7 +126,7 @@ def _seen(pair: Pair | None, truth: Truth, rng: np.random.Generator) -> Matches:
     return replace(matches, ious=matches.ious[:1], found=matches.found[:, :1], ignored=matches.ignored[:, :1])
 
 
-def _target(matches: Matches, drawn: Resampling) -> Target:
+def _target(matches: Matches, drawn: Resampling) -> Evaluated:
     """A detector as evaluate measures it; thresholds are 0, which AP does not see."""
     thresholds = [0.0] * len(matches.labels)
     table = resampled_figures(matches, np.zeros((len(thresholds), 1)), drawn)
@@ -137,7 +138,7 @@ def _target(matches: Matches, drawn: Resampling) -> Target:
         overall=overall_figures(values, table, counts),
         classes=class_figures(matches, chosen, values=values, resamples=table, counts=counts),
     )
-    return Target(evaluation, table)
+    return Evaluated(evaluation, table)
 
 
 def main(

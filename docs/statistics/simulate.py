@@ -17,8 +17,9 @@ import pandas as pd
 import typer
 
 from docs.statistics.world import RARE, Truth, World, detect, draw_truth, many_scenes
+from tasks.contracts.bundle import CHAMPION
 from tasks.contracts.evaluation import Evaluation
-from tasks.gating.judgement import CHAMPION, Target, judge
+from tasks.gating.judgement import Evaluated, judge
 from tasks.gating.rules import MetricRule, parse_rules
 from tasks.metrics.bootstrap import count, draw, resampled_figures
 from tasks.metrics.figures import OVERALL, class_figures, overall_figures
@@ -92,7 +93,9 @@ def _run(
     return Run(above, gap, equal, better)
 
 
-def _target(val: Truth, test: Truth, rng: np.random.Generator, *, better: float, resamples: int, seed: int) -> Target:
+def _target(
+    val: Truth, test: Truth, rng: np.random.Generator, *, better: float, resamples: int, seed: int
+) -> Evaluated:
     """A detector as evaluate measures it."""
     points = [parse_operating_point("best f1", "")] * len(val.world.labels)
     on_val = detect(val, rng, better)
@@ -109,7 +112,7 @@ def _target(val: Truth, test: Truth, rng: np.random.Generator, *, better: float,
         overall=overall_figures(values, table, counts),
         classes=class_figures(matches, chosen, values=values, resamples=table, counts=counts),
     )
-    return Target(evaluation, table)
+    return Evaluated(evaluation, table)
 
 
 def true_aps(everything: Matches) -> dict[str, float]:
@@ -125,7 +128,7 @@ def true_aps(everything: Matches) -> dict[str, float]:
     return {name: float(value) for name, value in named.items()}
 
 
-def _true_rates(everything: Matches, target: Target) -> dict[str, float]:
+def _true_rates(everything: Matches, target: Evaluated) -> dict[str, float]:
     """Overall rates at the target's own thresholds, which is what it will do."""
     thresholds = [target.evaluation.classes[label].threshold for label in everything.labels]
     right, wrong = counts_at(everything, thresholds)
@@ -133,7 +136,7 @@ def _true_rates(everything: Matches, target: Target) -> dict[str, float]:
     return dict(zip(("precision", "recall", "f1"), map(float, overall), strict=True))
 
 
-def _promoted(challenger: Target, champion: Target) -> Iterator[tuple[str, float]]:
+def _promoted(challenger: Evaluated, champion: Evaluated) -> Iterator[tuple[str, float]]:
     for rule in parse_rules([f"{name} not worse than champion" for name in RULES], 0.95):
         assert isinstance(rule, MetricRule)
         (result,) = judge(rule, challenger, {CHAMPION: champion})

@@ -9,6 +9,8 @@ from tasks.contracts.digests import content_sha256, record_sha256
 from tasks.contracts.record import Record
 
 DESCRIPTION = "bundle.json"
+CHECKPOINT = "pytorch"  # the target that the others are compared with
+CHAMPION = "champion"  # the target that stands for what is live already
 # Targets whose artefact is a pickle, which can run code as it is read: never taken from a registry.
 PICKLED = frozenset({"pytorch"})
 

@@ -24,7 +24,7 @@ class Leak(Record):
 
 
 class SplitCount(Record):
-    """What stands in one split."""
+    """Images, objects and scenes of one split."""
 
     images: int
     share: float  # of the images in all splits

@@ -8,7 +8,7 @@ from pydantic import AliasChoices, Field
 from tasks.contracts.record import Record
 
 
-class Counts(Record):
+class ObjectCounts(Record):
     """Objects of some kind. total = kept + converted + dropped."""
 
     total: int  # read from label files, interpolated frames of tracks included
@@ -41,7 +41,7 @@ class ExportLedger(Record):
     """One export below data/raw."""
 
     formats: list[str]  # e.g. cvat_images; empty for loose images
-    objects: Counts
+    objects: ObjectCounts
     images: ImageCounts
     superseded_by: list[str]  # newer exports that took over images of this one
     notes: list[str]  # what the reader left aside, one sentence each
@@ -51,10 +51,10 @@ class ExportLedger(Record):
 class Ledger(Record):
     """All counts, and the first few names behind those that a person may want to correct."""
 
-    objects: Counts
+    objects: ObjectCounts
     images: ImageCounts
-    shapes: dict[str, Counts]  # by shape as labelled: box, rotated_box, ellipse, polygon, ..., tag
-    labels: dict[str, Counts]  # by label after parse.rename; declared labels without objects are there with zeros
+    shapes: dict[str, ObjectCounts]  # by shape as labelled: box, rotated_box, ellipse, polygon, ..., tag
+    labels: dict[str, ObjectCounts]  # by label after parse.rename; declared labels without objects are there with zeros
     lost_labels: dict[str, dict[str, int]] = {}  # those of which every object was dropped: by reason
     undeclared_labels: list[str]  # used by objects, but absent from the label list of their own file
     dropped: dict[str, int]  # by reason

@@ -35,12 +35,12 @@ class Timing:
 
     @property
     def all_ms(self) -> Floats:
-        """Of all rounds."""
+        """The durations of all rounds, one after the other."""
         return np.concatenate(self.rounds_ms)
 
     @property
     def medians_ms(self) -> Floats:
-        """One for each round."""
+        """The median of each round."""
         return np.array([np.median(round_ms) for round_ms in self.rounds_ms])
 
     def interval_ms(self, percentile: float) -> tuple[float, float]:
@@ -115,7 +115,7 @@ class AddedMemory:
 
     @property
     def megabytes(self) -> float:
-        """Of 10^6 bytes."""
+        """What was added at the most, in 10^6 bytes."""
         return (self.peak - self.at_start) / 1e6
 
 

@@ -16,6 +16,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from tasks.contracts.bundle import CHAMPION, CHECKPOINT
 from tasks.contracts.evaluation import ClassEvaluation, ClassSlice, Evaluation, Interval
 from tasks.contracts.quoting import quoted
 from tasks.contracts.verdict import RuleResult
@@ -25,16 +26,15 @@ from tasks.gating.renames import NO_RENAME, Rename
 from tasks.gating.rules import BudgetRule, MetricRule, Rule, parse_rules
 from tasks.gating.same_predictions import predict_the_same
 from tasks.metrics.few_scenes import Classes, lacking_scenes, more_scenes, note_of, too_few, unproven
-from tasks.metrics.intervals import TAIL_OF_95, Counts, bounds, difference, evidence, objects_to_decide
+from tasks.metrics.intervals import TAIL_OF_95, ClassCounts, bounds, difference, evidence, objects_to_decide
 from tasks.metrics.matching import Floats
 from tasks.metrics.use_case import metric_name
 
-CHECKPOINT, CHAMPION = "pytorch", "champion"
 _ROUNDING = 1e-9  # 0.95 - 0.93 is a little more than 0.02
 
 
 @dataclass(frozen=True)
-class Target:
+class Evaluated:
     """One target's evaluation, its resamples, and what it predicts with confidence (see same_predictions)."""
 
     evaluation: Evaluation
@@ -50,14 +50,16 @@ class _Figure:
     label: str | None
     value: float | None
     resamples: Floats
-    counts: list[Counts]
+    counts: list[ClassCounts]
     fewest_units: int
     unproven: float  # see few_scenes
     lacking_scenes: int  # for the class in the fewest, where that is what lowers the bound
     note: str  # for the end of the reason
 
 
-def judge(rule: Rule, target: Target, references: dict[str, Target], rename: Rename = NO_RENAME) -> list[RuleResult]:
+def judge(
+    rule: Rule, target: Evaluated, references: dict[str, Evaluated], rename: Rename = NO_RENAME
+) -> list[RuleResult]:
     """Judge one rule on one target: one result, or one per class.
 
     references: checkpoint and champion, if there are. rename: parse.rename, named where it keeps classes apart.
@@ -79,7 +81,7 @@ def judge(rule: Rule, target: Target, references: dict[str, Target], rename: Ren
     return [_judge_against(rule, label, target, references[CHAMPION], compared) for label in labels]
 
 
-def interval_between(metric: str, one: Target, other: Target) -> tuple[float, float]:
+def interval_between(metric: str, one: Evaluated, other: Evaluated) -> tuple[float, float]:
     """The two-sided 95 % interval of how far `one` is above `other`, by the bounds that rules go by.
 
     metric: as params name it, recall of "crack"; measured on both, on the same test split.
@@ -96,19 +98,19 @@ def interval_between(metric: str, one: Target, other: Target) -> tuple[float, fl
     return bounds(figure.value - reference.value, gains, behind, TAIL_OF_95)
 
 
-def _are_the_same(target: Target, checkpoint: Target) -> bool:
+def _are_the_same(target: Evaluated, checkpoint: Evaluated) -> bool:
     """Whether an artefact predicts what its checkpoint predicts: it does so on other images, too, and loses nothing."""
     return target is checkpoint or predict_the_same(target.predictions, checkpoint.predictions)
 
 
 def _judge_against(
-    rule: MetricRule, label: str | None, target: Target, champion: Target, compared: Compared
+    rule: MetricRule, label: str | None, target: Evaluated, champion: Evaluated, compared: Compared
 ) -> RuleResult:
     """Against a champion that may not know all classes; see compared_classes."""
     if not compared.labels:
         return _incomparable(rule, _figure(rule, label, target), compared)
     if label is None and compared.differs:
-        target, champion = (Target(*over(compared.labels, of.evaluation, of.resamples)) for of in (target, champion))
+        target, champion = (Evaluated(*over(compared.labels, of.evaluation, of.resamples)) for of in (target, champion))
     figure = _figure(rule, label, target)
     if label in compared.new and figure.value is not None:
         is_new = f"the champion does not know {quoted(label)}, so it is no bar for it{compared.hint}"
@@ -121,16 +123,16 @@ def _noted(result: RuleResult, note: str) -> RuleResult:
     return result.model_copy(update={"reason": result.reason + note})
 
 
-def _figures(rule: MetricRule, labels: Sequence[str | None], target: Target) -> list[_Figure]:
+def _figures(rule: MetricRule, labels: Sequence[str | None], target: Evaluated) -> list[_Figure]:
     return [_figure(rule, label, target) for label in labels]
 
 
-def _figure(rule: MetricRule, label: str | None, target: Target) -> _Figure:
+def _figure(rule: MetricRule, label: str | None, target: Evaluated) -> _Figure:
     name = metric_name(rule.name, label, rule.where)
     interval, classes = _measured(rule, label, target.evaluation)
     resamples = target.resamples[name].to_numpy() if name in target.resamples else np.zeros(0)
     counts = [
-        Counts(
+        ClassCounts(
             objects=of.objects,
             units=of.groups,
             right=of.true_positives,

@@ -4,10 +4,10 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 
+from tasks.contracts.bundle import CHAMPION, CHECKPOINT
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.quoting import quoted
 from tasks.contracts.use_case import UseCase
-from tasks.gating.judgement import CHAMPION, CHECKPOINT
 from tasks.gating.rules import MetricRule, Rule, parse_rules
 from tasks.metrics.operating_points import parse_operating_point
 from tasks.metrics.slices import SIZES

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from tasks.contracts.bundle import CHAMPION, CHECKPOINT
 from tasks.contracts.evaluation import Evaluation
 from tasks.contracts.record import read_record
 from tasks.contracts.verdict import Outcome, RuleResult, TargetVerdict, Verdict
-from tasks.gating.judgement import CHAMPION, CHECKPOINT, Target, judge
+from tasks.gating.judgement import Evaluated, judge
 from tasks.gating.renames import NO_RENAME, Rename
 from tasks.gating.rules import Rule
 from tasks.gating.same_predictions import read_confident
@@ -18,10 +19,10 @@ from tasks.gating.same_predictions import read_confident
 _FIGURES = ("value", "low", "high", "bound", "shortfall")
 
 
-def read_evaluated(folder: Path, names: Sequence[str]) -> dict[str, Target]:
+def read_evaluated(folder: Path, names: Sequence[str]) -> dict[str, Evaluated]:
     """What was evaluated of these targets; a champion that does not exist yet is absent in its evaluation."""
     return {
-        name: Target(
+        name: Evaluated(
             read_record(folder / name / "evaluation.json", Evaluation),
             pd.read_parquet(folder / name / "resamples.parquet"),
             read_confident(folder / name),
@@ -30,7 +31,7 @@ def read_evaluated(folder: Path, names: Sequence[str]) -> dict[str, Target]:
     }
 
 
-def references_of(targets: Mapping[str, Target], champion: Target | None) -> dict[str, Target]:
+def references_of(targets: Mapping[str, Evaluated], champion: Evaluated | None) -> dict[str, Evaluated]:
     """What targets are compared with, as far as it was evaluated: the checkpoint and the champion."""
     references = {CHECKPOINT: targets[CHECKPOINT]} if CHECKPOINT in targets else {}
     if champion is not None and champion.evaluation.absent is None:
@@ -41,8 +42,8 @@ def references_of(targets: Mapping[str, Target], champion: Target | None) -> dic
 def decide(
     deciding: str,
     rules: list[Rule],
-    targets: Mapping[str, Target],
-    champion: Target | None,
+    targets: Mapping[str, Evaluated],
+    champion: Evaluated | None,
     rename: Rename = NO_RENAME,
 ) -> Verdict:
     """Judge every target by every rule; `deciding` is the target whose verdict is the release's.
@@ -65,7 +66,7 @@ def decide(
     )
 
 
-def _judge_all(rules: list[Rule], target: Target, references: dict[str, Target], rename: Rename) -> TargetVerdict:
+def _judge_all(rules: list[Rule], target: Evaluated, references: dict[str, Evaluated], rename: Rename) -> TargetVerdict:
     results = [result for rule in rules for result in judge(rule, target, references, rename)]
     outcomes = {result.outcome for result in results}
     outcome: Outcome = "rejected" if "rejected" in outcomes else "undecided" if "undecided" in outcomes else "accepted"

@@ -7,13 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.contracts.bundle import DESCRIPTION, PICKLED, Bundle, bundle_faults, bundle_sha256
+from tasks.contracts.bundle import CHAMPION, DESCRIPTION, PICKLED, Bundle, bundle_faults, bundle_sha256
 from tasks.contracts.digests import content_sha256
 from tasks.contracts.errors import PipelineError, first_of
 from tasks.contracts.evaluation import Evaluation, evaluation_faults
 from tasks.contracts.record import read_record
 from tasks.contracts.verdict import Verdict
-from tasks.gating.judgement import CHAMPION
 from tasks.gating.rule_faults import lacking_reference
 from tasks.gating.rules import MetricRule, Rule, parse_rules
 from tasks.gating.verdicts import decide, read_evaluated, verdict_faults
@@ -21,7 +20,7 @@ from tasks.gating.verdicts import decide, read_evaluated, verdict_faults
 
 @dataclass(frozen=True)
 class Asked:
-    """What params ask for now."""
+    """Targets and rules as params have them now, to compare a verdict with."""
 
     target: str  # use_case.target
     targets: Sequence[str]  # export.targets

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from tasks.metrics.average_precision import average_precisions
-from tasks.metrics.intervals import Counts
+from tasks.metrics.intervals import ClassCounts
 from tasks.metrics.matching import Floats, Ints, Matches
 from tasks.metrics.use_case import COUNT_NAMES, RATE_NAMES, counts_at, metric_name, rates
 
@@ -116,14 +116,14 @@ def _at_least(score: Floats, group: Ints, thresholds: Floats, weights: NDArray[n
     return counted
 
 
-def count(matches: Matches, thresholds: list[float], drawn: Resampling) -> list[Counts]:
+def count(matches: Matches, thresholds: list[float], drawn: Resampling) -> list[ClassCounts]:
     """What was counted of each class, on the split as it is."""
     right, wrong = counts_at(matches, thresholds)
     hits = (matches.found[:, 0] >= 0) & ~matches.ignored[:, 0]
     found = np.bincount(matches.label[hits], minlength=len(matches.labels))
     objects = objects_drawn(matches, drawn)
     return [
-        Counts(
+        ClassCounts(
             objects=int(matches.objects[label]),
             units=int((of > 0).sum()),
             right=int(right[label]),

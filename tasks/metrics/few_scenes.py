@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from tasks.contracts.evaluation import ClassEvaluation, ClassSlice, Evaluation, Interval
 from tasks.contracts.quoting import quoted
-from tasks.metrics.intervals import TAIL_OF_95, Counts
+from tasks.metrics.intervals import TAIL_OF_95, ClassCounts
 
 Classes = Mapping[str, ClassEvaluation | ClassSlice]  # by label
 
@@ -45,7 +45,7 @@ def _lowered(of: Interval, metric: str, classes: Classes, fewest: int) -> Interv
     return of.model_copy(update={"low": max(0.0, of.low - unproven(metric, classes, fewest, TAIL_OF_95))})
 
 
-def too_few(counts: Sequence[Counts], fewest: int) -> str:
+def too_few(counts: Sequence[ClassCounts], fewest: int) -> str:
     """Why nothing can be said for sure of scenes that were not seen; empty where there are enough."""
     scenes = max((of.units for of in counts), default=0)
     if scenes >= fewest:
@@ -59,7 +59,7 @@ def lacking_scenes(classes: Classes, fewest: int) -> int:
 
 
 def more_scenes(count: int) -> str:
-    """So many, as people say it."""
+    """A number of scenes in words, such as `2 more scenes`."""
     return f"{count:,} more scene{'s' * (count != 1)}"
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 from tasks.contracts.evaluation import ClassEvaluation, Evaluation, Interval
 from tasks.metrics.bootstrap import holders
 from tasks.metrics.coco_library import library_average_precisions
-from tasks.metrics.intervals import TAIL_OF_95, Counts, bounds, evidence
+from tasks.metrics.intervals import TAIL_OF_95, ClassCounts, bounds, evidence
 from tasks.metrics.matching import Matches, Scene
 from tasks.metrics.operating_points import Threshold
 from tasks.metrics.use_case import AP_NAMES, RATE_NAMES, ap_figures, figures, metric_name
@@ -28,7 +28,7 @@ def _equal(one: float | None, other: float | None) -> bool:
 
 
 def overall_figures(
-    values: dict[str, float | None], resamples: pd.DataFrame, counts: list[Counts]
+    values: dict[str, float | None], resamples: pd.DataFrame, counts: list[ClassCounts]
 ) -> dict[str, Interval]:
     """map50, map50_95, precision, recall and F1 over all classes."""
     return {name: _interval(name, None, values, resamples, counts) for name in OVERALL}
@@ -40,7 +40,7 @@ def class_figures(
     *,
     values: dict[str, float | None],
     resamples: pd.DataFrame,
-    counts: list[Counts],
+    counts: list[ClassCounts],
 ) -> dict[str, ClassEvaluation]:
     """The same per class, in the order of `matches.labels`, as are `chosen` and `counts`."""
     images = holders(matches)
@@ -86,7 +86,11 @@ def headline_row(evaluation: Evaluation, metric: str) -> dict[str, float | None]
 
 
 def _interval(
-    name: str, label: str | None, values: dict[str, float | None], resamples: pd.DataFrame, counts: list[Counts]
+    name: str,
+    label: str | None,
+    values: dict[str, float | None],
+    resamples: pd.DataFrame,
+    counts: list[ClassCounts],
 ) -> Interval:
     full_name = metric_name(name, label)
     value = values[full_name]

@@ -44,7 +44,7 @@ _NEAREST = 1e-3  # to 0 and 1 on the logit scale; nearer, counting decides
 
 
 @dataclass(frozen=True)
-class Counts:
+class ClassCounts:
     """What was counted of one class, on test at its operating threshold."""
 
     objects: int
@@ -72,7 +72,7 @@ class Evidence:
     equal_units: float = 0.0  # scenes of equal weight that would tell the same; 0: all weigh the same
 
 
-def evidence(name: str, counts: list[Counts]) -> Evidence:
+def evidence(name: str, counts: list[ClassCounts]) -> Evidence:
     """The evidence of a metric (`recall`, `map50`, `ap50`, ...) over one class or several."""
     objects = sum(count.objects for count in counts)
     units = max((count.units for count in counts), default=0)
@@ -95,7 +95,7 @@ def evidence(name: str, counts: list[Counts]) -> Evidence:
     return Evidence("f1" if name == "f1" else "rate", units, share * trials, trials, objects, equal_units)
 
 
-def _tried(rate: str, count: Counts) -> int:
+def _tried(rate: str, count: ClassCounts) -> int:
     """What a rate is a share of; F1 as the share of right ones among right, wrong and missed together."""
     return {"recall": count.objects, "precision": count.right + count.wrong, "f1": count.objects + count.wrong}[rate]
 
@@ -111,7 +111,7 @@ def difference(one: Evidence, other: Evidence) -> Evidence:
     )
 
 
-def _design_effect(count: Counts) -> float:
+def _design_effect(count: ClassCounts) -> float:
     """By how much fewer independent objects would tell the same, after Kish; 1 where resampling can show it itself."""
     if not 0 < count.units < _FEW:
         return 1.0

@@ -43,11 +43,11 @@ class Boxes:
 
     @property
     def area(self) -> Floats:
-        """Pixels, (n,)."""
+        """Area of each box in pixels, (n,)."""
         return self.xywh[:, 2] * self.xywh[:, 3]
 
     def rows(self, rows: Ints | Bools) -> "Boxes":
-        """Some of them."""
+        """The boxes of these rows."""
         return Boxes(
             self.image[rows],
             self.label[rows],
@@ -84,7 +84,7 @@ class Matches:
     truth_image: Ints
 
     def of(self, label: int) -> slice:
-        """Rows of one class."""
+        """The rows that the detections of one class have."""
         return slice(int(self.start[label]), int(self.start[label + 1]))
 
     @property

@@ -14,7 +14,7 @@ import pandas as pd
 from tasks.contracts.evaluation import ClassSlice, Interval, Slice
 from tasks.metrics.average_precision import average_precisions
 from tasks.metrics.bootstrap import Resampling, count, holders, resampled_ap, resampled_counts
-from tasks.metrics.intervals import TAIL_OF_95, Counts, bounds, evidence
+from tasks.metrics.intervals import TAIL_OF_95, ClassCounts, bounds, evidence
 from tasks.metrics.matching import IOU_50, Bools, Floats, Scene, match
 from tasks.metrics.use_case import metric_name, rates
 
@@ -135,7 +135,7 @@ def _measure(
         where,
     )
 
-    def interval(name: str, value: float, of: list[Counts], label: str | None = None) -> Interval:
+    def interval(name: str, value: float, of: list[ClassCounts], label: str | None = None) -> Interval:
         behind = evidence(name, of)
         low, high = bounds(value, columns[metric_name(name, label, where)], behind, TAIL_OF_95)
         return Interval(value=value, low=low, high=high)

@@ -13,7 +13,7 @@ _DECODED_PIXELS = 100_000_000
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """Of one file."""
+    """What is known of an image file without decoding it."""
 
     sha256: str
     size_wh: tuple[int, int] | None  # as it stands after its EXIF orientation; None: not an image that can be opened

@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from tasks.contracts.ledger import Counts, ExportLedger, ImageCounts, Ledger
+from tasks.contracts.ledger import ExportLedger, ImageCounts, Ledger, ObjectCounts
 from tasks.formats.labelled_image import DELETED, FRAME_SKIPPED, LABEL_DROPPED, SUPERSEDED, LabelFile
 
 KEPT, CONVERTED = "kept", "converted"  # every other outcome of an object is a reason why it was dropped
@@ -54,7 +54,7 @@ class Tally:
             self.objects[export, shapes[row], labels[row], reason] += 1
 
     def image(self, export: str, what: str) -> None:
-        """Count an image."""
+        """Add one to a field of an export's `ImageCounts`."""
         self.images[export, what] += 1
 
     def name(self, export: str, what: str, name: str) -> None:
@@ -99,7 +99,7 @@ class Tally:
             dropped_examples=dict(sorted(self.examples.items())),
         )
 
-    def _by(self, key: Callable[[Fate], str]) -> dict[str, Counts]:
+    def _by(self, key: Callable[[Fate], str]) -> dict[str, ObjectCounts]:
         parts: dict[str, list[tuple[Fate, int]]] = defaultdict(list)
         for fate, count in self.objects.items():
             parts[key(fate)].append((fate, count))
@@ -153,10 +153,10 @@ def _outcome(shape: str) -> str:
     return KEPT if shape == "box" else CONVERTED
 
 
-def _counts(fates: Iterable[tuple[Fate, int]]) -> Counts:
+def _counts(fates: Iterable[tuple[Fate, int]]) -> ObjectCounts:
     outcomes: Counter[str] = Counter()
     for (_, _, _, outcome), count in fates:
         outcomes[outcome if outcome in (KEPT, CONVERTED) else "dropped"] += count
-    return Counts(
+    return ObjectCounts(
         total=outcomes.total(), kept=outcomes[KEPT], converted=outcomes[CONVERTED], dropped=outcomes["dropped"]
     )

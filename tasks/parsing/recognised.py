@@ -11,7 +11,7 @@ from tasks.formats.labelled_image import CrowdAndDifficult, LabelledImage, Origi
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How labels are read."""
+    """Where label files are read from, and what section `parse` says of their reading."""
 
     raw: Path  # the ingest folder
     points: PointShapes
@@ -23,7 +23,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Recognised:
-    """A body of labels."""
+    """Label files of one format that are read together, such as a task of CVAT or a COCO file."""
 
     format: str
     path: Path  # what the reader opens

@@ -165,7 +165,7 @@ def _is_json_of_labels(path: Path, text: str, names: ImageNames) -> bool:
 
 
 def _json_contents(text: str) -> Iterator[object]:
-    """One value, or one a line."""
+    """The JSON values of a text: the whole of it, or else each line that is one."""
     for part in [text, *text.splitlines()]:
         try:
             yield json.loads(part)

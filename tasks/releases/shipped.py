@@ -28,11 +28,11 @@ class Shipped:
 
     @property
     def content_sha256(self) -> str:
-        """The one digest of it all."""
+        """One digest of target, bundles and checkpoint."""
         return canonical_sha256({"target": self.target, "bundles": self.bundles, "checkpoint": self.checkpoint_sha256})
 
     def tags(self) -> dict[str, str]:
-        """As a version's tags."""
+        """The tags by which a registry version is found again."""
         return {
             TARGET: self.target,
             TARGETS: ",".join(sorted(self.bundles)),

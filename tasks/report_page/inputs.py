@@ -16,8 +16,6 @@ from tasks.contracts.use_case import UseCase
 from tasks.contracts.verdict import TargetVerdict, Verdict
 from tasks.dataset.decoding import Image
 
-CHAMPION = "champion"
-CHECKPOINT = "pytorch"  # the target that the others are compared with
 LoadImage = Callable[[str], Image | None]  # an image_id's picture; None where there is no file or it cannot be decoded
 
 
@@ -62,7 +60,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Material:
-    """All of it."""
+    """What the page is made of."""
 
     use_case: UseCase
     verdict: Verdict

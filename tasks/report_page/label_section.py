@@ -18,8 +18,8 @@ BARS = 30  # classes in the chart; the table has all
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One row of the list."""
+class ListedFinding:
+    """A finding as the page lists it."""
 
     message: str
     where: str
@@ -32,7 +32,7 @@ class Rule:
     """What one rule found, with its first findings."""
 
     count: RuleCount
-    findings: list[Finding]
+    findings: list[ListedFinding]
     left_out: int
 
 
@@ -77,7 +77,7 @@ def _rule(count: RuleCount, data: Data, load: LoadImage, most: int, thumbnails: 
     )
 
 
-def _finding(row: dict[Hashable, object], data: Data, load: LoadImage | None) -> Finding:
+def _finding(row: dict[Hashable, object], data: Data, load: LoadImage | None) -> ListedFinding:
     drawn = []
     if load is not None:
         marks = _object_marks(row["object_id"], data.objects)
@@ -85,7 +85,9 @@ def _finding(row: dict[Hashable, object], data: Data, load: LoadImage | None) ->
             image = load(image_id) if isinstance(image_id, str) else None
             if image is not None:
                 drawn.append(picture(image, marked, window_around(marked, image, THUMBNAIL), THUMBNAIL, quality=60))
-    return Finding(message=str(row["message"]), where=_text(row["where"]), label=_text(row["label"]), pictures=drawn)
+    return ListedFinding(
+        message=str(row["message"]), where=_text(row["where"]), label=_text(row["label"]), pictures=drawn
+    )
 
 
 def _object_marks(object_id: object, objects: pd.DataFrame) -> list[Mark]:

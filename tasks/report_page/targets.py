@@ -6,13 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
+from tasks.contracts.bundle import CHAMPION, CHECKPOINT
 from tasks.contracts.evaluation import Evaluation, Interval
 from tasks.contracts.quoting import unquoted
 from tasks.contracts.use_case import METRIC
 from tasks.contracts.verdict import RuleResult
 from tasks.report_page.accuracy_charts import interval_chart, tradeoff_chart
 from tasks.report_page.formatting import HEADLINES, title
-from tasks.report_page.inputs import CHAMPION, CHECKPOINT, Between, Material, Measured
+from tasks.report_page.inputs import Between, Material, Measured
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tasks.splitting.balance import NO_SPLIT, Balance, Counts, SplitNumbers, balance_of, place_scenes
+from tasks.splitting.balance import NO_SPLIT, Balance, Features, SplitNumbers, balance_of, place_scenes
 from tasks.splitting.groups import SEVERAL, joined_scenes, one_split
 from tasks.splitting.near_duplicates import Looks
 from tasks.splitting.time_blocks import Frames, divide_scene, extend_scene, gap_room
@@ -22,7 +22,7 @@ class Board:
     """Images in order of scene and time, and what placing them depends on."""
 
     scenes: Numbers  # scene of each image
-    features: Counts  # (images, features)
+    features: Features  # (images, features)
     looks: Looks  # of these images and maybe others
     rows: Numbers  # which of those these are, ascending
     balance: Balance
@@ -103,11 +103,11 @@ def _follow_near_duplicates(board: Board, splits: SplitNumbers, chosen: NDArray[
         splits[members] = least[np.argmin(_added_costs(board, splits, members)[least])]
 
 
-def _added_costs(board: Board, splits: SplitNumbers, rows: Numbers | NDArray[np.bool_]) -> Counts:
+def _added_costs(board: Board, splits: SplitNumbers, rows: Numbers | NDArray[np.bool_]) -> Features:
     """What it costs each split to take all these images."""
     placed, more = _placed(board, splits), board.features[rows].sum(axis=0)
     added = [board.balance.split_cost(split, np.stack([counts, counts + more])) for split, counts in enumerate(placed)]
-    costs: Counts = np.round(np.diff(added)[:, 0], 12)
+    costs: Features = np.round(np.diff(added)[:, 0], 12)
     return costs
 
 
@@ -159,7 +159,7 @@ def _frames(board: Board, splits: SplitNumbers, rows: Numbers) -> Frames:
     )
 
 
-def _placed(board: Board, splits: SplitNumbers) -> Counts:
+def _placed(board: Board, splits: SplitNumbers) -> Features:
     counts = np.zeros((len(board.balance.fractions), board.features.shape[1]))
     np.add.at(counts, splits[splits != NO_SPLIT], board.features[splits != NO_SPLIT])
     return counts

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Counts = NDArray[np.float64]  # (..., features)
+Features = NDArray[np.float64]  # (..., features)
 SplitNumbers = NDArray[np.intp]
 
 NO_SPLIT = -1
@@ -22,28 +22,28 @@ _MOVES = 500
 class Balance:
     """The goal: of every feature each split has its fraction. Lower cost is better; 0 is perfect."""
 
-    fractions: Counts  # (splits,)
-    totals: Counts  # (features,): of all images there are
-    weights: Counts  # (features,)
+    fractions: Features  # (splits,)
+    totals: Features  # (features,): of all images there are
+    weights: Features  # (features,)
 
-    def cost(self, splits: Counts) -> float:
+    def cost(self, splits: Features) -> float:
         """What counts of (splits, features) cost."""
         return float(self._costs(self.fractions[:, None], splits).sum())
 
-    def split_cost(self, split: int, counts: Counts) -> Counts:
+    def split_cost(self, split: int, counts: Features) -> Features:
         """What one split with counts of (..., features) adds to the cost, for each of the leading dimensions."""
         return self._costs(self.fractions[split], counts)
 
-    def _costs(self, fractions: Counts | float, counts: Counts) -> Counts:
+    def _costs(self, fractions: Features | float, counts: Features) -> Features:
         """The squared distance from the split's fraction, relative to it as in a chi-square statistic. A class that is
         missing altogether costs more than any imbalance of it, a split without images more than all else.
         """
         distance = (counts / self.totals - fractions) ** 2 / fractions
-        cost: Counts = (distance + (counts <= 0)) @ self.weights + 100.0 * (counts[..., 0] <= 0)
+        cost: Features = (distance + (counts <= 0)) @ self.weights + 100.0 * (counts[..., 0] <= 0)
         return cost
 
 
-def image_features(labels: NDArray[np.intp], image_rows: NDArray[np.intp], images: int, classes: int) -> Counts:
+def image_features(labels: NDArray[np.intp], image_rows: NDArray[np.intp], images: int, classes: int) -> Features:
     """Features of (images, 2 + classes) from the class number and image row of each object."""
     features = np.zeros((images, 2 + classes))
     np.add.at(features, (image_rows, 2 + labels), 1)
@@ -52,7 +52,7 @@ def image_features(labels: NDArray[np.intp], image_rows: NDArray[np.intp], image
     return features
 
 
-def balance_of(features: Counts, fractions: Counts) -> Balance:
+def balance_of(features: Features, fractions: Features) -> Balance:
     """The goal for these images: their number counts as much as all classes together, empty ones a quarter of that."""
     totals = features.sum(axis=0)
     weights = np.full(len(totals), 1.0 / max(1, int((totals[2:] > 0).sum())))
@@ -61,7 +61,7 @@ def balance_of(features: Counts, fractions: Counts) -> Balance:
     return Balance(fractions, np.maximum(totals, 1), weights)
 
 
-def place_scenes(scenes: Counts, placed: Counts, balance: Balance, seed: int) -> SplitNumbers:
+def place_scenes(scenes: Features, placed: Features, balance: Balance, seed: int) -> SplitNumbers:
     """The split of each of `scenes` (scenes, features), where `placed` (splits, features) already stands.
 
     Hardest first, each to where it costs least; then single moves and swaps as long as they help. The best of several
@@ -83,7 +83,7 @@ def place_scenes(scenes: Counts, placed: Counts, balance: Balance, seed: int) ->
     return best
 
 
-def _place_greedily(scenes: Counts, placed: Counts, balance: Balance, order: SplitNumbers) -> SplitNumbers:
+def _place_greedily(scenes: Features, placed: Features, balance: Balance, order: SplitNumbers) -> SplitNumbers:
     splits = np.full(len(scenes), NO_SPLIT)
     counts = placed.copy()
     for scene in order:
@@ -96,7 +96,7 @@ def _place_greedily(scenes: Counts, placed: Counts, balance: Balance, order: Spl
     return splits
 
 
-def _improve(splits: SplitNumbers, scenes: Counts, placed: Counts, balance: Balance) -> None:
+def _improve(splits: SplitNumbers, scenes: Features, placed: Features, balance: Balance) -> None:
     """Move or swap scenes in place as long as it lowers the cost."""
     for _ in range(_MOVES):
         counts = placed + _sums(splits, scenes, len(placed))
@@ -112,7 +112,7 @@ def _improve(splits: SplitNumbers, scenes: Counts, placed: Counts, balance: Bala
 Changes = list[tuple[int, int]]  # scene, its new split
 
 
-def _best_move(splits: SplitNumbers, scenes: Counts, counts: Counts, balance: Balance) -> tuple[float, Changes]:
+def _best_move(splits: SplitNumbers, scenes: Features, counts: Features, balance: Balance) -> tuple[float, Changes]:
     best: tuple[float, Changes] = (0.0, [])
     for source in range(len(counts)):
         members = np.flatnonzero(splits == source)
@@ -127,7 +127,7 @@ def _best_move(splits: SplitNumbers, scenes: Counts, counts: Counts, balance: Ba
     return best
 
 
-def _best_swap(splits: SplitNumbers, scenes: Counts, counts: Counts, balance: Balance) -> tuple[float, Changes]:
+def _best_swap(splits: SplitNumbers, scenes: Features, counts: Features, balance: Balance) -> tuple[float, Changes]:
     best: tuple[float, Changes] = (0.0, [])
     for one in range(len(counts)):
         for other in range(one + 1, len(counts)):
@@ -143,7 +143,7 @@ def _best_swap(splits: SplitNumbers, scenes: Counts, counts: Counts, balance: Ba
     return best
 
 
-def _sums(splits: SplitNumbers, features: Counts, count: int) -> Counts:
+def _sums(splits: SplitNumbers, features: Features, count: int) -> Features:
     sums = np.zeros((count, features.shape[1]))
     np.add.at(sums, splits, features)
     return sums

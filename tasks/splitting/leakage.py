@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.contracts.leakage import Leak
-from tasks.splitting.balance import NO_SPLIT, Counts, SplitNumbers
+from tasks.splitting.balance import NO_SPLIT, Features, SplitNumbers
 from tasks.splitting.near_duplicates import Looks
 
 _TRAIN = 0
@@ -43,7 +43,7 @@ def divided_tracks(splits: SplitNumbers, relations: Relations) -> int:
     return int((np.unique(seen[:, 0], return_counts=True)[1] > 1).sum())
 
 
-def random_split(images: int, fractions: Counts, seed: int) -> SplitNumbers:
+def random_split(images: int, fractions: Features, seed: int) -> SplitNumbers:
     """What a random split of single images would do."""
     ends = np.round(np.cumsum(fractions) * images).astype(int)
     splits = np.searchsorted(ends, np.arange(images), side="right")

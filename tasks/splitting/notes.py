@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from tasks.contracts.leakage import SPLITS, SplitCount, SplitName
 from tasks.contracts.quoting import written
-from tasks.splitting.balance import NO_SPLIT, Counts, SplitNumbers
+from tasks.splitting.balance import NO_SPLIT, Features, SplitNumbers
 from tasks.splitting.subsets import TRAIN, Subsets
 
 _OFF = 1 / 3  # a split this far from its fraction, relative to it, is said
@@ -21,8 +21,8 @@ class Filled:
     """How splits came to be filled; images in order."""
 
     counts: dict[SplitName, SplitCount]
-    fractions: Counts
-    features: Counts  # (images, 2 + classes)
+    fractions: Features
+    features: Features  # (images, 2 + classes)
     classes: list[str]
     scenes: NDArray[np.intp]  # scenes that near-duplicates join count as one
     planned: SplitNumbers

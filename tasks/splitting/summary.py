@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from tasks.contracts.leakage import EXCLUDED, SPLITS, ExcludedImage, Leakage, SplitCount, SplitName
-from tasks.splitting.balance import Counts, SplitNumbers
+from tasks.splitting.balance import Features, SplitNumbers
 from tasks.splitting.groups import SEVERAL, joined_scenes, one_split
 from tasks.splitting.leakage import Relations, divided_tracks, leak, random_split
 from tasks.splitting.notes import Filled, class_notes, divided_note, fraction_notes, subset_notes
@@ -21,13 +21,13 @@ class Account:
 
     usable: pd.DataFrame
     classes: list[str]
-    features: Counts
+    features: Features
     relations: Relations
     planned: SplitNumbers
     splits: SplitNumbers  # planned, without what near-duplicates exclude
     groups: list[str]
     left_out: dict[int, int]  # row -> row of its near-duplicate in another split
-    fractions: Counts
+    fractions: Features
     subsets: Subsets
     seed: int
 

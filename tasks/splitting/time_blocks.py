@@ -7,7 +7,7 @@ from itertools import pairwise, permutations
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.splitting.balance import NO_SPLIT, Balance, Counts, SplitNumbers
+from tasks.splitting.balance import NO_SPLIT, Balance, Features, SplitNumbers
 
 _RAREST_CLASSES = 5  # cuts through their appearances are tried
 _GAP_SHARE = 0.05  # of its scene that all gaps together take at most: a short scene would be gaps alone
@@ -20,9 +20,9 @@ _LOSS_WEIGHT = 1.0
 class Frames:
     """Frames of one scene in order, and what stands already."""
 
-    features: Counts  # (frames, features)
+    features: Features  # (frames, features)
     last_alike: NDArray[np.intp]  # for each frame the last one that looks like it; itself if none does
-    placed: Counts  # (splits, features): what stands in the splits
+    placed: Features  # (splits, features): what stands in the splits
     balance: Balance
     gap: int  # frames of each gap, at most
     room: int  # frames that all gaps together may take
@@ -73,7 +73,7 @@ def _layouts(splits: int, *, whole: bool) -> Iterator[tuple[int, ...]]:
         yield from ((0, 1, 0, 2), (0, 2, 0, 1), (1, 0, 2, 0), (2, 0, 1, 0), (0, 1, 0, 2, 0), (0, 2, 0, 1, 0))
 
 
-def _frame_weights(features: Counts) -> Iterator[NDArray[np.float64]]:
+def _frame_weights(features: Features) -> Iterator[NDArray[np.float64]]:
     """Weights of frames whose quantiles are cuts to start from: even, or drawn to where a rare class appears."""
     even = np.full(len(features), 1 / len(features))
     yield even
@@ -139,7 +139,7 @@ class _Blocks:
         return self.balance.cost(counts) + _LOSS_WEIGHT * float(lost / self.balance.totals[0])
 
     def splits(self, cuts: Sequence[int]) -> SplitNumbers:
-        """The split of each frame."""
+        """The number of the split that each frame gets, (frames,)."""
         splits = np.full(self.frames, NO_SPLIT)
         for split, (start, stop) in zip(self.layout, self._spans(cuts), strict=True):
             splits[start:stop] = split

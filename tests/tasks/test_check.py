@@ -13,7 +13,7 @@ import pytest
 
 from tasks.checks.ledger_rules import ledger_findings
 from tasks.contracts.digests import content_sha256
-from tasks.contracts.ledger import Counts, ImageCounts
+from tasks.contracts.ledger import ImageCounts, ObjectCounts
 from tests.fixtures.check import Checked, Drawn, checked, clean, decoded, encoded, scene, without_middle
 from tests.fixtures.repository import REPOSITORY
 from tests.fixtures.tables import toy_ledger
@@ -55,7 +55,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Checked:
     drawn.label("nowhere", "orphan", x_min=100.0, x_max=120.0)
     ledger = toy_ledger(
         ["part", "bolt", "spare"],
-        objects=Counts(total=100, kept=98, converted=0, dropped=2),
+        objects=ObjectCounts(total=100, kept=98, converted=0, dropped=2),
         dropped={"no area": 2},
         dropped_examples={"no area": ["export: a.png, box, part"]},
         undeclared_labels=["gizmo"],
@@ -230,7 +230,7 @@ def test_limits_and_severities_that_stop_are_params(
     drawn.add("junk", b"no image")
     drawn.add("copy", encoded(scene(1)))
     drawn.images.append({"image_id": "absent", "file": None, "sha256": None})
-    ledger = toy_ledger(objects=Counts(total=100, kept=98, converted=0, dropped=2), dropped={"no area": 2})
+    ledger = toy_ledger(objects=ObjectCounts(total=100, kept=98, converted=0, dropped=2), dropped={"no area": 2})
     report = checked(tmp_path, drawn, ledger, **limits).report
     assert report.passed == passed
     assert stopping is None or any(stop.startswith(stopping) for stop in report.stops)
@@ -248,7 +248,7 @@ def test_data_without_any_image_file_are_checked_for_labels(tmp_path: Path) -> N
 def test_objects_of_superseded_exports_are_no_loss() -> None:
     ledger = toy_ledger(
         ["part"],
-        objects=Counts(total=100, kept=50, converted=0, dropped=50),
+        objects=ObjectCounts(total=100, kept=50, converted=0, dropped=50),
         dropped={"superseded by new": 49, "no area": 1},
         intended=["superseded by new"],
     )

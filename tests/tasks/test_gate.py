@@ -12,13 +12,13 @@ from tasks.contracts.record import read_record, write_record
 from tasks.contracts.verdict import Outcome, Verdict
 from tasks.evaluate import evaluate
 from tasks.gate import GateParams, gate, main
-from tasks.gating.judgement import Target
+from tasks.gating.judgement import Evaluated
 from tests.fixtures.gate import LABELS, PARAMS, USE_CASE, detected, judged, labelled, only_result, target
 from tests.fixtures.repository import REPOSITORY
 
 
 @pytest.fixture(scope="module")
-def perfect() -> Target:
+def perfect() -> Evaluated:
     return target("onnx")
 
 
@@ -66,12 +66,12 @@ def test_undecided_rule_says_how_many_more_objects_and_the_shortfall() -> None:
     assert result.shortfall == pytest.approx(0.95 - 0.05 ** (1 / 20))
 
 
-def test_rule_for_each_class_gives_one_result_per_class(perfect: Target) -> None:
+def test_rule_for_each_class_gives_one_result_per_class(perfect: Evaluated) -> None:
     (verdict,) = judged(["ap50 of each class >= 0.5"], perfect).targets.values()
     assert [result.metric for result in verdict.rules] == ['ap50 of "bolt"', 'ap50 of "crack"']
 
 
-def test_class_without_test_objects_is_undecided_and_says_how_many_it_takes(perfect: Target) -> None:
+def test_class_without_test_objects_is_undecided_and_says_how_many_it_takes(perfect: Evaluated) -> None:
     classes = dict(perfect.evaluation.classes)
     empty = evaluate(
         labelled(40, "val"),
@@ -83,7 +83,7 @@ def test_class_without_test_objects_is_undecided_and_says_how_many_it_takes(perf
         seed=7,
     )
     assert "dent" not in classes
-    unknown = Target(empty.evaluation.model_copy(update={"target": "onnx"}), empty.resamples)
+    unknown = Evaluated(empty.evaluation.model_copy(update={"target": "onnx"}), empty.resamples)
     result = only_result(judged(['recall of "dent" >= 0.9'], unknown))
     assert (result.outcome, result.value, result.more_objects) == (
         "undecided",
@@ -129,20 +129,20 @@ def test_release_follows_the_live_target(found: dict[str, float], accepted: bool
         ("map50 not worse than champion", "the champion is not evaluated; add champion to export.targets"),
     ],
 )
-def test_rule_that_cannot_be_applied_is_refused_with_what_there_is(rule: str, what: str, perfect: Target) -> None:
+def test_rule_that_cannot_be_applied_is_refused_with_what_there_is(rule: str, what: str, perfect: Evaluated) -> None:
     lots = [perfect.evaluation.slices[0].model_copy(update={"by": "lot", "part": str(lot)}) for lot in range(20)]
     more = {"slices": [*perfect.evaluation.slices, *lots], "left_out": {"lot": 5}}
     with pytest.raises(PipelineError) as caught:
-        judged([rule], Target(perfect.evaluation.model_copy(update=more), perfect.resamples), champion=None)
+        judged([rule], Evaluated(perfect.evaluation.model_copy(update=more), perfect.resamples), champion=None)
     assert what in caught.value.where
 
 
-def test_live_target_that_was_not_evaluated_is_refused(perfect: Target) -> None:
+def test_live_target_that_was_not_evaluated_is_refused(perfect: Evaluated) -> None:
     with pytest.raises(PipelineError, match="Evaluated are torchscript; choose one of them"):
         gate(USE_CASE, GateParams(confidence=95, rules=["map50 >= 0.1"]), {"torchscript": perfect}, None)
 
 
-def test_targets_of_different_test_splits_are_not_compared(perfect: Target) -> None:
+def test_targets_of_different_test_splits_are_not_compared(perfect: Evaluated) -> None:
     with pytest.raises(PipelineError, match="Run evaluate again for all of them"):
         judged(["map50 >= 0.1"], perfect, champion=target("champion", images=100))
 
@@ -183,6 +183,6 @@ def test_command_reads_evaluations_and_writes_the_verdict(tmp_path: Path, caplog
 def test_hint_of_the_evaluation_stands_in_the_reason_of_what_does_not_go_out() -> None:
     hint = "set export.nms_agnostic: true: 7 of 9 errors are boxes of several classes on one object"
     measured = target("onnx", 0.5)
-    hinted = Target(measured.evaluation.model_copy(update={"hints": [hint]}), measured.resamples)
+    hinted = Evaluated(measured.evaluation.model_copy(update={"hints": [hint]}), measured.resamples)
     assert judged(["recall >= 0.9"], hinted).reason.endswith(f"; {hint}")
     assert hint not in judged(["recall >= 0.1"], hinted).reason

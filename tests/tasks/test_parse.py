@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tasks.contracts.errors import PipelineError
-from tasks.contracts.ledger import Counts, Ledger
+from tasks.contracts.ledger import Ledger, ObjectCounts
 from tasks.contracts.record import read_record
 from tasks.dataset.decoding import image_path, read_image
 from tasks.formats.labelled_image import (
@@ -55,7 +55,7 @@ def test_every_kind_of_object_is_in_a_table_or_in_the_ledger_with_its_reason(tmp
     )
     parsed = run(tmp_path / "raw", drop=["bus"])
     ledger = parsed.ledger
-    assert ledger.objects == Counts(total=19, kept=4, converted=6, dropped=9)
+    assert ledger.objects == ObjectCounts(total=19, kept=4, converted=6, dropped=9)
     assert ledger.dropped == {
         NO_AREA: 2,
         POINTS_ALONE: 1,
@@ -69,7 +69,7 @@ def test_every_kind_of_object_is_in_a_table_or_in_the_ledger_with_its_reason(tmp
     assert len(parsed.objects) == 10
     assert (ledger.clipped, list(parsed.objects[parsed.objects["truncated"]]["x_min"])) == (1, [0])
     assert ledger.undeclared_labels == ["", "van"]
-    assert ledger.shapes["polyline"] == Counts(total=2, kept=0, converted=1, dropped=1)
+    assert ledger.shapes["polyline"] == ObjectCounts(total=2, kept=0, converted=1, dropped=1)
     assert ledger.dropped_examples[NO_PLACE] == [".: a.jpg, tag, car"]
     assert ledger.exports["."].objects == ledger.objects
 
@@ -187,7 +187,7 @@ def test_frames_left_out_are_counted_with_their_objects(tmp_path: Path) -> None:
     parsed = run(tmp_path / "raw", frame_step=4)
     assert parsed.images["frame"].tolist() == [0, 4, 8]
     assert (parsed.ledger.images.declared, parsed.ledger.images.skipped) == (10, 7)
-    assert parsed.ledger.objects == Counts(total=6, kept=2, converted=0, dropped=4)
+    assert parsed.ledger.objects == ObjectCounts(total=6, kept=2, converted=0, dropped=4)
     assert parsed.ledger.dropped == {FRAME_SKIPPED: 4}
 
 

@@ -18,7 +18,7 @@ from tasks.evaluate import evaluate
 from tasks.evaluate import main as evaluate_main
 from tasks.gate import main as gate_main
 from tasks.gating.compared_classes import compare_classes, over
-from tasks.gating.judgement import Target
+from tasks.gating.judgement import Evaluated
 from tests.fixtures.bundle import describe_files
 from tests.fixtures.gate import PARAMS, USE_CASE, detected, judged, labelled, only_result
 from tests.fixtures.repository import REPOSITORY
@@ -166,7 +166,7 @@ def test_class_that_parse_renames_is_told_so_where_the_champion_knows_it_by_its_
     assert result.reason.endswith(". parse.rename turns 'crack' into 'cracks'"), result.reason
 
 
-def measured(name: str, knows: list[str], found: float, labels: list[str], seed: int = 0) -> Target:
+def measured(name: str, knows: list[str], found: float, labels: list[str], seed: int = 0) -> Evaluated:
     """As evaluate measures a model that knows these classes, on images that hold a bolt each and some cracks."""
     val, test = labelled(40, "val"), labelled(120, "test")
     rows = pd.concat([detected(val.truth, 1.0, 1).assign(score=0.5), detected(test.truth, found, seed)])
@@ -174,7 +174,7 @@ def measured(name: str, knows: list[str], found: float, labels: list[str], seed:
     figures = evaluate(val, test, rows[rows["label"].isin(knows)], classes, use_case=USE_CASE, params=PARAMS, seed=7)
     version = "1" if name == "champion" else None
     of_bundle = {"target": name, "known": knows, "registry_version": version}
-    return Target(figures.evaluation.model_copy(update=of_bundle), figures.resamples)
+    return Evaluated(figures.evaluation.model_copy(update=of_bundle), figures.resamples)
 
 
 def test_figures_over_some_classes_are_those_of_a_run_that_knows_no_others() -> None:

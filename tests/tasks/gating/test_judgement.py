@@ -13,14 +13,14 @@ from tasks.contracts.evaluation import ClassEvaluation, Evaluation, Interval
 from tasks.contracts.tables import BOX
 from tasks.contracts.verdict import Outcome
 from tasks.evaluate import evaluate
-from tasks.gating.judgement import Target, interval_between
+from tasks.gating.judgement import Evaluated, interval_between
 from tasks.metrics.bootstrap import draw
 from tasks.metrics.evaluated_split import Labelled
 from tests.fixtures.gate import LABELS, PARAMS, USE_CASE, detected, judged, labelled, only_result, placed, target
 
 
 @pytest.fixture(scope="module")
-def perfect() -> Target:
+def perfect() -> Evaluated:
     return target("onnx")
 
 
@@ -113,12 +113,12 @@ def test_equal_figures_do_not_show_that_an_artefact_predicts_as_its_checkpoint(i
 def test_artefact_that_predicts_as_its_checkpoint_has_lost_nothing_however_few_the_objects() -> None:
     checkpoint, artefact = target("pytorch", 0.9, 6), target("onnx", 0.9, 6)
     rounded = artefact.predictions.assign(score=artefact.predictions["score"] + 1e-6)
-    same = Target(artefact.evaluation, artefact.resamples, rounded.sample(frac=1, random_state=0))
+    same = Evaluated(artefact.evaluation, artefact.resamples, rounded.sample(frac=1, random_state=0))
     assert judged(["drop of recall <= 0"], checkpoint, same).accepted
     moved = rounded.assign(x_max=rounded["x_max"] + np.where(rounded.index == rounded.index[0], 0.2, 0))
-    other = Target(artefact.evaluation, artefact.resamples, moved)
+    other = Evaluated(artefact.evaluation, artefact.resamples, moved)
     assert only_result(judged(["drop of recall <= 0.02"], checkpoint, other)).outcome == "undecided"
-    nothing = Target(artefact.evaluation, artefact.resamples, rounded.iloc[:0])
+    nothing = Evaluated(artefact.evaluation, artefact.resamples, rounded.iloc[:0])
     assert only_result(judged(["drop of recall <= 0.02"], checkpoint, nothing)).outcome == "undecided"
 
 
@@ -151,7 +151,7 @@ def test_objects_of_few_scenes_count_for_less_and_the_reason_says_so(
         seed=7,
     )
     assert measured.evaluation.resampled == "groups"
-    one = Target(measured.evaluation.model_copy(update={"target": "onnx"}), measured.resamples)
+    one = Evaluated(measured.evaluation.model_copy(update={"target": "onnx"}), measured.resamples)
     for rule in ('recall of "crack" >= 0.95', "recall >= 0.95", "map50 >= 0.95"):
         result = only_result(judged([rule], one))
         assert result.outcome == outcome, result.reason
@@ -189,15 +189,15 @@ def test_champion_that_found_nothing_holds_nobody_back() -> None:
     assert only_result(judged([rule], target("onnx", 0.0), champion=champion)).outcome == "rejected"
 
 
-def test_class_that_the_champion_never_heard_of_holds_nobody_back(perfect: Target) -> None:
+def test_class_that_the_champion_never_heard_of_holds_nobody_back(perfect: Evaluated) -> None:
     champion = target("champion", 0.5, of_version="4")
     known = {label: of for label, of in champion.evaluation.classes.items() if label != "crack"}
-    older = Target(champion.evaluation.model_copy(update={"classes": known}), champion.resamples)
+    older = Evaluated(champion.evaluation.model_copy(update={"classes": known}), champion.resamples)
     (verdict,) = judged(["ap50 of each class not worse than champion"], perfect, champion=older).targets.values()
     assert [result.outcome for result in verdict.rules] == ["accepted", "accepted"]
 
 
-def test_without_a_champion_its_rules_pass_and_say_so(perfect: Target) -> None:
+def test_without_a_champion_its_rules_pass_and_say_so(perfect: Evaluated) -> None:
     result = only_result(judged(["map50 not worse than champion by 0.01"], perfect))
     assert (result.outcome, result.value) == ("accepted", None)
     assert result.reason == "there is no champion yet to compare with"
@@ -209,7 +209,7 @@ def drawn_weights(groups: int) -> NDArray[np.float32]:
     return draw([f"g{n:03}" for n in range(groups)], 300, seed=7).weights
 
 
-def recall_of_groups(name: str, found: NDArray[np.int64], objects: int) -> Target:
+def recall_of_groups(name: str, found: NDArray[np.int64], objects: int) -> Evaluated:
     """A target of which nothing is known but how many of each group's objects it found."""
     groups = len(found)
     value, nothing = float(found.sum() / (objects * groups)), Interval(value=None, low=None, high=None)
@@ -223,7 +223,7 @@ def recall_of_groups(name: str, found: NDArray[np.int64], objects: int) -> Targe
     )
     overall = {"recall": Interval(value=value, low=None, high=None)}
     evaluation = Evaluation(target=name, overall=overall, classes={"bolt": of_class})
-    return Target(evaluation, pd.DataFrame({"recall": found @ drawn_weights(groups) / (objects * groups)}))
+    return Evaluated(evaluation, pd.DataFrame({"recall": found @ drawn_weights(groups) / (objects * groups)}))
 
 
 @pytest.mark.parametrize(

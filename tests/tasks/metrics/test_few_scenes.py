@@ -7,7 +7,7 @@ from tasks.contracts.evaluation import ClassSlice, Interval
 from tasks.contracts.tables import BOX
 from tasks.contracts.verdict import Outcome
 from tasks.evaluate import evaluate
-from tasks.gating.judgement import Target
+from tasks.gating.judgement import Evaluated
 from tasks.metrics.evaluated_split import Labelled
 from tasks.metrics.few_scenes import note_of, unproven
 from tests.fixtures.gate import LABELS, PARAMS, USE_CASE, detected, judged, only_result, placed
@@ -27,11 +27,11 @@ def labelled(side: str, scenes_of_crack: int) -> Labelled:
     return Labelled(placed(names, [f"{side}-g{number // 2}" for number in range(len(names))]), truth)
 
 
-def all_found(scenes_of_crack: int) -> Target:
+def all_found(scenes_of_crack: int) -> Evaluated:
     val, test = labelled("val", 10), labelled("test", scenes_of_crack)
     boxes = pd.concat([detected(val.truth, 1.0, 1).assign(score=0.5), detected(test.truth, 1.0, 0)])
     measured = evaluate(val, test, boxes, LABELS, use_case=USE_CASE, params=PARAMS, seed=7)
-    return Target(measured.evaluation.model_copy(update={"target": "onnx"}), measured.resamples)
+    return Evaluated(measured.evaluation.model_copy(update={"target": "onnx"}), measured.resamples)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_the_scenes_asked_for_are_enough_for_a_class_that_is_in_few() -> None:
 
 def test_a_difference_is_short_by_nothing_less_than_nothing_and_nobody_is_sent_for_what_cannot_be_shown() -> None:
     challenger, champion = all_found(2), all_found(2)
-    champion = Target(champion.evaluation.model_copy(update={"target": "champion"}), champion.resamples)
+    champion = Evaluated(champion.evaluation.model_copy(update={"target": "champion"}), champion.resamples)
     for rule, words in (
         ('recall of "crack" not worse than champion by 0.3', "could decide it"),
         ('recall of "crack" not worse than champion', "no test can show that nothing is lost: allow a little"),

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from tasks.metrics.bootstrap import count, draw, resampled_figures
-from tasks.metrics.intervals import Counts, Evidence, bounds, evidence, objects_to_decide
+from tasks.metrics.intervals import ClassCounts, Evidence, bounds, evidence, objects_to_decide
 from tasks.metrics.matching import match, scene
 from tests.fixtures.scene import Draw, random_scene
 
@@ -16,7 +16,7 @@ TAIL = 0.025
 
 
 def rate(right: int, objects: int, units: int = 50) -> Evidence:
-    return evidence("recall", [Counts(objects, units, right, 0, right)])
+    return evidence("recall", [ClassCounts(objects, units, right, 0, right)])
 
 
 def spread(value: float, deviation: float) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
@@ -58,7 +58,7 @@ def test_interval_of_a_share_stays_within_0_and_1(value: float, deviation: float
 
 
 def test_interval_of_scenes_of_unequal_weight_is_that_of_fewer() -> None:
-    counts = Counts(100, 12, 80, 0, 80)
+    counts = ClassCounts(100, 12, 80, 0, 80)
     lows = [
         bounds(0.8, spread(0.8, 0.05), evidence("recall", [replace(counts, effective_units=equal)]), TAIL)[0]
         for equal in (12.0, 3.0)
@@ -68,7 +68,7 @@ def test_interval_of_scenes_of_unequal_weight_is_that_of_fewer() -> None:
 
 def test_one_scene_that_holds_most_objects_does_not_make_everything_possible() -> None:
     # 94 of 100 found, 70 of them in one of six scenes, and no scene much worse than another.
-    counts = Counts(100, 6, 94, 0, 100, effective_units=1.97)
+    counts = ClassCounts(100, 6, 94, 0, 100, effective_units=1.97)
     low, high = bounds(0.94, spread(0.94, 0.02), evidence("recall", [counts]), TAIL)
     assert 0.5 < low < 0.83
     assert 0.97 < high <= 1
@@ -82,10 +82,10 @@ def test_few_groups_widen_the_interval() -> None:
 
 
 def test_perfect_ap_over_few_objects_is_no_certainty() -> None:
-    counts = Counts(objects=20, units=20, right=20, wrong=0, found=20)
+    counts = ClassCounts(objects=20, units=20, right=20, wrong=0, found=20)
     low, high = bounds(1.0, np.ones(1000), evidence("ap50", [counts]), TAIL)
     assert (low, high) == pytest.approx((0.8316, 1.0), abs=1e-3)
-    several = evidence("map50", [counts, Counts(2000, 90, 2000, 0, 2000)])
+    several = evidence("map50", [counts, ClassCounts(2000, 90, 2000, 0, 2000)])
     assert bounds(1.0, np.ones(1000), several, TAIL)[0] == pytest.approx(0.025 ** (1 / 79.2), abs=1e-3)
 
 
@@ -99,7 +99,7 @@ def test_bound_of_ap_lies_lower_where_resamples_lie_above_it() -> None:
 
 @pytest.mark.parametrize("name", ["recall", "precision", "f1", "ap50"])
 def test_objects_of_few_groups_are_counted_as_fewer(name: str) -> None:
-    trials = [evidence(name, [Counts(100, units, 100, 0, 100)]).trials for units in (1, 5, 9, 10)]
+    trials = [evidence(name, [ClassCounts(100, units, 100, 0, 100)]).trials for units in (1, 5, 9, 10)]
     assert trials == pytest.approx([100 / 10.9, 100 / 2.9, 100 / (1 + 0.1 * (100 / 9 - 1)), 100])
 
 
@@ -111,14 +111,19 @@ def test_a_bar_is_seldom_passed_by_chance_where_all_objects_are_in_few_scenes() 
         found = (rng.random(chance.shape) < chance).reshape(400, units, -1).sum(axis=2)
         weights = np.array([np.bincount(rng.integers(units, size=units), minlength=units) for _ in range(200)])
         lows = [
-            bounds(of.sum() / 60, weights @ of / 60, evidence("recall", [Counts(60, units, of.sum(), 0, 60)]), 0.05)
+            bounds(
+                of.sum() / 60,
+                weights @ of / 60,
+                evidence("recall", [ClassCounts(60, units, of.sum(), 0, 60)]),
+                0.05,
+            )
             for of in found
         ]
         assert np.mean([low >= 0.9 for low, _ in lows]) <= 0.05
 
 
 def test_perfect_f1_over_few_objects_is_no_certainty() -> None:
-    behind = evidence("f1", [Counts(objects=20, units=20, right=20, wrong=0, found=20)])
+    behind = evidence("f1", [ClassCounts(objects=20, units=20, right=20, wrong=0, found=20)])
     assert bounds(1.0, np.ones(1000), behind, TAIL)[0] == pytest.approx(2 * 0.8316 / 1.8316, abs=1e-3)
 
 
