@@ -58,7 +58,7 @@ from tasks.metrics.curves import CURVE_COLUMNS, calibration_error, curves, score
 from tasks.metrics.error_kinds import confusion, error_kinds
 from tasks.metrics.evaluated_split import Labelled, labelled, val_and_test
 from tasks.metrics.few_scenes import lower_means
-from tasks.metrics.figures import OVERALL, class_figures, headline_figures, overall_figures
+from tasks.metrics.figures import OVERALL, class_figures, overall_figures
 from tasks.metrics.hints import suppression_hint
 from tasks.metrics.matching import match, scene
 from tasks.metrics.operating_points import choose_thresholds, operating_points
@@ -142,7 +142,7 @@ def evaluate(
     val_drawn = draw(val_units.of_image, params.resamples, [seed, 1])
     redrawn = resampled_thresholds(val_matches, points, val_drawn)
     resamples = resampled_figures(matches, redrawn, drawn)
-    values, val_values = headline_figures(boxes, matches, thresholds), figures(val_matches, thresholds)
+    values, val_values = (figures(of, thresholds) for of in (matches, val_matches))
     counts = count(matches, thresholds, drawn)
     parted, left_out = parts(
         boxes, test.images, test.truth, edges_px=params.size_edges_px, attributes=params.slice_attributes

@@ -4,27 +4,12 @@ import pandas as pd
 
 from tasks.contracts.evaluation import ClassEvaluation, Evaluation, Interval
 from tasks.metrics.bootstrap import holders
-from tasks.metrics.coco_library import library_average_precisions
 from tasks.metrics.intervals import TAIL_OF_95, ClassCounts, bounds, evidence
-from tasks.metrics.matching import Matches, Scene
+from tasks.metrics.matching import Matches
 from tasks.metrics.operating_points import Threshold
-from tasks.metrics.use_case import AP_NAMES, RATE_NAMES, ap_figures, figures, metric_name
+from tasks.metrics.use_case import AP_NAMES, RATE_NAMES, metric_name
 
 OVERALL = ("map50", "map50_95", *RATE_NAMES)
-
-
-def headline_figures(boxes: Scene, matches: Matches, thresholds: list[float]) -> dict[str, float | None]:
-    """Every headline figure by its `metric_name`; AP from the library."""
-    own = figures(matches, thresholds)
-    aps = ap_figures(boxes.labels, library_average_precisions(boxes))
-    # Intervals rest on our own matches: they must be those of the library.
-    apart = [name for name, ap in aps.items() if not _equal(ap, own[name])]
-    assert not apart, f"our AP differs from the library's: {apart}"
-    return own | aps
-
-
-def _equal(one: float | None, other: float | None) -> bool:
-    return one is other if one is None or other is None else abs(one - other) < 1e-6
 
 
 def overall_figures(

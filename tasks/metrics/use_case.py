@@ -61,7 +61,7 @@ def figures(matches: Matches, thresholds: list[float]) -> dict[str, float | None
     """Every headline figure by its `metric_name`, at the thresholds given per class."""
     one_group = np.zeros(1 + max(matches.image.max(initial=0), matches.truth_image.max(initial=0)), dtype=np.int64)
     aps = average_precisions(matches, one_group, np.ones((1, 1)))[:, :, 0]
-    return ap_figures(matches.labels, aps) | _rate_figures(matches, *counts_at(matches, thresholds))
+    return _ap_figures(matches.labels, aps) | _rate_figures(matches, *counts_at(matches, thresholds))
 
 
 def counts_at(matches: Matches, thresholds: list[float]) -> tuple[Ints, Ints]:
@@ -78,7 +78,7 @@ def operating(matches: Matches, thresholds: list[float]) -> tuple[Bools, Bools]:
     return counts & found, counts & ~found
 
 
-def ap_figures(labels: list[str], aps: Floats) -> dict[str, float | None]:
+def _ap_figures(labels: list[str], aps: Floats) -> dict[str, float | None]:
     """Figures of AP out of (classes, thresholds), NaN for a class without objects."""
     ap50, ap50_95 = aps[:, 0], aps.mean(axis=1)
     named = {"map50": _mean(ap50), "map50_95": _mean(ap50_95)}

@@ -6,12 +6,12 @@ from faster_coco_eval.core.faster_eval_api import COCOeval_faster
 
 from tasks.contracts.tables import BOX
 from tasks.metrics.bootstrap import draw, resampled_figures
-from tasks.metrics.coco_library import library_truth_and_predictions
-from tasks.metrics.figures import headline_figures
 from tasks.metrics.matching import Scene, match, scene
 from tasks.metrics.operating_points import BEST_F1, parse_operating_point
 from tasks.metrics.resampled_thresholds import resampled_thresholds
+from tasks.metrics.use_case import figures
 from tests.bench.ratios import Ratio, at_most, interleaved
+from tests.fixtures.coco_library import library_truth_and_predictions
 
 IMAGES, CLASSES, OBJECTS, DETECTIONS = 5_000, 80, 37_000, 400_000
 RESAMPLES = 1_000
@@ -27,7 +27,7 @@ def measure() -> list[Ratio]:
     drawn = draw(groups, RESAMPLES, seed=7)
     ours, library, intervals = interleaved(
         3,
-        lambda: headline_figures(boxes, match(boxes), thresholds),
+        lambda: figures(match(boxes), thresholds),
         lambda: _library_as_it_comes(boxes),
         lambda: resampled_figures(matches, resampled_thresholds(matches, points, drawn), drawn),
     )

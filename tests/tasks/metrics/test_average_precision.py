@@ -13,9 +13,9 @@ from pycocotools.cocoeval import COCOeval
 
 from tasks.contracts.tables import BOX, CROWD, DIFFICULT
 from tasks.metrics.average_precision import average_precisions
-from tasks.metrics.coco_library import library_average_precisions
 from tasks.metrics.matching import Scene, match, scene
 from tasks.metrics.slices import SIZES, size_parts
+from tests.fixtures.coco_library import library_average_precisions
 from tests.fixtures.scene import Draw, random_scene
 
 LABELS = ["bolt", "crack", "nut", "never seen"]
