@@ -96,26 +96,9 @@ def _inline_svg(figure: Figure, alt: str) -> Markup:
     for name in ("width", "height", "version"):
         root.attrib.pop(name, None)
     root.attrib.update({"class": "chart", "role": "img", "aria-label": alt})
-    for element in root.iter():
-        _slim(element)
     ElementTree.register_namespace("", SVG)
+    ElementTree.register_namespace("xlink", XLINK)
     return Markup(_themed(_with_used_ids(ElementTree.tostring(root, encoding="unicode"))))  # noqa: S704 - escaped by ElementTree
-
-
-def _slim(element: ElementTree.Element) -> None:
-    link = element.attrib.pop(f"{{{XLINK}}}href", None)
-    if link:
-        element.set("href", link)
-    if element.get("transform", "").startswith("rotate(-0 "):
-        del element.attrib["transform"]
-    for name in ("d", "x", "y", "width", "height", "transform"):
-        if name in element.attrib:
-            # A hundredth of a unit is far below a pixel.
-            short = re.sub(r"\d+\.\d{3,}", lambda found: f"{float(found.group(0)):.2f}", element.attrib[name])
-            element.set(name, " ".join(short.split()))
-    element.tail = None
-    if element.tag != f"{{{SVG}}}text":
-        element.text = None
 
 
 def _with_used_ids(svg: str) -> str:
