@@ -22,7 +22,8 @@ import logging
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -31,22 +32,23 @@ import pandas as pd
 import typer
 from pydantic import Field
 
-from tasks.checks.box_rules import aspect_ratios, box_pairs, box_sizes, small_for_network, with_image_size
+from tasks.checks.box_rules import small_for_network
 from tasks.checks.duplicate_tables import DuplicateTables, duplicate_tables
 from tasks.checks.findings import Finding, Validation, findings_table
 from tasks.checks.image_measures import ImageMeasures, measure_images
-from tasks.checks.image_rules import damaged_images, image_quality, image_sizes, missing_images, undecodable_images
+from tasks.checks.image_rules import damaged_images, missing_images, odd_sizes, undecodable_images
+from tasks.checks.judged_tables import JudgedTables, judged_tables
 from tasks.checks.label_rules import class_counts, empty_images, similar_labels
 from tasks.checks.ledger_rules import empty_exports, ledger_findings
 from tasks.checks.near_duplicate_rules import exact_duplicates, near_duplicates
-from tasks.checks.rules import RULES
+from tasks.checks.rules import Rule
+from tasks.checks.team_suites import team_suites
 from tasks.contracts.check_report import (
     DUPLICATES,
     FINDINGS,
     NEAR_DUPLICATES,
     SEVERITIES,
     CheckReport,
-    ExpectationCount,
     RuleCount,
     Severity,
 )
@@ -66,6 +68,9 @@ class CheckParams(Params):
     """Limits of the checks. Those in params.yaml were tuned on real data sets so that a finding is worth a look."""
 
     stop_on: list[Severity] = Field(description="severities that stop the run")
+    suites: Path = Field(
+        default=Path("tasks/checks/suites"), description="a team's own suites of expectations: a file or a folder"
+    )
     labels: list[str] = Field(description="the class names that may occur; empty: any")
     max_unreadable_share: float = Field(ge=0, le=1, description="more undecodable files are an error")
     max_missing_share: float = Field(
@@ -108,30 +113,30 @@ def check(
     objects: pd.DataFrame,
     ledger: Ledger,
     measures: pd.DataFrame,
-    validation: Validation,
+    validate: Callable[[JudgedTables, list[Finding]], Validation],
     *,
     image_size: int,
     params: CheckParams,
 ) -> Checked:
     """Find faults in the tables, in what parse counted and in what was measured.
 
-    `measures` has the columns of ImageMeasures, on the index of the held images. image_size: of train.
+    `measures` has the columns of ImageMeasures, on the index of the held images. validate: runs expectations over the
+    tables, given what was found before. image_size: of train.
     """
     duplicates = duplicate_tables(images, objects, measures, params.near_duplicate_difference)
-    measured = images.join(measures.rename(columns={"width": "decoded_width", "height": "decoded_height"}))
+    tables = judged_tables(images, objects, measures)
     per_class = _objects_per_class(counted(objects), ledger)
-    findings = [
-        *validation.findings,
-        *_image_findings(measured, objects, params, ledger.max_megapixels),
-        *near_duplicates(measured, duplicates.pairs),
-        *_label_findings(images, objects, per_class, ledger, image_size=image_size, params=params),
+    found = [
+        *_image_findings(tables.images, objects, params, ledger.max_megapixels),
+        *near_duplicates(images, duplicates.pairs),
+        *_label_findings(tables, per_class, ledger, image_size=image_size, params=params),
         *ledger_findings(ledger, params.max_dropped_share),
         *empty_exports(ledger, params.allow_empty_exports),
     ]
+    validation = validate(tables, found)
+    findings = [*validation.findings, *found]
     return Checked(
-        _report(measured, per_class, findings, validation.counts, params),
-        findings_table(findings, images),
-        duplicates,
+        _report(tables.images, per_class, findings, validation, params), findings_table(findings, images), duplicates
     )
 
 
@@ -147,8 +152,7 @@ def _image_findings(
     yield from missing_images(measured, params.max_missing_share)
     yield from undecodable_images(measured, params.max_unreadable_share, max_megapixels)
     yield from damaged_images(measured)
-    yield from image_quality(measured, params.min_sharpness, params.min_brightness, params.min_contrast)
-    yield from image_sizes(measured)
+    yield from odd_sizes(measured)
     yield from exact_duplicates(measured, objects)
 
 
@@ -162,34 +166,24 @@ def _lost_classes(objects: pd.DataFrame, ledger: Ledger) -> dict[str, dict[str, 
 
 
 def _label_findings(
-    images: pd.DataFrame,
-    objects: pd.DataFrame,
-    per_class: dict[str, int],
-    ledger: Ledger,
-    *,
-    image_size: int,
-    params: CheckParams,
+    tables: JudgedTables, per_class: dict[str, int], ledger: Ledger, *, image_size: int, params: CheckParams
 ) -> Iterator[Finding]:
-    taught = counted(objects)
+    taught = counted(tables.objects)
     yield from similar_labels(per_class, set(params.labels), taught)
-    lost = _lost_classes(objects, ledger)
+    lost = _lost_classes(tables.objects, ledger)
     yield from class_counts(per_class, lost, ledger.intended, params.min_objects_per_class, params.max_imbalance)
-    yield from empty_images(images, objects, params.max_empty_share)
-    placed = with_image_size(taught, images).dropna(subset=["width"])
-    yield from box_sizes(placed, params.tiny_box_px, params.huge_box_share)
-    yield from small_for_network(placed, image_size, params.min_network_px)
-    yield from aspect_ratios(placed, params.max_aspect_deviations)
-    yield from box_pairs(placed, params.same_box_iou)
+    yield from empty_images(tables.images, tables.objects, params.max_empty_share)
+    yield from small_for_network(taught.dropna(subset=["width"]), image_size, params.min_network_px)
 
 
 def _report(
     measured: pd.DataFrame,
     per_class: dict[str, int],
     findings: list[Finding],
-    expectations: dict[str, ExpectationCount],
+    validation: Validation,
     params: CheckParams,
 ) -> CheckReport:
-    rules = _rule_counts(findings)
+    rules = _rule_counts(findings, validation.rules)
     stopping = [count for count in rules if count.severity in params.stop_on]
     severities = Counter(finding.severity for finding in findings)
     held = measured["file"].notna()
@@ -205,7 +199,7 @@ def _report(
         findings=len(findings),
         severities={severity: severities[severity] for severity in SEVERITIES},
         rules=rules,
-        expectations=expectations,
+        expectations=validation.counts,
     )
 
 
@@ -216,7 +210,7 @@ def _stop(count: RuleCount, findings: list[Finding]) -> str:
     return f"{count.rule}: {first.message}{more}. {count.mend}"
 
 
-def _rule_counts(findings: list[Finding]) -> list[RuleCount]:
+def _rule_counts(findings: list[Finding], rules: Mapping[str, Rule]) -> list[RuleCount]:
     groups: dict[tuple[str, Severity], list[Finding]] = defaultdict(list)
     for finding in findings:
         groups[finding.rule, finding.severity].append(finding)
@@ -226,8 +220,8 @@ def _rule_counts(findings: list[Finding]) -> list[RuleCount]:
             severity=severity,
             findings=len(members),
             images=len({finding.image_id for finding in members} - {None}),
-            meaning=RULES[rule].meaning,
-            mend=RULES[rule].mend,
+            meaning=rules[rule].meaning,
+            mend=rules[rule].mend,
         )
         for (rule, severity), members in groups.items()
     ]
@@ -248,23 +242,26 @@ def main(
     ledger = read_record(annotations / "ledger.json", Ledger)
     files = images["file"].dropna()
     log.info("checking %s images (%s held) with %s objects", f"{len(images):,}", f"{len(files):,}", f"{len(objects):,}")
+    suites = team_suites(limits.suites)
     measures = _measures(images, ledger.max_megapixels, raw, annotations)
     # Importing Great Expectations costs seconds, which --help need not pay.
     with no_garbage_collection():
-        from tasks.checks.expectations import validate_tables  # noqa: PLC0415
+        from tasks.checks.expectations import Limits  # noqa: PLC0415
+        from tasks.checks.validation import validate_tables  # noqa: PLC0415
 
-    with whole_output(checks) as partial, tempfile.TemporaryDirectory() as context:
-        partial.mkdir()
-        validation = validate_tables(
-            images, with_image_size(objects, images), limits.labels, Path(context), partial / "docs"
+    with whole_output(checks) as partial_checks, tempfile.TemporaryDirectory() as context:
+        partial_checks.mkdir()
+        row_limits = Limits(**limits.model_dump(include={*Limits._fields}))
+        validate = partial(
+            validate_tables, limits=row_limits, team=suites, context=Path(context), docs=partial_checks / "docs"
         )
         report, findings, duplicates = check(
-            images, objects, ledger, measures, validation, image_size=image_size, params=limits
+            images, objects, ledger, measures, validate, image_size=image_size, params=limits
         )
-        write_record(report, partial / "report.json")
-        write_table(findings, partial / "findings.parquet", FINDINGS)
-        write_table(duplicates.clusters, partial / "duplicates.parquet", DUPLICATES)
-        write_table(duplicates.pairs, partial / "near_duplicates.parquet", NEAR_DUPLICATES)
+        write_record(report, partial_checks / "report.json")
+        write_table(findings, partial_checks / "findings.parquet", FINDINGS)
+        write_table(duplicates.clusters, partial_checks / "duplicates.parquet", DUPLICATES)
+        write_table(duplicates.pairs, partial_checks / "near_duplicates.parquet", NEAR_DUPLICATES)
     log.info("%s in %.1f s", _summary(report), time.perf_counter() - start)
 
 

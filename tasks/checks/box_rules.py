@@ -1,4 +1,4 @@
-"""Faults of single boxes and of pairs of boxes in one image."""
+"""What single boxes and pairs of boxes in one image are judged by, and what is said of those that fail."""
 
 import math
 from collections.abc import Iterator
@@ -8,10 +8,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tasks.checks.findings import Finding, rows
-from tasks.contracts.check_report import Severity
+from tasks.checks.findings import Finding
+from tasks.checks.rules import RowWords
 from tasks.contracts.tables import BOX
 
+BOX_MEASURES = [
+    "shorter_side_px",
+    "image_share",
+    "aspect_ratio",
+    "usual_aspect_ratio",
+    "aspect_deviations",
+    "same_label_overlap",
+    "other_label_overlap",
+    "overlapped_label",
+]
 _BORDER_PX = 2.0  # a box this close to the border may show a part of its object only
 _ASPECT_OBJECTS = 20  # fewer of a class say nothing about its usual shape
 _LEAST_SPREAD = 0.15  # of log aspect ratios: a class of one shape still varies by the labeller's hand
@@ -25,20 +35,15 @@ def with_image_size(objects: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame
     return objects.merge(sizes, on="image_id", how="left")
 
 
-def box_sizes(objects: pd.DataFrame, tiny_px: float, huge_share: float) -> Iterator[Finding]:
-    """Boxes narrower or lower than `tiny_px`, and boxes over more than `huge_share` of their image.
+def box_measures(objects: pd.DataFrame) -> pd.DataFrame:
+    """What single boxes are judged by, on their index: BOX_MEASURES.
 
     `objects` here and below is what `with_image_size` gives, without objects that have no image.
     """
     width, height = objects["x_max"] - objects["x_min"], objects["y_max"] - objects["y_min"]
-    side = width.where(width < height, height)
-    for row, side_px in _with(objects, side, side < tiny_px):
-        message = f"{row.label} box of {row.x_max - row.x_min:.1f} x {row.y_max - row.y_min:.1f} px {_at(row)}"
-        yield _box_finding("tiny_box", "note", message, row, side_px)
     share = width * height / (objects["width"] * objects["height"])
-    for row, image_share in _with(objects, share, share > huge_share):
-        message = f"{row.label} box over {image_share:.0%} of the image"
-        yield _box_finding("huge_box", "note", message, row, image_share)
+    sizes = pd.DataFrame({"shorter_side_px": width.where(width < height, height), "image_share": share})
+    return pd.concat([sizes, _aspect_ratios(objects), _overlaps(objects)], axis=1)[BOX_MEASURES]
 
 
 def small_for_network(objects: pd.DataFrame, image_size: int, least_px: float) -> Iterator[Finding]:
@@ -72,11 +77,11 @@ def _small_finding(
     return Finding("small_for_network", "warning", message, label=label, value=float(small.mean()))
 
 
-def aspect_ratios(objects: pd.DataFrame, max_deviations: float) -> Iterator[Finding]:
-    """Boxes whose aspect ratio is more than so many robust standard deviations from its class's median.
+def _aspect_ratios(objects: pd.DataFrame) -> pd.DataFrame:
+    """How wide boxes are per height, what is usual in their class, and how far from it they are.
 
-    Ratios are compared as logarithms; the deviation is 1.4826 times the median absolute deviation. Boxes at the border
-    and occluded ones show a part of their object and are left out.
+    That is in robust standard deviations, 1.4826 times the median absolute deviation of the logarithms. Boxes at the
+    border and occluded ones show a part of their object, and few of a class say nothing: nulls.
     """
     whole = objects[~_at_border(objects) & ~objects["occluded"] & ~objects["truncated"]]
     ratio = (whole["x_max"] - whole["x_min"]) / (whole["y_max"] - whole["y_min"])
@@ -85,27 +90,29 @@ def aspect_ratios(objects: pd.DataFrame, max_deviations: float) -> Iterator[Find
     median = by_class.transform("median")
     distance = (logarithm - median).abs()
     spread = (1.4826 * distance.groupby(whole["label"]).transform("median")).clip(lower=_LEAST_SPREAD)
-    odd = (distance / spread > max_deviations) & (by_class.transform("size") >= _ASPECT_OBJECTS)
-    for row, aspect in _with(whole, ratio, odd):
-        usual = float(np.exp(median[row.Index]))
-        message = f"{row.label} box {aspect:.2f} times as wide as high {_at(row)}, usual is {usual:.2f}"
-        yield _box_finding("odd_aspect_ratio", "note", message, row, aspect)
+    deviations = (distance / spread).where(by_class.transform("size") >= _ASPECT_OBJECTS)
+    columns = {"aspect_ratio": ratio, "usual_aspect_ratio": np.exp(median), "aspect_deviations": deviations}
+    return pd.DataFrame(columns, index=objects.index)
 
 
-def box_pairs(objects: pd.DataFrame, min_iou: float) -> Iterator[Finding]:
-    """Boxes of one image that overlap by more than `min_iou`: one object labelled twice, or under two labels."""
+def _overlaps(objects: pd.DataFrame) -> pd.DataFrame:
+    """How much each box overlaps those before it in its image: the most of one with its label, and of any other."""
     ordered = objects.sort_values("image_id", kind="stable")
-    boxes = ordered[BOX].to_numpy(dtype=np.float64)
+    boxes, labels = ordered[BOX].to_numpy(dtype=np.float64), ordered["label"].to_numpy()
+    most = {same: np.full(len(ordered), np.nan) for same in (True, False)}
+    other_label = np.full(len(ordered), None, dtype=object)
     for one, other in _index_pairs(ordered["image_id"].to_numpy()):
         iou = _iou(boxes[one], boxes[other])
-        hit = iou > min_iou
-        pairs = zip(rows(ordered.iloc[one[hit]]), rows(ordered.iloc[other[hit]]), iou[hit].tolist(), strict=True)
-        for first, second, overlap in pairs:
-            same = first.label == second.label
-            boxes_named = f"two {first.label} boxes" if same else f"{first.label} and {second.label} box"
-            message = f"{boxes_named} {_at(first)} overlap by {overlap:.2f}"
-            rule = "duplicate_box" if same else "box_under_two_labels"
-            yield _box_finding(rule, "warning", message, second, overlap)
+        are_same = labels[one] == labels[other]
+        for same, overlap in most.items():
+            hit = np.flatnonzero((are_same == same) & (iou > np.nan_to_num(overlap[other])))
+            # Of several for one box, the last that is assigned stays.
+            hit = hit[np.argsort(iou[hit], kind="stable")]
+            overlap[other[hit]] = iou[hit]
+            if not same:
+                other_label[other[hit]] = labels[one[hit]]
+    columns = {"same_label_overlap": most[True], "other_label_overlap": most[False], "overlapped_label": other_label}
+    return pd.DataFrame(columns, index=ordered.index).reindex(objects.index)
 
 
 def _index_pairs(image_ids: NDArray[np.object_]) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
@@ -141,15 +148,31 @@ def _at_border(objects: pd.DataFrame) -> pd.Series:
     )
 
 
-def _with(objects: pd.DataFrame, values: pd.Series, chosen: pd.Series) -> Iterator[tuple[Any, float]]:
-    """The rows that were chosen, each with its value."""
-    for row, value in zip(rows(objects[chosen]), values[chosen], strict=True):
-        yield row, float(value)
-
-
 def _at(row: Any) -> str:
     return f"at ({row.x_min:.0f}, {row.y_min:.0f})"
 
 
-def _box_finding(rule: str, severity: Severity, message: str, row: Any, value: float) -> Finding:
-    return Finding(rule, severity, message, row.image_id, row.object_id, row.label, value=value)
+BOX_WORDS = {
+    "tiny_box": RowWords(
+        "shorter_side_px",
+        lambda row, _: f"{row.label} box of {row.x_max - row.x_min:.1f} x {row.y_max - row.y_min:.1f} px {_at(row)}",
+    ),
+    "huge_box": RowWords("image_share", lambda row, _: f"{row.label} box over {row.image_share:.0%} of the image"),
+    "odd_aspect_ratio": RowWords(
+        "aspect_ratio",
+        lambda row, _: (
+            f"{row.label} box {row.aspect_ratio:.2f} times as wide as high {_at(row)}, "
+            f"usual is {row.usual_aspect_ratio:.2f}"
+        ),
+    ),
+    "duplicate_box": RowWords(
+        "same_label_overlap",
+        lambda row, _: f"two {row.label} boxes {_at(row)} overlap by {row.same_label_overlap:.2f}",
+    ),
+    "box_under_two_labels": RowWords(
+        "other_label_overlap",
+        lambda row, _: (
+            f"{row.overlapped_label} and {row.label} box {_at(row)} overlap by {row.other_label_overlap:.2f}"
+        ),
+    ),
+}

@@ -1,42 +1,42 @@
-# ruff: noqa: E402
-"""Great Expectations suites over the tables, their failures as findings, and Data Docs."""
+"""What our own rules expect of images, of objects, and of the data set as a whole."""
 
-import logging
-import os
-import re
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
 
-# Both take effect only before the library is imported: it says several hundred lines while it is.
-os.environ["GX_ANALYTICS_ENABLED"] = "false"
-logging.getLogger("great_expectations").setLevel(logging.CRITICAL)  # it logs what it raises, with a traceback
-
-import great_expectations as gx
-import great_expectations.expectations as gxe
 import pandas as pd
-from great_expectations.core.run_identifier import RunIdentifier
-from great_expectations.data_context.types.base import ProgressBarsConfig
-from great_expectations.execution_engine import PandasExecutionEngine
-from great_expectations.expectations.expectation import MulticolumnMapExpectation
-from great_expectations.expectations.metrics.map_metric_provider import (
+
+from tasks.checks.findings import Finding
+from tasks.checks.library import (
+    Column,
+    MulticolumnMapExpectation,
     MulticolumnMapMetricProvider,
+    PandasExecutionEngine,
+    gx,
+    gxe,
     multicolumn_condition_partial,
 )
-
-from tasks.checks.findings import Finding, Validation
-from tasks.contracts.check_report import ExpectationCount, Severity
+from tasks.checks.rules import RULES
+from tasks.contracts.check_report import SEVERITIES as FROM_WORST
+from tasks.contracts.check_report import Severity
 from tasks.contracts.tables import BOX
 
-# Data Docs name a run by its time: a fixed one keeps pages apart from the clock.
-_RUN_TIME = datetime(2000, 1, 1, tzinfo=UTC)
-_RUN = RunIdentifier(run_name="check", run_time=_RUN_TIME)
-_REMOTE_LOGO = re.compile(r"https://great-expectations-web-assets[^\s\"']+")
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_TIME = re.compile(r"\d{8}T\d{6}\.\d{6}Z")
-_LOCAL_TIME = re.compile(r"(1999-12-31|2000-01-01)T\d\d:\d\d:\d\dZ")  # of the run, as this machine's clock has it
-_SEVERITIES: dict[str, Severity] = {"critical": "error", "warning": "warning", "info": "note"}
+DATASET = "dataset"  # the suite about what rules find that look at more than a row
+SEVERITIES: dict[str, Severity] = {"critical": "error", "warning": "warning", "info": "note"}
+_NAMES = {ours: name for name, ours in SEVERITIES.items()}
+
+
+class Limits(NamedTuple):
+    """The params that single rows are held to."""
+
+    labels: list[str]
+    min_sharpness: float
+    min_brightness: float
+    min_contrast: float
+    tiny_box_px: float
+    huge_box_share: float
+    same_box_iou: float
+    max_aspect_deviations: float
 
 
 class BoxInsideImage(MulticolumnMapMetricProvider):  # type: ignore[misc]
@@ -59,114 +59,114 @@ class ExpectBoxInsideImage(MulticolumnMapExpectation):  # type: ignore[misc]
     args_keys = ("column_list",)
 
 
-def validate_tables(
-    images: pd.DataFrame, objects: pd.DataFrame, known_labels: Sequence[str], context: Path, docs: Path
-) -> Validation:
-    """Run the suites over both tables and build Data Docs in `docs`; `context` is a folder for the library's files.
+def images_suite(limits: Limits) -> gx.ExpectationSuite:
+    """About `JudgedTables.images`."""
+    scaled = Column("peak") == 0
+    bright = scaled & (Column("brightness") >= limits.min_brightness)
+    clear = bright & (Column("contrast") >= limits.min_contrast)
+    between = gxe.ExpectColumnValuesToBeBetween
+    return _suite(
+        "images",
+        [
+            _rule("image_id_not_unique", "error", gxe.ExpectColumnValuesToBeUnique, column="image_id"),
+            _rule(
+                "image_listed_twice",
+                "warning",
+                gxe.ExpectCompoundColumnsToBeUnique,
+                column_list=["source", "subset", "task_id", "frame", "name"],
+                ignore_row_if="never",
+            ),
+            _rule("image_size_not_positive", "error", between, column="width", min_value=1),
+            _rule("image_size_not_positive", "error", between, column="height", min_value=1),
+            _rule(
+                "image_size_differs",
+                "warning",
+                gxe.ExpectColumnPairValuesToBeEqual,
+                column_A="decoded_size",
+                column_B="labelled_size",
+                ignore_row_if="either_value_is_missing",
+            ),
+            # One finding for each image: a dark one has no contrast, and one without contrast no clear edges.
+            _rule("unused_bits", "warning", between, column="peak", max_value=0),
+            _rule(
+                "dark_image",
+                "warning",
+                between,
+                column="brightness",
+                min_value=limits.min_brightness,
+                row_condition=scaled,
+            ),
+            _rule(
+                "low_contrast_image",
+                "warning",
+                between,
+                column="contrast",
+                min_value=limits.min_contrast,
+                row_condition=bright,
+            ),
+            _rule(
+                "blurred_image",
+                "warning",
+                between,
+                column="softness",
+                min_value=limits.min_sharpness,
+                row_condition=clear,
+            ),
+        ],
+    )
 
-    `objects` has the `width` and `height` of each object's image, null where there is none.
-    """
-    project = gx.get_context(mode="file", project_root_dir=str(context))
-    project.variables.progress_bars = ProgressBarsConfig(globally=False)
-    project.add_data_docs_site("docs", _docs_site(docs))
-    source = project.data_sources.add_pandas("tables")
-    counts, findings = {}, []
-    for table, frame, key, expectations in (
-        ("images", images, "image_id", _images_suite()),
-        ("objects", objects, "object_id", _objects_suite(known_labels)),
-    ):
-        batch = source.add_dataframe_asset(table).add_batch_definition_whole_dataframe("all")
-        suite = project.suites.add(gx.ExpectationSuite(name=table, expectations=expectations))
-        definition = project.validation_definitions.add(gx.ValidationDefinition(name=table, data=batch, suite=suite))
-        rows = {"result_format": "COMPLETE", "unexpected_index_column_names": [key]}
-        checkpoint = gx.Checkpoint(name=table, validation_definitions=[definition], result_format=rows)
-        result = project.checkpoints.add(checkpoint).run(batch_parameters={"dataframe": frame}, run_id=_RUN)
-        (validation,) = result.run_results.values()
-        failed = [outcome for outcome in validation.results if not outcome.success]
-        counts[table] = ExpectationCount(evaluated=len(validation.results), failed=len(failed))
-        findings += [finding for outcome in failed for finding in _failures(outcome, key, frame)]
-    project.build_data_docs(site_names=["docs"])
-    for page in docs.rglob("*.html"):
-        _settle(page, docs)
-    return Validation(counts, findings)
 
-
-def _docs_site(docs: Path) -> dict[str, Any]:
-    return {
-        "class_name": "SiteBuilder",
-        "show_how_to_buttons": False,
-        "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs.resolve())},
-        "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
-    }
-
-
-def _settle(page: Path, docs: Path) -> None:
-    """Make a page the same bytes for the same data, and take out the logo that tells its maker who opens the page."""
-    logo = "../" * (len(page.relative_to(docs).parts) - 1) + "static/images/logo-long.png"
-    text = _REMOTE_LOGO.sub(logo, page.read_text(encoding="utf-8"))
-    numbers: dict[str, str] = {}
-    text = _UUID.sub(lambda found: numbers.setdefault(found.group(), f"id-{len(numbers)}"), text)
-    text = _LOCAL_TIME.sub(_RUN_TIME.strftime("%Y-%m-%dT%H:%M:%SZ"), text)
-    page.write_text(_TIME.sub(_RUN_TIME.strftime("%Y%m%dT%H%M%S.%fZ"), text), encoding="utf-8")
-
-
-def _images_suite() -> list[gxe.Expectation]:
-    return [
-        _rule("image_id_not_unique", gxe.ExpectColumnValuesToBeUnique, column="image_id"),
+def objects_suite(limits: Limits) -> gx.ExpectationSuite:
+    """About `JudgedTables.objects`."""
+    between, greater = gxe.ExpectColumnValuesToBeBetween, gxe.ExpectColumnPairValuesAToBeGreaterThanB
+    expectations = [
+        _rule("object_id_not_unique", "error", gxe.ExpectColumnValuesToBeUnique, column="object_id"),
+        _rule("object_without_image", "error", gxe.ExpectColumnValuesToNotBeNull, column="width"),
+        _rule("label_blank", "error", gxe.ExpectColumnValuesToMatchRegex, column="label", regex=r"\S"),
         _rule(
-            "image_listed_twice",
-            gxe.ExpectCompoundColumnsToBeUnique,
-            "warning",
-            column_list=["source", "subset", "task_id", "frame", "name"],
-            ignore_row_if="never",
+            "box_outside_image",
+            "error",
+            ExpectBoxInsideImage,
+            column_list=[*BOX, "width", "height"],
+            description="the box must lie inside its image.",
         ),
-        _rule("image_size_not_positive", gxe.ExpectColumnValuesToBeBetween, column="width", min_value=1),
-        _rule("image_size_not_positive", gxe.ExpectColumnValuesToBeBetween, column="height", min_value=1),
+        _rule("box_without_area", "error", greater, column_A="x_max", column_B="x_min"),
+        _rule("box_without_area", "error", greater, column_A="y_max", column_B="y_min"),
+        _rule("tiny_box", "note", between, column="shorter_side_px", min_value=limits.tiny_box_px),
+        _rule("huge_box", "note", between, column="image_share", max_value=limits.huge_box_share),
+        _rule("odd_aspect_ratio", "note", between, column="aspect_deviations", max_value=limits.max_aspect_deviations),
+        _rule("duplicate_box", "warning", between, column="same_label_overlap", max_value=limits.same_box_iou),
+        _rule("box_under_two_labels", "warning", between, column="other_label_overlap", max_value=limits.same_box_iou),
     ]
-
-
-def _objects_suite(known_labels: Sequence[str]) -> list[gxe.Expectation]:
-    suite = [
-        _rule("object_id_not_unique", gxe.ExpectColumnValuesToBeUnique, column="object_id"),
-        _rule("object_without_image", gxe.ExpectColumnValuesToNotBeNull, column="width"),
-        _rule("label_blank", gxe.ExpectColumnValuesToMatchRegex, column="label", regex=r"\S"),
-        _rule("box_outside_image", ExpectBoxInsideImage, column_list=[*BOX, "width", "height"]),
-        _rule("box_without_area", gxe.ExpectColumnPairValuesAToBeGreaterThanB, column_A="x_max", column_B="x_min"),
-        _rule("box_without_area", gxe.ExpectColumnPairValuesAToBeGreaterThanB, column_A="y_max", column_B="y_min"),
-    ]
-    if known_labels:
-        known = list(known_labels)
-        suite.append(_rule("unknown_label", gxe.ExpectColumnValuesToBeInSet, column="label", value_set=known))
-    return suite
-
-
-def _rule(
-    rule: str, expectation: type[gxe.Expectation], severity: str = "critical", **limits: object
-) -> gxe.Expectation:
-    return expectation(severity=severity, meta={"rule": rule}, **limits)
-
-
-def _failures(outcome: Any, key: str, frame: pd.DataFrame) -> Iterator[Finding]:
-    """One finding per failing row, or one for the table where the expectation could not be evaluated."""
-    config = outcome.expectation_config
-    rule, severity = config.meta["rule"], _SEVERITIES[str(config.severity.value)]
-    rows = outcome.result.get("unexpected_index_list")
-    if rows is None:
-        yield Finding(rule, severity, f"{config.type} could not be evaluated: {outcome.exception_info}")
-        return
-    by_key = frame.drop_duplicates(key).set_index(key, drop=False)
-    for row in {str(row[key]): row for row in rows}.values():
-        about = by_key.loc[row[key]]
-        values = ", ".join(
-            f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
-            for name, value in row.items()
-            if name != key
+    if limits.labels:
+        known = list(limits.labels)
+        expectations.append(
+            _rule("unknown_label", "error", gxe.ExpectColumnValuesToBeInSet, column="label", value_set=known)
         )
-        yield Finding(
-            rule,
-            severity,
-            values or str(row[key]),
-            image_id=str(about["image_id"]),
-            object_id=str(about["object_id"]) if "object_id" in frame else None,
-            label=str(about["label"]) if "label" in frame else None,
-        )
+    return _suite("objects", expectations)
+
+
+def dataset_suite(found: Sequence[Finding], judged: Sequence[gx.ExpectationSuite]) -> gx.ExpectationSuite:
+    """That nothing was found by rules that look at more than a row: all that `judged` leaves. About `dataset_table`.
+
+    Of a rule with several severities, the worst that was found is told.
+    """
+    by_row = {expectation.meta["rule"] for suite in judged for expectation in suite.expectations}
+    worst = {item.rule: item.severity for item in sorted(found, key=lambda item: -FROM_WORST.index(item.severity))}
+    searched = [rule for rule in RULES if rule not in by_row and rule != "unknown_label"]
+    nothing = partial(_rule, expectation=gxe.ExpectColumnValuesToBeNull, description="nothing is found.")
+    return _suite(DATASET, [nothing(rule, worst.get(rule, "warning"), column=rule) for rule in searched])
+
+
+def dataset_table(findings: pd.DataFrame) -> pd.DataFrame:
+    """What was found, as contracts.tables.FINDINGS, with a column for each rule that holds what it says."""
+    rules = {rule: findings["message"].where(findings["rule"] == rule) for rule in RULES}
+    return findings.assign(**rules)
+
+
+def _suite(name: str, expectations: list[gxe.Expectation]) -> gx.ExpectationSuite:
+    return gx.ExpectationSuite(name=name, expectations=expectations)
+
+
+def _rule(rule: str, severity: Severity, expectation: type[gxe.Expectation], **limits: object) -> gxe.Expectation:
+    return expectation(severity=_NAMES[severity], meta={"rule": rule}, **limits)

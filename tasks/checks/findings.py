@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from tasks.checks.rules import Rule
 from tasks.contracts.check_report import FINDINGS, SEVERITIES, ExpectationCount, Severity
 
 
@@ -30,6 +31,7 @@ class Validation:
 
     counts: dict[str, ExpectationCount]  # by table
     findings: list[Finding]
+    rules: dict[str, Rule]  # words of ours and of a team's
 
 
 def rows(table: pd.DataFrame) -> Iterator[Any]:

@@ -1,12 +1,15 @@
 """Faults of images: what their measures say."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from tasks.checks.findings import Finding, rows
+from tasks.checks.rules import RowWords
 
+IMAGE_COLUMNS = ["labelled_size", "decoded_size", "softness"]
 # Measured on images of three real data sets and on their dark, flat, blurred and moved copies: of the sharp ones 1.4 %
 # of one set and none of the others are called blurred; of those blurred by a sigma of 1.5 to 4 pixels at least 98 % are
 # found, of those moved by 15 pixels 97 %, by 9 pixels 58 to 96 %. Through a microscope edges are as soft as if blurred,
@@ -101,49 +104,31 @@ def missing_images(images: pd.DataFrame, limit: float) -> Iterator[Finding]:
         )
 
 
-def image_quality(
-    images: pd.DataFrame, min_sharpness: float, min_brightness: float, min_contrast: float
-) -> Iterator[Finding]:
-    """Images that are blurred, dark or without contrast; one finding each, since a dark image has no clear edges."""
-    decoded = images[images["fault"].isna() & images["file"].notna()]
-    blurred = _are_blurred(decoded, min_sharpness)
-    for row, is_blurred in zip(rows(decoded), blurred, strict=True):
-        if row.peak > 0:
-            times = 2 ** (_DEPTH_BITS - int(row.peak).bit_length())
-            message = f"16 bits with a maximum of {row.peak:,.0f}: read at 1/{times} of its brightness"
-            yield Finding("unused_bits", "warning", message, row.image_id, value=row.peak)
-        elif row.brightness < min_brightness:
-            message = f"mean grey value {row.brightness:.1f} of 255"
-            yield Finding("dark_image", "warning", message, row.image_id, value=row.brightness)
-        elif row.contrast < min_contrast:
-            message = f"grey values deviate by {row.contrast:.1f} of 255 only"
-            yield Finding("low_contrast_image", "warning", message, row.image_id, value=row.contrast)
-        elif is_blurred:
-            message = (
-                f"its edges rise by {row.softest_direction:.2f} of their contrast per pixel, a sharp step by 0.5, and "
-                f"at least {min_sharpness:g} is expected"
-            )
-            yield Finding("blurred_image", "warning", message, row.image_id, value=row.softest_direction)
+def image_columns(images: pd.DataFrame) -> pd.DataFrame:
+    """Images with what they are judged by beside their measures: IMAGE_COLUMNS. Nulls where nothing was decoded."""
+    decoded = images["fault"].isna() & images["file"].notna()
+    sizes = {
+        name: (images[wide].astype("Int64").astype("string") + " x " + images[tall].astype("Int64").astype("string"))
+        for name, wide, tall in (
+            ("labelled_size", "width", "height"),
+            ("decoded_size", "decoded_width", "decoded_height"),
+        )
+    }
+    softness = images["softest_direction"].astype(float).where(_are_soft(images))
+    return images.assign(**{name: size.where(decoded) for name, size in sizes.items()}, softness=softness)
 
 
-def _are_blurred(images: pd.DataFrame, min_sharpness: float) -> "pd.Series[bool]":
-    """Edges softer than `min_sharpness` that no lens in focus explains; never where there are too few edges."""
+def _are_soft(images: pd.DataFrame) -> "pd.Series[bool]":
+    """Whether edges are softer than a lens in focus explains; never where there are too few edges."""
     soft, sharp, detail = (images[name].astype(float) for name in ("softest_direction", "sharpness", "detail"))
     out_of_focus = (detail < _LEAST_DETAIL) | (sharp < _SOFT_WHATEVER[0]) | (soft < _SOFT_WHATEVER[1])
     moved = (soft < _MOVED) & (soft < _MOVED_AGAINST_ALL * sharp) & (detail < _MOVED_DETAIL) & (sharp > _MOVED_EDGES)
-    blurred: pd.Series[bool] = (soft < min_sharpness) & (out_of_focus | moved)
-    return blurred
+    are_soft: pd.Series[bool] = out_of_focus | moved
+    return are_soft
 
 
-def image_sizes(images: pd.DataFrame) -> Iterator[Finding]:
-    """Files of another size than the tables say, and sizes that hardly any other image has."""
-    decoded = images[images["fault"].isna() & images["file"].notna()]
-    differs = (decoded["decoded_width"] != decoded["width"]) | (decoded["decoded_height"] != decoded["height"])
-    for row in rows(decoded[differs]):
-        message = (
-            f"the file is {row.decoded_width:.0f} x {row.decoded_height:.0f}, its labels say {row.width} x {row.height}"
-        )
-        yield Finding("image_size_differs", "warning", message, row.image_id)
+def odd_sizes(images: pd.DataFrame) -> Iterator[Finding]:
+    """Sizes that hardly any other image has."""
     area, aspect = images["width"] * images["height"], images["width"] / images["height"]
     alike = images.groupby(["width", "height"])["image_id"].transform("size")
     rare = alike <= max(1, _ODD_SIZE_SHARE * len(images))
@@ -167,3 +152,25 @@ def _beyond(values: pd.Series, factor: float) -> pd.Series:
 def _some(names: pd.Series, shown: int = 3) -> str:
     rest = len(names) - shown
     return ", ".join(names.head(shown)) + (f" and {rest:,} more" if rest > 0 else "")
+
+
+def _unused_bits(row: Any, _: Mapping[str, Any]) -> str:
+    times = 2 ** (_DEPTH_BITS - int(row.peak).bit_length())
+    return f"16 bits with a maximum of {row.peak:,.0f}: read at 1/{times} of its brightness"
+
+
+IMAGE_WORDS = {
+    "unused_bits": RowWords("peak", _unused_bits),
+    "dark_image": RowWords("brightness", lambda row, _: f"mean grey value {row.brightness:.1f} of 255"),
+    "low_contrast_image": RowWords("contrast", lambda row, _: f"grey values deviate by {row.contrast:.1f} of 255 only"),
+    "blurred_image": RowWords(
+        "softness",
+        lambda row, limits: (
+            f"its edges rise by {row.softness:.2f} of their contrast per pixel, a sharp step by 0.5, and "
+            f"at least {limits['min_value']:g} is expected"
+        ),
+    ),
+    "image_size_differs": RowWords(
+        None, lambda row, _: f"the file is {row.decoded_size}, its labels say {row.labelled_size}"
+    ),
+}

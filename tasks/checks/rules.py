@@ -1,6 +1,7 @@
 """What each rule means and what a labeller does about it: one sentence each."""
 
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 
 class Rule(NamedTuple):
@@ -8,6 +9,13 @@ class Rule(NamedTuple):
 
     meaning: str
     mend: str
+
+
+class RowWords(NamedTuple):
+    """What a finding says of a row that fails an expectation."""
+
+    value: str | None  # the column with what was measured
+    message: Callable[[Any, Mapping[str, Any]], str]  # of the row and of the expectation's arguments
 
 
 RULES: dict[str, Rule] = {

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from tasks.check import main as check
 from tasks.checks.image_measures import measure_images
-from tasks.checks.image_rules import image_quality
 from tasks.contracts.check_report import FINDINGS, CheckReport
 from tasks.contracts.leakage import SPLITS, Leakage
 from tasks.contracts.record import read_record
 from tasks.contracts.tables import SPLIT, read_table
 from tasks.parse import main as parse
 from tasks.split import main as split
+from tests.fixtures.check import row_findings
 from tests.fixtures.repository import REPOSITORY
 from tests.fixtures.tables import toy_images
 
@@ -101,9 +101,8 @@ def blur_rate(archive: Path, change: Callable[[Grey], Grey], folder: Path) -> fl
         cv2.imwrite(str(folder / f"{number}.jpg"), change(grey), [cv2.IMWRITE_JPEG_QUALITY, 90])
     measures = pd.DataFrame(measure_images([folder / f"{number}.jpg" for number in range(len(data))]))
     images = toy_images([{"image_id": str(number)} for number in range(len(data))])
-    measured = images.join(measures.drop(columns=["width", "height"]))
-    found = list(image_quality(measured, min_sharpness=0.3, min_brightness=0, min_contrast=0))
-    return len(found) / len(data)
+    found = row_findings(images, measures, min_sharpness=0.3)
+    return sum(finding.rule == "blurred_image" for finding in found) / len(data)
 
 
 @pytest.mark.parametrize("name", ["bccd", "deeppcb-dev", "urban-traffic-640"])

@@ -1,12 +1,16 @@
 """Boxes that overlap too much, or are quite unlike their class."""
 
+from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tasks.checks import box_rules
-from tasks.checks.box_rules import aspect_ratios, box_pairs, box_sizes, small_for_network, with_image_size
+from tasks.checks.box_rules import box_measures, small_for_network, with_image_size
+from tasks.checks.findings import Finding
+from tests.fixtures.check import NO_MEASURES, row_findings
 from tests.fixtures.tables import Row, toy_images, toy_objects
 
 
@@ -19,14 +23,32 @@ def test_overlapping_pairs_are_those_of_a_plain_double_loop(monkeypatch: pytest.
         x_min, y_min = rng.integers(0, 4, 2) * 1.0
         image, label = f"i{rng.integers(0, 9)}", f"l{rng.integers(0, 2)}"
         rows.append({"image_id": image, "label": label, "object_id": str(number), "x_min": x_min, "y_min": y_min})
-    found = [(f.rule, f.object_id) for f in box_pairs(toy_objects(rows), min_iou=0.85)]
-    expected = []
+    images = toy_images([{"image_id": f"i{number}"} for number in range(9)])
+    measures = box_measures(with_image_size(toy_objects(rows), images)).set_index(pd.Index(range(60)).astype(str))
+    expected: dict[bool, dict[str, float]] = {True: {}, False: {}}
     for one, other in combinations(rows, 2):
-        if one["image_id"] == other["image_id"] and overlap(one, other) > 0.85:
-            rule = "duplicate_box" if one["label"] == other["label"] else "box_under_two_labels"
-            expected.append((rule, other["object_id"]))
-    assert sorted(found) == sorted(expected)
-    assert expected
+        if one["image_id"] == other["image_id"]:
+            most, name = expected[one["label"] == other["label"]], str(other["object_id"])
+            most[name] = max(most.get(name, 0), overlap(one, other))
+    for column, most in (("same_label_overlap", expected[True]), ("other_label_overlap", expected[False])):
+        assert measures[column].dropna().to_dict() == pytest.approx(most)
+
+
+def of_objects(rows: Sequence[Row], **limits: float) -> list[Finding]:
+    return row_findings(toy_images([{"image_id": "a"}]), NO_MEASURES, toy_objects(rows), **limits)
+
+
+@pytest.mark.parametrize(
+    ("labels", "rule", "message"),
+    [
+        (["nut", "nut"], "duplicate_box", "two nut boxes at (40, 30) overlap by 0.95"),
+        (["nut", "rod"], "box_under_two_labels", "nut and rod box at (40, 30) overlap by 0.95"),
+    ],
+)
+def test_a_place_that_is_labelled_twice_is_told_of_the_later_box(labels: list[str], rule: str, message: str) -> None:
+    rows: list[Row] = [{"image_id": "a", "object_id": label, "label": label} for label in labels]
+    (found,) = of_objects([{**rows[0], "x_min": 41.0, "object_id": "first"}, rows[1]], same_box_iou=0.9)
+    assert (found.rule, found.object_id, found.message) == (rule, labels[1], message)
 
 
 def overlap(one: dict[str, object], other: dict[str, object]) -> float:
@@ -42,8 +64,7 @@ def test_a_box_is_odd_only_if_its_class_is_not_as_long() -> None:
     long = {"x_min": 10.0, "x_max": 150.0, "y_min": 40.0, "y_max": 45.0}
     usual: list[Row] = [{**row, **long} if row["label"] == "rod" else row for row in rows]
     odd = {"image_id": "a", "label": "nut", **long}
-    objects = with_image_size(toy_objects([*usual, odd]), toy_images([{"image_id": "a"}]))
-    (finding,) = aspect_ratios(objects, max_deviations=8)
+    (finding,) = of_objects([*usual, odd], max_aspect_deviations=8)
     assert finding.label == "nut"
     assert "28.00 times as wide as high at (10, 40), usual is 1.00" in finding.message
 
@@ -52,7 +73,7 @@ def test_a_box_is_odd_only_if_its_class_is_not_as_long() -> None:
 def test_a_part_of_an_object_may_have_any_shape(column: str) -> None:
     cut = {"image_id": "a", "x_min": 10.0, "x_max": 150.0, "y_min": 40.0, "y_max": 45.0, column: True}
     rows = [{"image_id": "a"} for _ in range(30)]
-    assert not list(aspect_ratios(with_image_size(toy_objects([*rows, cut]), toy_images([{"image_id": "a"}])), 8))
+    assert not of_objects([*rows, cut], max_aspect_deviations=8)
 
 
 def test_sizes_are_judged_by_the_shorter_side_and_by_the_share_of_the_image() -> None:
@@ -61,7 +82,7 @@ def test_sizes_are_judged_by_the_shorter_side_and_by_the_share_of_the_image() ->
         {"image_id": "a", "object_id": "all", "x_min": 0.0, "y_min": 0.0, "x_max": 160.0, "y_max": 120.0},
         {"image_id": "a", "object_id": "usual"},
     ]
-    found = box_sizes(with_image_size(toy_objects(rows), toy_images([{"image_id": "a"}])), tiny_px=2, huge_share=0.9)
+    found = of_objects(rows, tiny_box_px=2, huge_box_share=0.9)
     assert [(finding.rule, finding.object_id, finding.value) for finding in found] == [
         ("tiny_box", "low", 1.5),
         ("huge_box", "all", 1.0),

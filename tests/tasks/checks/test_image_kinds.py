@@ -9,15 +9,17 @@ import pytest
 
 from tasks.checks.findings import Finding
 from tasks.checks.image_measures import ImageMeasures, measure_images
-from tasks.checks.image_rules import image_quality, undecodable_images
-from tests.fixtures.check import encoded, scene
+from tasks.checks.image_rules import undecodable_images
+from tests.fixtures.check import encoded, row_findings, scene
+from tests.fixtures.tables import toy_images
 
 
 def findings_of(path: Path, content: bytes) -> list[Finding]:
     path.write_bytes(content)
-    images = pd.DataFrame(measure_images([path]), columns=list(ImageMeasures._fields))
-    images = images.assign(image_id="a", name=path.name, file=f"raw/{path.name}", group="g")
-    return [*undecodable_images(images, 1.0), *image_quality(images, 0.02, 20, 5)]
+    measures = pd.DataFrame(measure_images([path]), columns=list(ImageMeasures._fields))
+    images = toy_images([{"image_id": "a", "name": path.name}])
+    left_out = undecodable_images(images.join(measures.drop(columns=["width", "height"])), 1.0)
+    return [*left_out, *row_findings(images, measures, min_sharpness=0.02, min_brightness=20, min_contrast=5)]
 
 
 def test_image_of_12_bits_is_called_so_and_not_dark(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Blur is told from sharp pictures of dark and flat things, and nothing is said where there are no edges."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from tasks.checks.image_measures import measure_image
-from tasks.checks.image_rules import image_quality
+from tasks.checks.image_measures import ImageMeasures, measure_image
 from tasks.checks.sharpness import sharpness
+from tests.fixtures.check import row_findings
 from tests.fixtures.tables import toy_images
 
 Grey = NDArray[np.uint8]
@@ -72,14 +72,16 @@ def enlarged(pixels: Grey) -> Grey:
     return np.asarray(cv2.resize(pixels, None, fx=4, fy=4, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
-def is_blurred(folder: Path, pixels: Grey) -> bool:
-    path = folder / "image.png"
-    cv2.imwrite(str(path), pixels)
-    measures = pd.DataFrame([measure_image(path)._asdict()]).drop(columns=["width", "height"])
-    images = toy_images([{"image_id": "a"}]).join(measures)
-    rules = [finding.rule for finding in image_quality(images, min_sharpness=0.3, min_brightness=0, min_contrast=0)]
-    assert rules in ([], ["blurred_image"])
-    return bool(rules)
+def count_blurred(folder: Path, pictures: Sequence[Grey]) -> int:
+    """How many are called blurred."""
+    files = [folder / f"{number}.png" for number in range(len(pictures))]
+    for file, pixels in zip(files, pictures, strict=True):
+        cv2.imwrite(str(file), pixels)
+    sizes = [{"width": pixels.shape[1], "height": pixels.shape[0]} for pixels in pictures]
+    images = toy_images([{"image_id": file.name, "frame": at, **sizes[at]} for at, file in enumerate(files)])
+    found = row_findings(images, pd.DataFrame(map(measure_image, files)), min_sharpness=0.3)
+    assert {finding.rule for finding in found} <= {"blurred_image"}
+    return len(found)
 
 
 def same(pixels: Grey) -> Grey:
@@ -92,7 +94,7 @@ LIGHTS: dict[str, Change] = {"same": same, "dark": darkened, "flat": flattened, 
 @pytest.mark.parametrize("draw", [things, few_things])
 @pytest.mark.parametrize("light", [*LIGHTS.values(), enlarged], ids=[*LIGHTS, "large"])
 def test_sharp_pictures_are_not_called_blurred(tmp_path: Path, draw: Callable[[int], Grey], light: Change) -> None:
-    assert not any(is_blurred(tmp_path, light(draw(seed))) for seed in range(4))
+    assert count_blurred(tmp_path, [light(draw(seed)) for seed in range(4)]) == 0
 
 
 @pytest.mark.parametrize(
@@ -109,8 +111,8 @@ def test_sharp_pictures_are_not_called_blurred(tmp_path: Path, draw: Callable[[i
     ids=["sigma 1.5", "sigma 2", "sigma 3", "sigma 4", "moved 9 px", "moved 15 px", "moved down"],
 )
 def test_blurred_pictures_are_found_in_whatever_light(tmp_path: Path, change: Change, least: float) -> None:
-    found = [is_blurred(tmp_path, light(change(things(seed)))) for light in LIGHTS.values() for seed in range(4)]
-    assert sum(found) >= least * len(found)
+    pictures = [light(change(things(seed))) for light in LIGHTS.values() for seed in range(4)]
+    assert count_blurred(tmp_path, pictures) >= least * len(pictures)
 
 
 @pytest.mark.parametrize(
@@ -126,12 +128,11 @@ def test_blurred_pictures_are_found_in_whatever_light(tmp_path: Path, change: Ch
 )
 def test_nothing_is_said_of_a_picture_without_edges(tmp_path: Path, pixels: Grey) -> None:
     assert sharpness(pixels, pixels) == (None, None, None)
-    assert not is_blurred(tmp_path, pixels)
+    assert count_blurred(tmp_path, [pixels]) == 0
 
 
 def test_zero_turns_the_judgement_off() -> None:
-    images = toy_images([{"image_id": "a"}]).assign(
-        fault=None, brightness=100.0, contrast=50.0, sharpness=0.05, softest_direction=0.05, detail=0.0, peak=0
-    )
-    assert [finding.rule for finding in image_quality(images, 0.3, 5, 1)] == ["blurred_image"]
-    assert not list(image_quality(images, 0, 5, 1))
+    images = toy_images([{"image_id": "a"}])
+    measures = pd.DataFrame([ImageMeasures(None, None, 160, 120, 100.0, 50.0, 0.05, 0.05, 0.0)])
+    assert [finding.rule for finding in row_findings(images, measures, min_sharpness=0.3)] == ["blurred_image"]
+    assert not row_findings(images, measures, min_sharpness=0)
