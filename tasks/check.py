@@ -69,7 +69,7 @@ class CheckParams(Params):
 
     stop_on: list[Severity] = Field(description="severities that stop the run")
     suites: Path = Field(
-        default=Path("tasks/checks/suites"), description="a team's own suites of expectations: a file or a folder"
+        examples=["tasks/checks/suites"], description="a team's own suites of expectations: a file or a folder"
     )
     labels: list[str] = Field(description="the class names that may occur; empty: any")
     max_unreadable_share: float = Field(ge=0, le=1, description="more undecodable files are an error")

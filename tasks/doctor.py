@@ -2,8 +2,8 @@
 
 All of params.yaml is read as its stages will read it, and what can be known now is looked at: names that nobody knows,
 rules, their targets, slices and classes (where parse.classes lists them; else a line says that split looks once labels
-are read), whether there are resamples enough, the search space, whether stores answer, whether the registry knows what
-the release log names as live and has its files, weights, devices and space on the disk.
+are read), whether there are resamples enough, the search space, a team's own expectations, whether stores answer,
+whether the registry knows what the release log names as live and has its files, weights, devices and space on the disk.
 All faults are told at once, and what works but is hardly meant (recall asked for without precision) is warned of.
 Nothing is changed, but that the MLflow store of a moved project follows it. DVC runs it again when params.yaml or the
 code has changed.
@@ -36,6 +36,7 @@ import typer
 from pydantic import ConfigDict, Field
 
 import tasks
+from tasks.checks.team_suites import suite_faults
 from tasks.clients.answers import (
     Question,
     bucket_answers,
@@ -73,7 +74,7 @@ from tasks.runtimes.machine import Device
 
 log = logging.getLogger(__name__)
 
-LOOKED_AT = ["params", "rules", "search space", "stores", "release log", "weights", "devices", "disk"]
+LOOKED_AT = ["params", "rules", "search space", "suites", "stores", "release log", "weights", "devices", "disk"]
 
 
 class DoctorParams(Params):
@@ -105,6 +106,10 @@ class _Parse(_Some):
     classes: list[str]
     drop: list[str]
     rename: dict[str, str]
+
+
+class _Check(_Some):
+    suites: Path
 
 
 class _Tune(_Some):
@@ -153,6 +158,7 @@ def doctor(asked: AllParams, params: DoctorParams) -> list[str]:
         *asked.faults,
         *_rules(asked),
         *_search(asked),
+        *_suites(asked),
         *_outside(asked, params.timeout_seconds),
         *_machine(asked),
         *disk_faults(Path(), params.min_free_gigabytes),
@@ -207,6 +213,12 @@ def _search(asked: AllParams) -> Iterator[str]:
         check_space(tune.space, recipe)
     except PipelineError as error:
         yield from (f"tune.space: {fault}" for fault in error.faults)
+
+
+def _suites(asked: AllParams) -> list[str]:
+    """A team's own expectations: files, and the tables and columns that they name."""
+    check = asked.read("check", _Check)
+    return [] if check is None else [f"check.suites: {fault}" for fault in suite_faults(check.suites)]
 
 
 def _outside(asked: AllParams, seconds: float) -> list[str]:

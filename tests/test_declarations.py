@@ -67,6 +67,11 @@ def test_every_path_of_a_command_is_declared_as_dependency_or_output(stage: str)
     assert paths <= names
 
 
+@pytest.mark.parametrize("name", ["ingest.source", "check.suites"])
+def test_stage_runs_again_when_files_change_that_its_params_name(name: str) -> None:
+    assert f"${{{name}}}" in PIPELINE["stages"][name.partition(".")[0]]["deps"]
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_stage_depends_on_its_own_module_and_its_own_section(stage: str) -> None:
     declared = PIPELINE["stages"][stage]

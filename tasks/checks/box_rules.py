@@ -12,16 +12,6 @@ from tasks.checks.findings import Finding
 from tasks.checks.rules import RowWords
 from tasks.contracts.tables import BOX
 
-BOX_MEASURES = [
-    "shorter_side_px",
-    "image_share",
-    "aspect_ratio",
-    "usual_aspect_ratio",
-    "aspect_deviations",
-    "same_label_overlap",
-    "other_label_overlap",
-    "overlapped_label",
-]
 _BORDER_PX = 2.0  # a box this close to the border may show a part of its object only
 _ASPECT_OBJECTS = 20  # fewer of a class say nothing about its usual shape
 _LEAST_SPREAD = 0.15  # of log aspect ratios: a class of one shape still varies by the labeller's hand
@@ -36,14 +26,14 @@ def with_image_size(objects: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame
 
 
 def box_measures(objects: pd.DataFrame) -> pd.DataFrame:
-    """What single boxes are judged by, on their index: BOX_MEASURES.
+    """What single boxes are judged by, on their index; docs/checks.md lists it.
 
     `objects` here and below is what `with_image_size` gives, without objects that have no image.
     """
     width, height = objects["x_max"] - objects["x_min"], objects["y_max"] - objects["y_min"]
     share = width * height / (objects["width"] * objects["height"])
     sizes = pd.DataFrame({"shorter_side_px": width.where(width < height, height), "image_share": share})
-    return pd.concat([sizes, _aspect_ratios(objects), _overlaps(objects)], axis=1)[BOX_MEASURES]
+    return pd.concat([sizes, _aspect_ratios(objects), _overlaps(objects)], axis=1)
 
 
 def small_for_network(objects: pd.DataFrame, image_size: int, least_px: float) -> Iterator[Finding]:

@@ -9,7 +9,6 @@ import pandas as pd
 from tasks.checks.findings import Finding, rows
 from tasks.checks.rules import RowWords
 
-IMAGE_COLUMNS = ["labelled_size", "decoded_size", "softness"]
 # Measured on images of three real data sets and on their dark, flat, blurred and moved copies: of the sharp ones 1.4 %
 # of one set and none of the others are called blurred; of those blurred by a sigma of 1.5 to 4 pixels at least 98 % are
 # found, of those moved by 15 pixels 97 %, by 9 pixels 58 to 96 %. Through a microscope edges are as soft as if blurred,
@@ -105,7 +104,7 @@ def missing_images(images: pd.DataFrame, limit: float) -> Iterator[Finding]:
 
 
 def image_columns(images: pd.DataFrame) -> pd.DataFrame:
-    """Images with what they are judged by beside their measures: IMAGE_COLUMNS. Nulls where nothing was decoded."""
+    """Images with `labelled_size` and `decoded_size`, and `softness` of edges; nulls where nothing was decoded."""
     decoded = images["fault"].isna() & images["file"].notna()
     sizes = {
         name: (images[wide].astype("Int64").astype("string") + " x " + images[tall].astype("Int64").astype("string"))

@@ -10,10 +10,10 @@ from tasks.contracts.tables import counted
 
 
 class JudgedTables(NamedTuple):
-    """By the names that suites have for them."""
+    """Each by the name that stands in the meta of a suite."""
 
-    images: pd.DataFrame  # contracts.tables.IMAGES, ImageMeasures but for the thumbnail, image_rules.IMAGE_COLUMNS
-    objects: pd.DataFrame  # contracts.tables.OBJECTS, size of the image, box_rules.BOX_MEASURES
+    images: pd.DataFrame  # contracts.tables.IMAGES, ImageMeasures but for the thumbnail, image_columns
+    objects: pd.DataFrame  # contracts.tables.OBJECTS, size of the image, box_measures
     objects_with_images: pd.DataFrame  # all objects, and the columns of their images with `image_` before the name
 
 

@@ -16,7 +16,7 @@ from great_expectations.data_context.types.resource_identifiers import (
     ExpectationSuiteIdentifier,
     ValidationResultIdentifier,
 )
-from great_expectations.exceptions import ExpectationNotFoundError, GreatExpectationsError
+from great_expectations.exceptions import ExpectationNotFoundError
 from great_expectations.execution_engine import PandasExecutionEngine
 from great_expectations.expectations.expectation import MulticolumnMapExpectation
 from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
@@ -26,12 +26,14 @@ from great_expectations.expectations.metrics.map_metric_provider import (
 )
 from great_expectations.expectations.row_conditions import Column
 
+# This one sets a level of its own, and tells of a folder for every context.
+logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.CRITICAL)
+
 __all__ = [
     "Column",
     "ExpectationConfiguration",
     "ExpectationNotFoundError",
     "ExpectationSuiteIdentifier",
-    "GreatExpectationsError",
     "MulticolumnMapExpectation",
     "MulticolumnMapMetricProvider",
     "PandasExecutionEngine",

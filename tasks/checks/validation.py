@@ -33,7 +33,6 @@ _WORDS = BOX_WORDS | IMAGE_WORDS
 
 
 class _Suite(NamedTuple):
-    name: str
     table: str
     frame: pd.DataFrame
     suite: gx.ExpectationSuite
@@ -59,12 +58,12 @@ def validate_tables(
     counts: dict[str, Counter[str]] = {}
     findings: list[Finding] = []
     faults: list[str] = []
-    rules = dict(RULES)
+    rules, results = dict(RULES), {}
     for run in [*_our_suites(tables, found, limits), *map(partial(_team_suite, tables), team)]:
-        result = run_suite(project, _described(run.suite, run.rules), run.frame)
+        results[run.suite.name] = result = run_suite(project, _described(run.suite, run.rules), run.frame)
         failed = [outcome for outcome in result.results if not outcome.success]
         faults += [
-            f"suite {run.name}, {outcome.expectation_config.type}: {why}"
+            f"suite {run.suite.name}, {outcome.expectation_config.type}: {why}"
             for outcome in failed
             for why in _raised(outcome)
         ]
@@ -73,10 +72,10 @@ def validate_tables(
             findings += [finding for outcome in failed for finding in failures(outcome, run.frame)]
         rules |= run.rules
         where = run.frame["where"] if "where" in run.frame else run.frame["image_id"].map(places)
-        add_page(project, run.name, result, run.frame, where)
+        add_page(project, run.suite.name, result, run.frame, where)
     if faults:
         raise PipelineError("expectations could not be evaluated", f"\n{first_of(faults)}\n", HINT)
-    build_pages(project, docs)
+    build_pages(project, docs, results)
     return Validation({table: ExpectationCount(**count) for table, count in counts.items()}, findings, rules)
 
 
@@ -85,7 +84,7 @@ def _our_suites(tables: JudgedTables, found: Sequence[Finding], limits: Limits) 
     dataset = dataset_suite(found, [images, objects])
     searched = dataset_table(findings_table(found, tables.images))
     frames = {"images": tables.images, "objects": tables.objects, DATASET: searched}
-    return [_Suite(suite.name, suite.name, frames[suite.name], suite, RULES) for suite in (images, objects, dataset)]
+    return [_Suite(suite.name, frames[suite.name], suite, RULES) for suite in (images, objects, dataset)]
 
 
 def _team_suite(tables: JudgedTables, team: TeamSuite) -> _Suite:
@@ -98,7 +97,7 @@ def _team_suite(tables: JudgedTables, team: TeamSuite) -> _Suite:
         expectation.meta = meta | {"rule": f"{team.suite.name}.{meta.get('rule', expected)}"}
         hint = notes if isinstance(notes, str) else " ".join(notes)
         rules[expectation.meta["rule"]] = Rule(_sentence(expectation), hint)
-    return _Suite(team.suite.name, team.table, getattr(tables, team.table), team.suite, rules)
+    return _Suite(team.table, getattr(tables, team.table), team.suite, rules)
 
 
 def _sentence(expectation: gxe.Expectation) -> str:

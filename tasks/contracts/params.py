@@ -177,6 +177,8 @@ def _fault(section: str, fault: ErrorDetails, model: type[BaseModel]) -> str:
     if fault["type"] == "extra_forbidden":
         return f"{name} is unknown (known: {', '.join(model.model_fields)})"
     field = model.model_fields.get(str(fault["loc"][0])) if fault["loc"] else None
+    if fault["type"] == "missing" and field is not None and field.examples:
+        return f"{name} is missing: add `{fault['loc'][0]}: {field.examples[0]}` ({field.description})"
     if fault["type"] == "string_pattern_mismatch" and field is not None:
         # A pattern is no answer to people.
         return f"{name} is {fault['input']!r}; it takes {field.description}"

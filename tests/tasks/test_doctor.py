@@ -297,4 +297,4 @@ def test_command_needs_no_option_and_neither_torch_nor_the_training_library(tmp_
     assert done.returncode == 0, done.stderr
     assert "nothing stands in the way" in done.stderr
     assert done.stdout.strip() == "[]"
-    assert {path.name for path in tmp_path.iterdir()} == {"samples", "params.yaml"}
+    assert {path.name for path in tmp_path.iterdir()} == {"samples", "params.yaml", "tasks"}
