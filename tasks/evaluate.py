@@ -43,20 +43,20 @@ from pydantic import Field, field_validator
 
 from tasks.contracts.bundle import NoChampion, bundle_sha256
 from tasks.contracts.digests import canonical_sha256, content_sha256
+from tasks.contracts.errors import PipelineError
 from tasks.contracts.evaluation import Evaluation, figures_sha256
 from tasks.contracts.params import measuring_sha256, read_params, read_seed
 from tasks.contracts.record import read_record, write_record
 from tasks.contracts.tables import BOX, PREDICTIONS, counted, write_table
 from tasks.contracts.use_case import UseCase
 from tasks.contracts.whole_output import whole_output
-from tasks.dataset.decoding import image_path
+from tasks.dataset.read_split import Dataset, read_split
 from tasks.evaluating.run_bundle import Running, run_bundle
 from tasks.evaluating.training_tolerance import TrainingTolerance, hold_to_training
 from tasks.execution.stage_command import run
 from tasks.metrics.bootstrap import count, draw, resampled_figures
 from tasks.metrics.curves import CURVE_COLUMNS, calibration_error, curves, score_bins
 from tasks.metrics.error_kinds import confusion, error_kinds
-from tasks.metrics.evaluated_split import Labelled, labelled, val_and_test
 from tasks.metrics.few_scenes import lower_means
 from tasks.metrics.figures import OVERALL, class_figures, overall_figures
 from tasks.metrics.hints import suppression_hint
@@ -120,8 +120,8 @@ class Measured:
 
 
 def evaluate(
-    val: Labelled,
-    test: Labelled,
+    val: Dataset,
+    test: Dataset,
     predictions: pd.DataFrame,
     labels: list[str],
     *,
@@ -130,13 +130,13 @@ def evaluate(
     seed: int,
 ) -> Measured:
     """Choose operating thresholds on val and measure everything on test."""
-    val_matches = match(scene(val.truth, predictions, val.images["image_id"].to_list(), labels))
-    boxes = scene(test.truth, predictions, test.images["image_id"].to_list(), labels)
+    val_matches = match(scene(val.objects, predictions, val.images["image_id"].to_list(), labels))
+    boxes = scene(test.objects, predictions, test.images["image_id"].to_list(), labels)
     matches = match(boxes)
     points = operating_points(use_case, labels)
     chosen = choose_thresholds(val_matches, points)
     thresholds = [threshold.score for threshold in chosen]
-    unit_of, val_units = (_units(side, params) for side in (test, val))
+    unit_of, val_units = (_units(each, params) for each in (test, val))
     drawn = draw(unit_of.of_image, params.resamples, seed)
     # Seeded apart, or a group of val would be drawn whenever one of test is.
     val_drawn = draw(val_units.of_image, params.resamples, [seed, 1])
@@ -145,7 +145,7 @@ def evaluate(
     values, val_values = (figures(of, thresholds) for of in (matches, val_matches))
     counts = count(matches, thresholds, drawn)
     parted, left_out = parts(
-        boxes, test.images, test.truth, edges_px=params.size_edges_px, attributes=params.slice_attributes
+        boxes, test.images, test.objects, edges_px=params.size_edges_px, attributes=params.slice_attributes
     )
     slices, columns = measure_slices(boxes, parted, thresholds, drawn, redrawn)
     bins = score_bins(matches, params.score_bins, params.score_bins_from)
@@ -172,18 +172,18 @@ def evaluate(
     return Measured(lower_means(evaluation), pd.concat([resamples, columns], axis=1), curves(matches))
 
 
-def _units(side: Labelled, params: EvaluateParams) -> Units:
+def _units(dataset: Dataset, params: EvaluateParams) -> Units:
     """In the order of a Scene: by image_id."""
-    return units(side.images.sort_values("image_id", ignore_index=True), params.part_images)
+    return units(dataset.images.sort_values("image_id", ignore_index=True), params.part_images)
 
 
-def _test_sha256(val: Labelled, test: Labelled, params: EvaluateParams, seed: int) -> str:
+def _test_sha256(val: Dataset, test: Dataset, params: EvaluateParams, seed: int) -> str:
     """Equal for two targets if their resamples may be subtracted row by row."""
     digest = hashlib.sha256(f"{seed} {params.resamples} {params.fewest_groups}".encode())
-    for side in (val, test):
+    for each in (val, test):
         image = ["image_id", "unit"]
-        placed = side.images.sort_values("image_id").assign(unit=_units(side, params).of_image)
-        for table, columns in ((placed, image), (side.truth, ["image_id", "label", "ignored", *BOX])):
+        placed = each.images.sort_values("image_id").assign(unit=_units(each, params).of_image)
+        for table, columns in ((placed, image), (each.objects, ["image_id", "label", "ignored", *BOX])):
             digest.update(table.reindex(columns=columns).sort_values(columns).to_csv(index=False).encode())
     return digest.hexdigest()
 
@@ -214,34 +214,36 @@ def main(
         return
     exported = read_bundle(bundle)
     tables = [annotations / "images.parquet", annotations / "objects.parquet", split]
-    images, objects = val_and_test(annotations, split)
-    held = images.loc[images["readable"], ["image_id", "file"]]
-    paths = {image_id: image_path(file, raw, annotations) for image_id, file in held.itertuples(index=False)}
-    log.info("evaluating %s on %s images of val and test", bundle, f"{len(images):,}")
+    labelled = read_split(raw, annotations, split).of("val", "test")
+    to_test = labelled.of("test")
+    if to_test.images.empty:
+        raise PipelineError("no image is in test", str(split), "Label more groups of images, or change params: split")
+    readable = labelled.readable().images
+    paths: dict[str, Path] = dict(zip(readable["image_id"], readable["path"], strict=True))
+    timed = to_test.readable().images["image_id"].to_list()
+    log.info("evaluating %s on %s images of val and test", bundle, f"{len(labelled.images):,}")
 
-    timed = images.loc[images["split"] == "test", "image_id"].to_list()
     outcome = run_bundle(bundle, paths, timed, settings, None if target == CHAMPION else target)
-    seen = images[images["image_id"].isin(paths.keys() - set(outcome.unreadable))]
-    val, test = (labelled(seen[seen["split"] == side], objects) for side in ("val", "test"))
-    in_truth = {label for side in (val, test) for label in counted(side.truth)["label"]}
-    labels = [*exported.classes, *sorted(in_truth - {*exported.classes})]
+    seen = labelled.where(labelled.images["image_id"].isin(paths.keys() - set(outcome.unreadable)))
+    labels = [*exported.classes, *sorted({*counted(seen.objects)["label"]} - {*exported.classes})]
     # Of a class that nobody is to find not even what is ignored matters.
-    val, test = (replace(side, truth=side.truth[side.truth["label"].isin(labels)]) for side in (val, test))
+    counting = replace(seen, objects=seen.objects[seen.objects["label"].isin(labels)])
+    val, test = counting.of("val"), counting.of("test")
     inputs = {
         **{table.name: content_sha256(table) for table in tables},
-        "pixels": canonical_sha256({image_id: content_sha256(paths[image_id]) for image_id in seen["image_id"]}),
+        "pixels": canonical_sha256({image_id: content_sha256(paths[image_id]) for image_id in seen.images["image_id"]}),
         "params": measuring_sha256(params),
     }
     if exported.registry_version:
         use_case = _points_of(labels, use_case)
     measured = evaluate(val, test, outcome.predictions, labels, use_case=use_case, params=settings, seed=seed)
-    hint = suppression_hint(measured.evaluation, test.truth, exported.output)
+    hint = suppression_hint(measured.evaluation, test.objects, exported.output)
     of_bundle = {
         "hints": [hint] if hint else [],
         "target": CHAMPION if exported.registry_version else exported.target,
         "registry_version": exported.registry_version,
         "known": exported.classes,
-        "unreadable": len(images) - len(seen),
+        "unreadable": len(labelled.images) - len(seen.images),
         "latency": outcome.latency,
         "peak_memory_mb": outcome.peak_memory_mb,
         "size_bytes": exported.size_bytes,

@@ -43,14 +43,14 @@ from tasks.contracts.digests import content_sha256
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.params import Params, Releases, Target, Tracking, read_params, read_releases, read_seed
 from tasks.contracts.record import read_record, write_record
-from tasks.contracts.tables import IMAGES, OBJECTS, SPLIT, counted, read_table
 from tasks.contracts.use_case import UseCase
 from tasks.contracts.whole_output import whole_output
 from tasks.dataset.decoding import read_held_image
+from tasks.dataset.read_split import Dataset, read_split
 from tasks.execution.garbage import no_garbage_collection
 from tasks.execution.stage_command import run
 from tasks.exporting.acceptance import compare_on_golden, refuse_beyond_tolerance, refuse_other_than_library
-from tasks.exporting.image_sample import Labelled, Sample, draw_sample
+from tasks.exporting.image_sample import Sample, draw_sample
 from tasks.exporting.parity import summarise
 from tasks.exporting.tolerance import Tolerances
 from tasks.runtimes.kinds import KINDS, library_version
@@ -233,16 +233,11 @@ def _number(value: object) -> float | None:
     return None if math.isnan(number) else number  # an empty cell: nothing could be measured
 
 
-def _labelled(raw: Path, annotations: Path, split_file: Path, side: str) -> Labelled:
-    """The images of one side of the split that are held and readable."""
-    images = read_table(annotations / "images.parquet", IMAGES)
-    split = read_table(split_file, SPLIT)
-    held = images[images["readable"] & images["file"].notna()]
-    everything = Labelled(held, counted(read_table(annotations / "objects.parquet", OBJECTS)), raw, annotations)
-    labelled = everything.of(split.loc[split["split"] == side, "image_id"])
-    if labelled.images.empty:
-        raise PipelineError(f"no image of {side} is held", str(split_file), "Ingest the images and run split again")
-    return labelled
+def _readable(dataset: Dataset, split: str) -> Dataset:
+    readable = dataset.of(split).readable()
+    if readable.images.empty:
+        raise PipelineError(f"no image of {split} can be read", "the split", "Ingest the images and run split again")
+    return readable
 
 
 def main(
@@ -268,8 +263,10 @@ def main(
     checkpoint = read_checkpoint(trained)
     log.info("exporting %s %s to %s", checkpoint.card.architecture, checkpoint.card.weights_sha256[:12], target)
 
-    def draw(side: str, count: int) -> Sample:
-        return draw_sample(_labelled(raw, annotations, split, side), checkpoint.card.classes, count, seed)
+    dataset = read_split(raw, annotations, split)
+
+    def draw(name: str, count: int) -> Sample:
+        return draw_sample(_readable(dataset, name), checkpoint.card.classes, count, seed)
 
     golden = draw("val", settings.golden_images)
     calibration = draw("train", settings.calibration_images) if KINDS[target].precision == "int8" else None

@@ -51,6 +51,7 @@ from tasks.contracts.use_case import UseCase
 from tasks.contracts.verdict import Verdict
 from tasks.contracts.whole_output import whole_output
 from tasks.dataset.decoding import Image, image_path, read_image
+from tasks.dataset.read_split import is_readable
 from tasks.execution.stage_command import run
 from tasks.gating.compared_classes import compare_classes, over
 from tasks.gating.judgement import Evaluated, interval_between
@@ -145,7 +146,7 @@ def between(metric: str, one: Measured, other: Measured) -> tuple[float, float]:
 
 def _tested(data: Data) -> list[str]:
     """Images of the test split that evaluate could look at."""
-    seen = data.images.loc[data.images["readable"] & data.images["file"].notna(), "image_id"]
+    seen = data.images.loc[is_readable(data.images), "image_id"]
     return data.split.loc[(data.split["split"] == "test") & data.split["image_id"].isin(seen), "image_id"].tolist()
 
 

@@ -42,10 +42,10 @@ from tasks.contracts.digests import content_sha256
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.params import Scalar, Tracking, flat, read_params, read_seed
 from tasks.contracts.record import read_record, write_record
-from tasks.contracts.tables import IMAGES, OBJECTS, SPLIT, read_table
 from tasks.contracts.tuned import Tuned
 from tasks.contracts.use_case import UseCase
 from tasks.contracts.whole_output import whole_output
+from tasks.dataset.read_split import read_split
 from tasks.detectors.protocol import METRIC, Detector, Epoch, Trained, TrainingData, load_family
 from tasks.detectors.recipe import Recipe
 from tasks.detectors.training_data import check_use_case, measure_of, training_data
@@ -118,9 +118,7 @@ def main(
     found = read_record(tuned / "best.json", Tuned)
     recipe = read_params(params, "train", TrainParams).with_changes(found.params)
     tables = [annotations / "images.parquet", annotations / "objects.parquet", split]
-    data = training_data(
-        read_table(tables[0], IMAGES), read_table(tables[1], OBJECTS), read_table(split, SPLIT), raw, annotations
-    )
+    data = training_data(read_split(raw, annotations, split))
     log.info("train: %s, %d epochs, %d images, %d in val", recipe.model, recipe.epochs, len(data.train), len(data.val))
     detector = load_family(recipe.family)
     start_sha256 = detector.start_sha256(recipe)

@@ -38,10 +38,10 @@ from tqdm import tqdm
 from tasks.clients.tracking import RunLog, open_run, until_end
 from tasks.contracts.params import Params, Tracking, flat, read_params, read_seed
 from tasks.contracts.record import write_record
-from tasks.contracts.tables import IMAGES, OBJECTS, SPLIT, read_table
 from tasks.contracts.tuned import Tuned
 from tasks.contracts.use_case import UseCase
 from tasks.contracts.whole_output import whole_output
+from tasks.dataset.read_split import read_split
 from tasks.detectors.protocol import METRIC, Detector, Epoch, TrainingData, load_family
 from tasks.detectors.recipe import Recipe, Value
 from tasks.detectors.search_space import Range, Space, check_space, own_values, suggest
@@ -190,9 +190,7 @@ def main(
     check_space(wanted.space, recipe)
     began = time.monotonic()
     tables = [annotations / "images.parquet", annotations / "objects.parquet", split]
-    data = training_data(
-        read_table(tables[0], IMAGES), read_table(tables[1], OBJECTS), read_table(split, SPLIT), raw, annotations
-    )
+    data = training_data(read_split(raw, annotations, split))
     check_use_case(use_case, data)
     log.info("tune: %d trials of %d epochs, searching %s", wanted.trials, wanted.epochs, ", ".join(wanted.space))
     # More trials, and another place for the study's file, go on with the same study.

@@ -2,7 +2,6 @@
 
 import functools
 import logging
-from pathlib import Path
 
 import pandas as pd
 
@@ -10,7 +9,7 @@ from tasks.contracts.errors import PipelineError
 from tasks.contracts.quoting import written
 from tasks.contracts.tables import BOX, counted
 from tasks.contracts.use_case import UseCase
-from tasks.dataset.decoding import image_path
+from tasks.dataset.read_split import Dataset
 from tasks.detectors.protocol import METRIC, Figures, TrainingData
 from tasks.metrics.use_case import headline
 
@@ -19,12 +18,10 @@ log = logging.getLogger(__name__)
 OVERALL = ("map50", "map50_95", "precision", "recall", "f1")
 
 
-def training_data(
-    images: pd.DataFrame, objects: pd.DataFrame, split: pd.DataFrame, raw: Path, annotations: Path
-) -> TrainingData:
+def training_data(dataset: Dataset) -> TrainingData:
     """Images of the train and val splits with their objects.
 
-    Images that are not held or cannot be read are left out with a warning; classes are those of the whole split.
+    Images that are not there or cannot be read are left out with a warning; classes are those of the whole split.
 
     Ignored objects (crowds, difficult ones) are not learnt. The library knows no regions that teach nothing: to it such
     a region is background, as in most trainings on COCO, where beside labelled objects it does little harm. An image of
@@ -32,15 +29,13 @@ def training_data(
 
     Raises PipelineError if a split is empty or train has no objects.
     """
-    placed = images.merge(split[["image_id", "split"]], on="image_id").sort_values("image_id")
-    placed = placed[placed["split"].isin(["train", "val"])]
-    usable = placed[placed["readable"] & placed["file"].notna()]
-    if len(usable) < len(placed):
-        left_out = len(placed) - len(usable)
-        log.warning("%d of %d images are not held or cannot be read and are left out", left_out, len(placed))
-    usable = usable.assign(path=[str(image_path(str(file), raw, annotations)) for file in usable["file"]])
+    placed = dataset.of("train", "val")
+    usable = placed.readable().images
+    if left_out := len(placed.images) - len(usable):
+        log.warning("%d of %d images are not there or cannot be read and are left out", left_out, len(placed.images))
+    usable = usable.assign(path=usable["path"].map(str))
     columns = ["image_id", "path", "width", "height"]
-    objects, ignored = counted(objects), objects[objects["ignored"].notna()]
+    objects, ignored = counted(dataset.objects), placed.objects[placed.objects["ignored"].notna()]
     usable = usable[~_teaches_wrong(usable, objects, ignored)]
     train, val = (usable.loc[usable["split"] == name, columns].reset_index(drop=True) for name in ("train", "val"))
     for name, count in (("images in train", len(train)), ("images in val", len(val))):
@@ -48,7 +43,7 @@ def training_data(
             raise PipelineError(
                 f"there are no {name}", "the split", "Label more images, or change split in params.yaml"
             )
-    classes = sorted(objects.loc[objects["image_id"].isin(split["image_id"]), "label"].unique())
+    classes = sorted(objects["label"].unique())
     _check_classes(classes, objects[objects["image_id"].isin(train["image_id"])])
     shown = objects.loc[objects["image_id"].isin(usable["image_id"]), ["image_id", "label", *BOX]]
     passed_over = ignored.loc[ignored["image_id"].isin(val["image_id"]), ["image_id", "label", "ignored", *BOX]]

@@ -9,6 +9,7 @@ python -m tests.bench.training --raw DIR --annotations DIR --split FILE --image-
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -18,8 +19,8 @@ import typer
 import yaml
 from scipy import stats
 
-from tasks.contracts.tables import IMAGES, OBJECTS, SPLIT, read_table
 from tasks.contracts.use_case import UseCase
+from tasks.dataset.read_split import read_split
 from tasks.detectors.protocol import TrainingData, load_family
 from tasks.detectors.recipe import Recipe
 from tasks.detectors.training_data import measure_of, training_data
@@ -69,12 +70,10 @@ def _sample(folder: Path) -> tuple[TrainingData, TrainingData]:
 
 def _read(raw: Path, annotations: Path, split_file: Path) -> tuple[TrainingData, TrainingData]:
     """What train gets, and the same with the test images in the place of val."""
-    images = read_table(annotations / "images.parquet", IMAGES)
-    objects = read_table(annotations / "objects.parquet", OBJECTS)
-    split = read_table(split_file, SPLIT)
-    held_out = split.assign(split=split["split"].map({"train": "train", "test": "val"}).fillna("excluded"))
-    data, test = (training_data(images, objects, side, raw, annotations) for side in (split, held_out))
-    return data, test
+    dataset = read_split(raw, annotations, split_file)
+    names = dataset.images["split"].map({"train": "train", "test": "val"}).fillna("excluded")
+    held_out = replace(dataset, images=dataset.images.assign(split=names))
+    return training_data(dataset), training_data(held_out)
 
 
 def compare(data: TrainingData, test: TrainingData, recipe: Recipe, seeds: int) -> tuple[list[Learnt], list[Learnt]]:

@@ -76,7 +76,7 @@ def test_class_without_test_objects_is_undecided_and_says_how_many_it_takes(perf
     empty = evaluate(
         labelled(40, "val"),
         labelled(40, "test"),
-        detected(labelled(40, "test").truth, 1, 0),
+        detected(labelled(40, "test").objects, 1, 0),
         [*LABELS, "dent"],
         use_case=USE_CASE,
         params=PARAMS,

@@ -7,6 +7,7 @@ import pytest
 
 from tasks.contracts.tables import BOX, CROWD, DIFFICULT
 from tasks.contracts.use_case import UseCase
+from tasks.dataset.read_split import join_split
 from tasks.detectors.protocol import METRIC, TrainingData
 from tasks.detectors.training_data import measure_of, training_data
 from tests.fixtures.tables import toy_images, toy_objects
@@ -25,8 +26,8 @@ def data() -> TrainingData:
             {"image_id": "v1", "ignored": CROWD, "x_min": 100.0, "x_max": 150.0},
         ]
     )
-    split = pd.DataFrame({"image_id": ["t1", "t2", "v1"], "split": ["train", "train", "val"]})
-    return training_data(images, objects, split, Path("raw"), Path("annotations"))
+    split = pd.DataFrame({"image_id": ["t1", "t2", "v1"], "split": ["train", "train", "val"], "group": "scene"})
+    return training_data(join_split(images, objects, split, Path("raw"), Path("annotations")))
 
 
 def test_ignored_objects_are_not_learnt_nor_is_a_class_of_them(data: TrainingData) -> None:

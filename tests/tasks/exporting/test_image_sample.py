@@ -1,16 +1,17 @@
-"""A few images that stand for a side of the split."""
+"""A few images that stand for a split."""
 
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from tasks.exporting.image_sample import Labelled, draw_sample
+from tasks.dataset.read_split import Dataset
+from tasks.exporting.image_sample import draw_sample
 
 LABELS = ["bolt", "nut", "crack"]
 
 
-def labelled(cracked: int, images: int = 60) -> Labelled:
+def labelled(cracked: int, images: int = 60) -> Dataset:
     """Images with a bolt, every third with a nut too, every fifth with nothing; the last `cracked` with two cracks."""
     names = [f"{number:03}" for number in range(images)]
     objects = [
@@ -21,10 +22,8 @@ def labelled(cracked: int, images: int = 60) -> Labelled:
         )
         if number % 5
     ]
-    table = pd.DataFrame(
-        {"image_id": names, "name": names, "file": [f"raw/{name}.png" for name in names], "sha256": names}
-    )
-    return Labelled(table, pd.DataFrame(objects), Path("raw"), Path("annotations"))
+    table = pd.DataFrame({"image_id": names, "name": names, "path": [Path(f"{name}.png") for name in names]})
+    return Dataset(table.assign(sha256=names), pd.DataFrame(objects))
 
 
 @pytest.mark.parametrize("count", [3, 10, 40])
@@ -50,7 +49,7 @@ def test_images_without_objects_fill_up_what_is_left() -> None:
 
 def test_the_sample_does_not_depend_on_the_order_of_rows() -> None:
     given = labelled(cracked=2)
-    turned = Labelled(given.images[::-1], given.objects.sample(frac=1, random_state=3), given.raw, given.annotations)
+    turned = Dataset(given.images[::-1], given.objects.sample(frac=1, random_state=3))
     assert draw_sample(given, LABELS, 9, seed=1) == draw_sample(turned, LABELS, 9, seed=1)
     assert draw_sample(given, LABELS, 9, seed=1) != draw_sample(given, LABELS, 9, seed=2)
 

@@ -169,7 +169,7 @@ def test_class_that_parse_renames_is_told_so_where_the_champion_knows_it_by_its_
 def measured(name: str, knows: list[str], found: float, labels: list[str], seed: int = 0) -> Evaluated:
     """As evaluate measures a model that knows these classes, on images that hold a bolt each and some cracks."""
     val, test = labelled(40, "val"), labelled(120, "test")
-    rows = pd.concat([detected(val.truth, 1.0, 1).assign(score=0.5), detected(test.truth, found, seed)])
+    rows = pd.concat([detected(val.objects, 1.0, 1).assign(score=0.5), detected(test.objects, found, seed)])
     classes = [*knows, *(label for label in labels if label not in knows)]
     figures = evaluate(val, test, rows[rows["label"].isin(knows)], classes, use_case=USE_CASE, params=PARAMS, seed=7)
     version = "1" if name == "champion" else None

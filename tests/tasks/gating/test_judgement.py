@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from tasks.contracts.evaluation import ClassEvaluation, Evaluation, Interval
 from tasks.contracts.tables import BOX
 from tasks.contracts.verdict import Outcome
+from tasks.dataset.read_split import Dataset
 from tasks.evaluate import evaluate
 from tasks.gating.judgement import Evaluated, interval_between
 from tasks.metrics.bootstrap import draw
-from tasks.metrics.evaluated_split import Labelled
 from tests.fixtures.gate import LABELS, PARAMS, USE_CASE, detected, judged, labelled, only_result, placed, target
 
 
@@ -139,12 +139,12 @@ def test_objects_of_few_scenes_count_for_less_and_the_reason_says_so(
     others = [f"empty-{number:02}" for number in range(20)]
     groups = [f"g{number % groups_of_crack}" for number in range(100)] + others
     rows = placed(images + others, groups)
-    test = Labelled(rows, cracks.assign(attributes="{}"))
+    test = Dataset(rows, cracks.assign(attributes="{}"))
     val = labelled(40, "val")
     measured = evaluate(
         val,
         test,
-        pd.concat([detected(val.truth, 1.0, 1).assign(score=0.5), detected(test.truth, 1.0, 0)]),
+        pd.concat([detected(val.objects, 1.0, 1).assign(score=0.5), detected(test.objects, 1.0, 0)]),
         LABELS,
         use_case=USE_CASE,
         params=PARAMS,

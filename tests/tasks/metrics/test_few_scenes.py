@@ -6,16 +6,16 @@ import pytest
 from tasks.contracts.evaluation import ClassSlice, Interval
 from tasks.contracts.tables import BOX
 from tasks.contracts.verdict import Outcome
+from tasks.dataset.read_split import Dataset
 from tasks.evaluate import evaluate
 from tasks.gating.judgement import Evaluated
-from tasks.metrics.evaluated_split import Labelled
 from tasks.metrics.few_scenes import note_of, unproven
 from tests.fixtures.gate import LABELS, PARAMS, USE_CASE, detected, judged, only_result, placed
 
 SCENES = 20
 
 
-def labelled(side: str, scenes_of_crack: int) -> Labelled:
+def labelled(side: str, scenes_of_crack: int) -> Dataset:
     """Five bolts in each image, two images a scene, and thirty cracks in so many of the scenes."""
     names = [f"{side}-{number:02}" for number in range(2 * SCENES)]
     bolts = [[name, "bolt", 10 + 45 * at, 10, 40 + 45 * at, 40] for name in names for at in range(5)]
@@ -24,12 +24,12 @@ def labelled(side: str, scenes_of_crack: int) -> Labelled:
         for number in range(30)
     ]
     truth = pd.DataFrame(bolts + cracks, columns=["image_id", "label", *BOX]).assign(attributes="{}")
-    return Labelled(placed(names, [f"{side}-g{number // 2}" for number in range(len(names))]), truth)
+    return Dataset(placed(names, [f"{side}-g{number // 2}" for number in range(len(names))]), truth)
 
 
 def all_found(scenes_of_crack: int) -> Evaluated:
     val, test = labelled("val", 10), labelled("test", scenes_of_crack)
-    boxes = pd.concat([detected(val.truth, 1.0, 1).assign(score=0.5), detected(test.truth, 1.0, 0)])
+    boxes = pd.concat([detected(val.objects, 1.0, 1).assign(score=0.5), detected(test.objects, 1.0, 0)])
     measured = evaluate(val, test, boxes, LABELS, use_case=USE_CASE, params=PARAMS, seed=7)
     return Evaluated(measured.evaluation.model_copy(update={"target": "onnx"}), measured.resamples)
 
