@@ -53,7 +53,8 @@ from tasks.contracts.record import Record, write_record
 from tasks.contracts.sections import AllParams
 from tasks.contracts.use_case import UseCase
 from tasks.contracts.whole_output import whole_output
-from tasks.detectors.presence import LOOKED_FOR, device_faults, recipe_faults
+from tasks.detectors.families import load_family, recipe_class
+from tasks.detectors.presence import device_faults, recipe_faults
 from tasks.detectors.recipe import Recipe
 from tasks.detectors.search_space import Space, check_space
 from tasks.execution.stage_command import run
@@ -69,7 +70,7 @@ from tasks.gating.rule_faults import (
     understood,
 )
 from tasks.gating.rules import Rule
-from tasks.runtimes.kinds import lacking_libraries
+from tasks.runtimes.kinds import libraries_of, not_installed
 from tasks.runtimes.machine import Device
 
 log = logging.getLogger(__name__)
@@ -143,13 +144,19 @@ class _Publish(_Some):
     endpoint_url: str | None
 
 
-def params_classes() -> dict[str, type[Params]]:
+def params_classes(train: object = None) -> dict[str, type[Params]]:
     """The class of each stage's section: every module directly in `tasks` is one.
 
-    They live in their stages, which never import each other: by name, each as its own stage has it.
+    They live in their stages, which never import each other: by name, each as its own stage has it. That of the section
+    `train` belongs to the family which it names.
     """
+
+    def params_class(stage: str) -> type[Params]:
+        of_stage: type[Params] = getattr(import_module(f"tasks.{stage}"), f"{stage.capitalize()}Params")
+        return of_stage
+
     stages = [module.name for module in pkgutil.iter_modules(tasks.__path__) if not module.ispkg]
-    return {stage: getattr(import_module(f"tasks.{stage}"), f"{stage.capitalize()}Params") for stage in stages}
+    return {stage: recipe_class(train) if stage == "train" else params_class(stage) for stage in stages}
 
 
 def doctor(asked: AllParams, params: DoctorParams) -> list[str]:
@@ -258,16 +265,17 @@ def _stores(asked: AllParams, seconds: float) -> Mapping[str, Question]:
 
 def _machine(asked: AllParams) -> Iterator[str]:
     """Weights, devices and the libraries of each target."""
-    recipe, evaluate = asked.read("train", Recipe, LOOKED_FOR), asked.read("evaluate", _Evaluate)
+    recipe, evaluate = asked.read("train", Recipe, Recipe.LOOKED_FOR), asked.read("evaluate", _Evaluate)
     export = asked.read("export", _Export)
-    if recipe is not None:
+    of_family = () if recipe is None else load_family(recipe.family).onnx_libraries
+    if recipe is not None and asked.read("train", Recipe, recipe.LOOKED_FOR):
         yield from recipe_faults(recipe)
     targets = [] if export is None else export.targets
     # To OpenVINO a number is a GPU of Intel's.
     if evaluate is not None and any(not target.startswith(("openvino-", "champion")) for target in targets):
         yield from device_faults("evaluate.device", evaluate.device)
     for target in targets:
-        if lacking := lacking_libraries(target):
+        if lacking := not_installed(libraries_of(target, of_family)):
             yield f"export.targets: {target} needs {', '.join(lacking)}, not installed here"
 
 
@@ -280,7 +288,7 @@ def main(
     start = time.perf_counter()
     sections = read_sections(params)
     log.info("looking at %s: %d sections", params, len(sections))
-    asked = AllParams(sections, params_classes())
+    asked = AllParams(sections, params_classes(sections.get("train")))
     found = [*seed_faults(params), *doctor(asked, asked.read("doctor", DoctorParams) or DoctorParams())]
     if found:
         things = f"{len(found):,} thing{'s' * (len(found) != 1)} cannot work"

@@ -6,17 +6,17 @@ In:
   TRAINED/             weights, card.json and history.csv
 
 Out:
-  BUNDLE/              the artefact and bundle.json, nothing else; loads without the training library (but `pytorch`)
+  BUNDLE/              the artefact and bundle.json, nothing else; loads without a training library (but `pytorch`)
   BUNDLE/absent.json   instead, for target champion, while the registry has no champion
 
 Targets: pytorch (the checkpoint itself, the reference), torchscript, onnx, openvino-fp32, openvino-fp16,
 openvino-int8, tensorrt-fp16 (on a machine with an NVIDIA GPU), and champion (the live bundle, out of the registry).
 
-The checkpoint as we run it is held to the training library's own predict on golden images: the network's input pixel by
-pixel, and the boxes. Every artefact is run beside the checkpoint on them; how far its boxes are off is recorded in
-bundle.json. Beyond export.tolerance, or where numbers are not finite, there is no bundle. What training measured on val
-goes into bundle.json, for evaluate to compare with. Equal checkpoints give equal artefacts, byte by byte (TensorRT
-apart).
+Where its family has a library of its own, the checkpoint as we run it is held to that library's predict on golden
+images: the network's input pixel by pixel, and the boxes. Every artefact is run beside the checkpoint on them; how far
+its boxes are off is recorded in bundle.json. Beyond export.tolerance, or where numbers are not finite, there is no
+bundle. What training measured on val goes into bundle.json, for evaluate to compare with. Equal checkpoints give equal
+artefacts, byte by byte (TensorRT apart).
 
 Params: seed, use_case, tracking, export (see params.yaml).
 
@@ -47,13 +47,16 @@ from tasks.contracts.use_case import UseCase
 from tasks.contracts.whole_output import whole_output
 from tasks.dataset.decoding import read_held_image
 from tasks.dataset.read_split import Dataset, read_split
-from tasks.execution.garbage import no_garbage_collection
+from tasks.detectors.families import load_family
+from tasks.detectors.protocol import Detector
+from tasks.detectors.recipe import Recipe
 from tasks.execution.stage_command import run
 from tasks.exporting.acceptance import compare_on_golden, refuse_beyond_tolerance, refuse_other_than_library
+from tasks.exporting.artefact import write_artefact
 from tasks.exporting.image_sample import Sample, draw_sample
 from tasks.exporting.parity import summarise
 from tasks.exporting.tolerance import Tolerances
-from tasks.runtimes.kinds import KINDS, library_version
+from tasks.runtimes.kinds import KINDS, libraries_of, library_version
 from tasks.runtimes.protocol import Runtime, open_runtime, read_bundle
 
 log = logging.getLogger(__name__)
@@ -89,6 +92,7 @@ class Checkpoint:
     """What train made."""
 
     card: Card
+    detector: Detector[Recipe]
     weights: Path
     figures: dict[str, float | None]  # of val at the epoch of the weights
 
@@ -103,22 +107,20 @@ def export(
     Raises PipelineError if pixels or boxes of the checkpoint on the golden images are not those of the training
     library, or the artefact's boxes are further from the checkpoint's than the params allow.
     """
-    # Seconds of imports that target champion does without.
-    with no_garbage_collection():
-        from tasks.detectors.ultralytics_export import open_network, write_artefact  # noqa: PLC0415
-        from tasks.detectors.ultralytics_reference import seen_by_library  # noqa: PLC0415
+    detector, weights = checkpoint.detector, checkpoint.weights
     bundle = _describe(target, checkpoint, params)
     images = [read_held_image(path) for path in golden.paths]
     as_checkpoint = bundle.model_copy(update={"target": "pytorch"})
-    reference = Runtime(as_checkpoint, open_network(bundle, checkpoint.weights, None, "cpu"))
-    seen = seen_by_library(checkpoint.weights, checkpoint.card.image_size, bundle.output, images)
-    refuse_other_than_library(
-        reference, images, seen, golden, tolerance=params.tolerance.fp32, score=params.golden_score
-    )
+    reference = Runtime(as_checkpoint, detector.open_network(bundle, weights, None, "cpu"))
+    seen = detector.seen_by_library(weights, checkpoint.card.image_size, bundle.output, images)
+    if seen is not None:
+        refuse_other_than_library(
+            reference, images, seen, golden, tolerance=params.tolerance.fp32, score=params.golden_score
+        )
     if calibration is not None:
         bundle = bundle.model_copy(update={"calibration": _calibration(calibration)})
     calibrate_on = [] if calibration is None else calibration.paths
-    write_artefact(bundle, checkpoint.weights, calibrate_on, params.opset, to / bundle.artefact)
+    write_artefact(detector, bundle, weights, calibrate_on, opset=params.opset, to=to / bundle.artefact)
     bundle = _with_files(bundle, to)
     write_record(bundle, to / "bundle.json")
     if target != "pytorch":
@@ -133,10 +135,8 @@ def export(
 
 def _describe(target: str, checkpoint: Checkpoint, params: ExportParams) -> Bundle:
     """The bundle as far as it is known before there is an artefact."""
-    from tasks.detectors.ultralytics_export import input_and_output  # noqa: PLC0415
-
-    card, kind = checkpoint.card, KINDS[target]
-    preprocessing, output = input_and_output(checkpoint.weights, card.image_size, params.nms_free)
+    card, kind, detector = checkpoint.card, KINDS[target], checkpoint.detector
+    preprocessing, output = detector.input_and_output(checkpoint.weights, card.image_size, params.nms_free)
     if params.nms_agnostic and output.layout != "yolo":
         log.warning("export.nms_agnostic changes nothing: %s goes without NMS", card.architecture)
     suppression = params.model_dump(include={"nms_iou", "nms_agnostic", "max_detections"})
@@ -147,6 +147,7 @@ def _describe(target: str, checkpoint: Checkpoint, params: ExportParams) -> Bund
     if not as_trained:
         log.warning("%s has other NMS or another head than in training: evaluate does not compare val with it", target)
     trained_val = TrainedVal(figures=checkpoint.figures, data_sha256=card.lineage.data_sha256)
+    libraries = [*detector.libraries, *libraries_of(target, detector.onnx_libraries)]
     hints = {}
     if target.startswith("openvino-"):
         # Left to itself, OpenVINO runs float32 models in bfloat16 on some CPUs: boxes move by pixels.
@@ -164,7 +165,7 @@ def _describe(target: str, checkpoint: Checkpoint, params: ExportParams) -> Bund
         output=output,
         trained_val=trained_val if as_trained else None,
         hints=hints,
-        versions={name: library_version(name) for name in kind.libraries},
+        versions={name: library_version(name) for name in libraries},
         files_sha256={},
         size_bytes=0,
         trained_sha256=card.weights_sha256,
@@ -210,9 +211,9 @@ def read_checkpoint(trained: Path) -> Checkpoint:
     weights = trained / card.weights
     if not weights.is_file() or content_sha256(weights) != card.weights_sha256:
         raise PipelineError("weights are missing or not those of card.json", str(weights), "Run train again")
-    if card.family != "ultralytics":
-        raise PipelineError(f"family {card.family!r} cannot be exported", str(trained), "Known families: ultralytics")
-    return Checkpoint(card, weights, _figures_on_val(trained / "history.csv", card))
+    return Checkpoint(
+        card, load_family(card.family, str(trained)), weights, _figures_on_val(trained / "history.csv", card)
+    )
 
 
 def _figures_on_val(history: Path, card: Card) -> dict[str, float | None]:

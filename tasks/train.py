@@ -46,7 +46,8 @@ from tasks.contracts.tuned import Tuned
 from tasks.contracts.use_case import UseCase
 from tasks.contracts.whole_output import whole_output
 from tasks.dataset.read_split import read_split
-from tasks.detectors.protocol import METRIC, Detector, Epoch, Trained, TrainingData, load_family
+from tasks.detectors.families import code_beside_ours, load_family, read_recipe
+from tasks.detectors.protocol import METRIC, Detector, Epoch, Trained, TrainingData
 from tasks.detectors.recipe import Recipe
 from tasks.detectors.training_data import check_use_case, measure_of, training_data
 from tasks.execution.code_version import commit, modules_sha256
@@ -78,17 +79,13 @@ HISTORY = "history.csv"
 CARD = "card.json"
 
 
-class TrainParams(Recipe):
-    """What is trained and how: the recipe, which tune varies."""
-
-
 def train(
     data: TrainingData,
     recipe: Recipe,
     use_case: UseCase,
     *,
     seed: int,
-    detector: Detector,
+    detector: Detector[Recipe],
     work: Path,
     on_epoch: Callable[[Epoch], None],
 ) -> Trained:
@@ -116,7 +113,7 @@ def main(
     use_case, tracking = read_params(params, "use_case", UseCase), read_params(params, "tracking", Tracking)
     seed = read_seed(params)
     found = read_record(tuned / "best.json", Tuned)
-    recipe = read_params(params, "train", TrainParams).with_changes(found.params)
+    recipe = read_recipe(params).with_changes(found.params)
     tables = [annotations / "images.parquet", annotations / "objects.parquet", split]
     data = training_data(read_split(raw, annotations, split))
     log.info("train: %s, %d epochs, %d images, %d in val", recipe.model, recipe.epochs, len(data.train), len(data.val))
@@ -124,7 +121,7 @@ def main(
     start_sha256 = detector.start_sha256(recipe)
     progress = work_folder(work, "train", tables, recipe, use_case, seed, start_sha256)
     params_used = {"seed": seed, **flat("use_case", use_case), **flat("train", recipe)}
-    lineage = _lineage(tables, start_sha256, params_used)
+    lineage = _lineage(tables, start_sha256, params_used, recipe.family)
     with only_one(progress):
         if _found_again(finished_in(progress), lineage):
             _copy(finished_in(progress), trained)
@@ -159,13 +156,14 @@ def _copy(folder: Path, to: Path) -> None:
         shutil.copytree(folder, partial)
 
 
-def _lineage(tables: list[Path], start_sha256: str, params: dict[str, Scalar]) -> Lineage:
+def _lineage(tables: list[Path], start_sha256: str, params: dict[str, Scalar], family: str) -> Lineage:
+    libraries = (*load_family(family).libraries, "numpy", "opencv-python-headless")
     return Lineage(
-        code_sha256=modules_sha256(CODE),
+        code_sha256=modules_sha256([*CODE, *code_beside_ours(family)]),
         data_sha256={table.name: content_sha256(table) for table in tables},
         start_sha256=start_sha256,
         params=params,
-        versions={name: version(name) for name in ("torch", "ultralytics", "numpy", "opencv-python-headless")},
+        versions={name: version(name) for name in libraries},
     )
 
 
@@ -218,7 +216,7 @@ def _card(
     recipe: Recipe,
     *,
     use_case: UseCase,
-    detector: Detector,
+    detector: Detector[Recipe],
     lineage: Lineage,
 ) -> Card:
     return Card(

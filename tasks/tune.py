@@ -42,8 +42,9 @@ from tasks.contracts.tuned import Tuned
 from tasks.contracts.use_case import UseCase
 from tasks.contracts.whole_output import whole_output
 from tasks.dataset.read_split import read_split
-from tasks.detectors.protocol import METRIC, Detector, Epoch, TrainingData, load_family
-from tasks.detectors.recipe import Recipe, Value
+from tasks.detectors.families import load_family, read_recipe
+from tasks.detectors.protocol import METRIC, Detector, Epoch, TrainingData
+from tasks.detectors.recipe import Recipe
 from tasks.detectors.search_space import Range, Space, check_space, own_values, suggest
 from tasks.detectors.training_data import check_use_case, measure_of, training_data
 from tasks.execution.stage_command import run
@@ -79,22 +80,6 @@ class TuneParams(Params):
     space: Space = Field(
         default={"lr0": Range(low=0.0002, high=0.01, log=True), "scale": Range(low=0.1, high=0.9)},
         description="params of train to search: a range (low, high, log or step) or a list of choices",
-    )
-
-
-def trial_recipe(recipe: Recipe, tried: dict[str, Value], epochs: int) -> Recipe:
-    """Train's recipe with the values tried, which are those of a whole training.
-
-    Warm-up and the last epochs without mosaic keep their share of a shorter one.
-    """
-    whole = recipe.with_changes(tried)
-    share = min(epochs / recipe.epochs, 1)
-    return whole.with_changes(
-        {
-            "epochs": epochs,
-            "warmup_epochs": whole.warmup_epochs * share,
-            "close_mosaic": round(whole.close_mosaic * share),
-        }
     )
 
 
@@ -137,7 +122,7 @@ class Trainings:
     epochs: int  # of a trial
     use_case: UseCase
     seed: int
-    detector: Detector
+    detector: Detector[Recipe]
     tracking: Tracking
     study_name: str
     parent_run: str
@@ -159,7 +144,7 @@ class Trainings:
         try:
             trained = self.detector.train(
                 data=self.data,
-                recipe=trial_recipe(self.recipe, attempt.params, self.epochs),
+                recipe=self.recipe.with_changes(attempt.params).shortened(self.epochs),
                 seed=self.seed,
                 measure=measure_of(self.use_case, self.data),
                 work=attempt.folder,
@@ -181,7 +166,7 @@ def main(
 ) -> None:
     """Read, search, write."""
     use_case, tracking = read_params(params, "use_case", UseCase), read_params(params, "tracking", Tracking)
-    wanted, recipe = read_params(params, "tune", TuneParams), read_params(params, "train", Recipe)
+    wanted, recipe = read_params(params, "tune", TuneParams), read_recipe(params)
     seed = read_seed(params)
     if not wanted.trials:
         log.info("tune: no trials, train keeps its own values")
@@ -226,7 +211,7 @@ def _search(wanted: TuneParams, recipe: Recipe, folder: Path, url: str, seed: in
         study=open_study(folder, url, folder.name, wanted.pruner),
         folder=folder,
         alone=functools.partial(alone, folder, url),
-        suggest=functools.partial(suggest, wanted.space),
+        suggest=functools.partial(suggest, wanted.space, recipe),
         first=own_values(wanted.space, recipe),
         seed=seed,
         startup_trials=wanted.startup_trials,

@@ -10,6 +10,7 @@ import typer
 import yaml
 
 from tasks.contracts.params import Params
+from tasks.doctor import params_classes
 from tests.fixtures.repository import REPOSITORY
 
 SHARED_SECTIONS = ["seed", "use_case", "tracking"]
@@ -20,6 +21,7 @@ READERS = {
     "read_seed": "seed",
     "read_rename": "parse.rename",
     "read_image_size": "train.image_size",
+    "read_recipe": "train",
     "read_targets": "export.targets",
     "read_releases": "publish.log",
 }
@@ -91,7 +93,7 @@ def test_what_a_stage_reads_of_another_section_is_declared(stage: str) -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_param_of_a_section_is_a_described_field_of_the_stage(stage: str) -> None:
-    model = getattr(importlib.import_module(f"tasks.{stage}"), f"{stage.capitalize()}Params")
+    model = params_classes(PARAMS["train"])[stage]
     assert issubclass(model, Params)
     model.model_validate(PARAMS[stage])
     undescribed = [name for name, field in model.model_fields.items() if not field.description]

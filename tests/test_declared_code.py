@@ -8,6 +8,7 @@ import grimp
 import pytest
 import yaml
 
+from tasks.detectors.families import FAMILIES
 from tasks.runtimes.kinds import KINDS
 from tasks.train import CODE
 from tests.fixtures.repository import REPOSITORY
@@ -16,7 +17,8 @@ PIPELINE: dict[str, Any] = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())
 # Loaded by name at run time, so that no import statement shows it.
 LOADED = {
     "tasks.doctor": [f"tasks.{stage}" for stage in PIPELINE if stage != "doctor"],
-    "tasks.runtimes.protocol": sorted({kind.module.format(family="ultralytics") for kind in KINDS.values()}),
+    "tasks.runtimes.protocol": sorted({kind.module for kind in KINDS.values()}),
+    "tasks.detectors.families": [place.partition(":")[0] for place in FAMILIES.values()],
 }
 # What may be left out, and what only it imports, as a change of it cannot change what a stage makes. Pattern: why.
 LEFT_OUT = {
@@ -33,7 +35,16 @@ LEFT_OUT = {
     "tasks.clients.tracking": "logging",
     "tasks.clients.tracking_store": "logging",
 }
+# What a family does for export, and the names of types in what it is asked for: a training calls none of it.
+_EXPORT_OF_FAMILIES = [
+    "tasks.detectors.*_export",
+    "tasks.detectors.*_reference",
+    "tasks.runtimes.protocol",
+    "tasks.contracts.bundle",
+]
 LEFT_OUT_OF = {
+    "tune": _EXPORT_OF_FAMILIES,
+    "train": _EXPORT_OF_FAMILIES,
     # The bytes that come are those of the digest that the release log names, or the stage fails.
     "export": ["tasks.releases.*", "tasks.contracts.release", "tasks.contracts.verdict"],
 }

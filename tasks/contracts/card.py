@@ -33,7 +33,7 @@ class Lineage(Record):
 class Card(Record):
     """Lies beside `weights` and `history.csv` in `models/trained/`."""
 
-    family: str  # detectors module that can load the weights, e.g. ultralytics
+    family: str  # by which detectors.families loads the weights, e.g. ultralytics
     architecture: str  # e.g. yolo26n, or the stem of an architecture file
     code_licence: str  # SPDX
     weights_licence: str  # SPDX, of the pretrained weights it started from; "none" from scratch

@@ -33,11 +33,17 @@ class AllParams:
                 self._values[name] = values
 
     def read(self, name: str, model: type[S], needs: Collection[str] | None = None) -> S | None:
-        """A section, or the part of it that `model` has; None if something is wrong with what it needs (None: all)."""
-        wanted = {*(model.model_fields if needs is None else needs)}
-        if name not in self._values or self._wrong[name] & wanted:
+        """A section, or the part of it that `model` has; None if something is wrong with what it needs (None: all).
+
+        A section whose own class is a kind of `model` is given whole.
+        """
+        if (value := self._values.get(name)) is None:
             return None
-        return model.model_validate(self._values[name].model_dump())
+        whole = isinstance(value, model)
+        wanted = needs if needs is not None else type(value).model_fields if whole else model.model_fields
+        if self._wrong[name] & {*wanted}:
+            return None
+        return value if isinstance(value, model) else model.model_validate(value.model_dump())
 
 
 def _sound(section: object, model: type[Params]) -> tuple[Params | None, set[str]]:

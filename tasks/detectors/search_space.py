@@ -1,4 +1,4 @@
-"""Which knobs of a recipe a search may turn, and how far."""
+"""Which params of a recipe a search may vary, and how far."""
 
 from typing import Any, Protocol
 
@@ -7,21 +7,6 @@ from pydantic import Field, ValidationError, model_validator
 from tasks.contracts.errors import PipelineError, first_of
 from tasks.contracts.params import Params
 from tasks.detectors.recipe import Recipe, Value
-
-# Where and how long a training runs says nothing about how good it is.
-FIXED = {
-    "family",
-    "weights",
-    "allow_download",
-    "trust",
-    "weights_licence",
-    "device",
-    "threads",
-    "workers",
-    "cache",
-    "epochs",
-}
-SEARCHABLE = sorted(set(Recipe.model_fields) - FIXED)
 
 
 class Range(Params):
@@ -50,32 +35,32 @@ class Suggestions(Protocol):
     """Optuna's trial, as far as a space asks it."""
 
     def suggest_int(self, name: str, low: int, high: int, *, step: int, log: bool) -> int:
-        """A whole number."""
+        """Give a whole number from low to high, both included."""
 
     def suggest_float(self, name: str, low: float, high: float, *, step: float | None, log: bool) -> float:
-        """A number."""
+        """Give a number from low to high."""
 
     def suggest_categorical(self, name: str, choices: Any) -> Any:
-        """One of the choices."""
+        """Give one of the choices."""
 
 
-def suggest(space: Space, trial: Suggestions) -> dict[str, Value]:
-    """Values for every knob of the space."""
-    return {name: _suggest(name, values, trial) for name, values in space.items()}
+def suggest(space: Space, recipe: Recipe, trial: Suggestions) -> dict[str, Value]:
+    """Values for every param of the space."""
+    return {name: _suggest(name, values, recipe, trial) for name, values in space.items()}
 
 
-def _suggest(name: str, values: Range | list[Value], trial: Suggestions) -> Value:
+def _suggest(name: str, values: Range | list[Value], recipe: Recipe, trial: Suggestions) -> Value:
     if not isinstance(values, Range):
         choice: Value = trial.suggest_categorical(name, values)
         return choice
-    if is_whole(name):
+    if _is_whole(name, recipe):
         step = int(values.step or 1)
         return trial.suggest_int(name, int(values.low), int(values.high), step=step, log=values.log)
     return trial.suggest_float(name, values.low, values.high, step=values.step, log=values.log)
 
 
 def own_values(space: Space, recipe: Recipe) -> dict[str, Value]:
-    """The recipe's own values of the knobs searched, where the space holds them."""
+    """The recipe's own values of the params searched, where the space holds them."""
     own = {name: getattr(recipe, name) for name in space}
     return {name: value for name, value in own.items() if _holds(space[name], value)}
 
@@ -87,27 +72,32 @@ def _holds(values: Range | list[Value], value: Value) -> bool:
 
 
 def check_space(space: Space, recipe: Recipe) -> None:
-    """Hold a space to the recipe's knobs and their bounds.
+    """Hold a space to the recipe's params and their bounds.
 
     Raises PipelineError naming every fault at once.
     """
     faults = [fault for name, values in space.items() for fault in _faults(name, values, recipe)]
     if not space:
-        faults = ["it names no knob: nothing to search; or set tune.trials: 0"]
+        faults = ["it names no param: nothing to search; or set tune.trials: 0"]
     if faults:
         raise PipelineError(
-            "tune.space is not valid", "params.yaml:\n" + first_of(faults), f"Knobs to search: {', '.join(SEARCHABLE)}"
+            "tune.space is not valid",
+            "params.yaml:\n" + first_of(faults),
+            f"Params of {recipe.family} to search: {', '.join(recipe.searchable())}",
         )
 
 
 def _faults(name: str, values: Range | list[Value], recipe: Recipe) -> list[str]:
-    if name not in SEARCHABLE:
-        return [f"{name} is no knob that can be searched"]
+    if name not in recipe.searchable():
+        return [f"{name} is no param of {recipe.family} that can be searched"]
     if isinstance(values, Range):
-        if not is_number(name):
+        if type(recipe).model_fields[name].annotation not in {int, float}:
             return [f"{name} wants a list of choices, not a range"]
-        ends: list[Value] = [as_kind(name, values.low), as_kind(name, values.high)]
-        if is_whole(name) and not all(number.is_integer() for number in (values.low, values.high, values.step or 1.0)):
+        kind = int if _is_whole(name, recipe) else float
+        ends: list[Value] = [kind(values.low), kind(values.high)]
+        if _is_whole(name, recipe) and not all(
+            number.is_integer() for number in (values.low, values.high, values.step or 1.0)
+        ):
             return [f"{name} wants whole numbers"]
     elif not values:
         return [f"{name} has no choices"]
@@ -124,16 +114,5 @@ def _refused(name: str, value: Value, recipe: Recipe) -> list[str]:
     return []
 
 
-def is_whole(name: str) -> bool:
-    """Whether a knob takes whole numbers."""
-    return Recipe.model_fields[name].annotation is int
-
-
-def is_number(name: str) -> bool:
-    """Whether a knob takes numbers."""
-    return Recipe.model_fields[name].annotation in {int, float}
-
-
-def as_kind(name: str, value: float) -> int | float:
-    """A number in the knob's kind."""
-    return int(value) if is_whole(name) else float(value)
+def _is_whole(name: str, recipe: Recipe) -> bool:
+    return type(recipe).model_fields[name].annotation is int

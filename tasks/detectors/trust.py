@@ -10,12 +10,12 @@ from pathlib import Path
 from tasks.contracts.digests import content_sha256
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.whole_output import whole_output
-from tasks.detectors.recipe import Recipe
+from tasks.detectors.ultralytics_recipe import UltralyticsRecipe
 
 FETCHED = "fetched.json"  # beside the weights: name to sha256, as they came over https
 
 
-def check_trust(weights: Path, recipe: Recipe) -> None:
+def check_trust(weights: Path, recipe: UltralyticsRecipe) -> None:
     """Raises PipelineError unless the file is a whole archive of torch's, and known."""
     if not zipfile.is_zipfile(weights):
         raise PipelineError(

@@ -75,7 +75,7 @@ class TableDataset(YOLODataset):  # type: ignore[misc]
         super().__init__(img_path="", data={"names": dict(enumerate(classes)), "channels": 3}, **settings)
 
     def get_img_files(self, img_path: str) -> list[str]:  # noqa: ARG002
-        """Paths of the images."""
+        """Paths of the images, from the table; the library would look through folders."""
         return self._paths
 
     def get_labels(self) -> list[Label]:

@@ -1,4 +1,4 @@
-"""A checkpoint of the training library, as artefacts that run without it and as the reference they are held to."""
+"""A checkpoint of the training library, as networks that run without it and as the one that they are held to."""
 
 import pickle
 import re
@@ -16,11 +16,7 @@ import torch
 
 from tasks.contracts.bundle import Bundle, Output, Preprocessing
 from tasks.contracts.errors import PipelineError
-from tasks.dataset.decoding import read_held_image
 from tasks.detectors.ultralytics_library import YOLO, load_checkpoint, ultralytics
-from tasks.runtimes.openvino_build import onnx_to_openvino, onnx_to_openvino_int8
-from tasks.runtimes.processing import preprocess
-from tasks.runtimes.tensorrt_build import onnx_to_tensorrt
 from tasks.runtimes.torchscript_runtime import TorchNetwork, limit_threads, torch_device
 
 # Entries of a TorchScript archive that say where on this machine each operation's source line stands.
@@ -31,10 +27,7 @@ _CODE = (".py", "data.pkl")
 
 
 def input_and_output(weights: Path, image_size: int, nms_free: bool) -> tuple[Preprocessing, Output]:
-    """How images go into the checkpoint's network and boxes come out of it, as in its own validation.
-
-    nms_free: use the one-to-one head, where the architecture has one, instead of the head that needs NMS.
-    """
+    """`Detector.input_and_output`; nms_free: the one-to-one head, where the architecture has one."""
     model = _read(weights)
     stride = int(max(model.stride))
     side = -(-image_size // stride) * stride  # as training rounds it
@@ -45,10 +38,7 @@ def input_and_output(weights: Path, image_size: int, nms_free: bool) -> tuple[Pr
 
 
 def open_network(bundle: Bundle, weights: Path, threads: int | None, device: str) -> TorchNetwork:
-    """Load the checkpoint itself, of known layers and without running code that might be in it.
-
-    device is auto, cpu or the number of a CUDA device.
-    """
+    """`Detector.open_network`: of known layers."""
     place = torch_device(device)
     limit_threads(threads)
     model = _read(weights).to(place)
@@ -72,42 +62,7 @@ def _read(weights: Path) -> Any:
         ) from error
 
 
-def write_artefact(bundle: Bundle, weights: Path, calibration: Sequence[Path], opset: int, to: Path) -> None:
-    """Write what `bundle.target` runs. Equal checkpoints, images and versions give equal bytes (TensorRT apart).
-
-    All are float32 in and out, batch 1, fixed input size, and without NMS. calibration: images for INT8 ranges.
-    Raises PipelineError if a library or device that it takes is not there.
-    """
-    if bundle.target == "pytorch":
-        shutil.copyfile(weights, to)
-    elif bundle.target == "torchscript":
-        _write_torchscript(weights, bundle, to)
-    elif bundle.target == "onnx":
-        _write_onnx(weights, bundle, opset, to)
-    else:
-        with tempfile.TemporaryDirectory(prefix="sightline-export-") as scratch:
-            onnx_file = Path(scratch) / "detector.onnx"
-            _write_onnx(weights, bundle, opset, onnx_file)
-            _convert_onnx(onnx_file, bundle, calibration, to)
-
-
-def _convert_onnx(onnx_file: Path, bundle: Bundle, calibration: Sequence[Path], to: Path) -> None:
-    if bundle.target == "tensorrt-fp16":
-        onnx_to_tensorrt(onnx_file, to)
-    elif bundle.target == "openvino-int8":
-        onnx_to_openvino_int8(
-            onnx_file,
-            to,
-            images=calibration,
-            network_input=lambda path: preprocess(read_held_image(path), bundle.preprocessing)[0],
-            in_float=_decoding,
-            is_transformer=bundle.output.layout == "detr",
-        )
-    else:
-        onnx_to_openvino(onnx_file, to, half=bundle.precision == "fp16")
-
-
-def _decoding(operations: Sequence[str]) -> list[str]:
+def decoding(operations: Sequence[str]) -> list[str]:
     """Operations of the last layer itself, not of its convolutions: they turn maps into boxes and scores.
 
     Boxes in pixels beside scores up to 1 would share one 8-bit scale, and the scores would all become 0. The training
@@ -118,7 +73,8 @@ def _decoding(operations: Sequence[str]) -> list[str]:
     return [name for name in operations if head.fullmatch(name)]
 
 
-def _write_onnx(weights: Path, bundle: Bundle, opset: int, to: Path) -> None:
+def write_onnx(weights: Path, bundle: Bundle, opset: int, to: Path) -> None:
+    """`Detector.write_onnx`: simplified, and without what tells of time and place."""
     with _exported(weights, bundle, format="onnx", opset=opset, simplify=True) as exported:
         model = onnx.load(exported)
     # Date and paths. What a server needs stands in bundle.json.
@@ -126,7 +82,8 @@ def _write_onnx(weights: Path, bundle: Bundle, opset: int, to: Path) -> None:
     to.write_bytes(model.SerializeToString(deterministic=True))
 
 
-def _write_torchscript(weights: Path, bundle: Bundle, to: Path) -> None:
+def write_torchscript(weights: Path, bundle: Bundle, to: Path) -> None:
+    """`Detector.write_torchscript`: frozen, and without what tells of time and place."""
     with _exported(weights, bundle, format="torchscript") as exported:
         frozen = exported.with_suffix(".frozen")
         traced = torch.jit.load(str(exported)).eval()  # type: ignore[no-untyped-call]

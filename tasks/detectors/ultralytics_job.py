@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.detectors.protocol import Measure, TrainingData
-from tasks.detectors.recipe import Recipe
+from tasks.detectors.ultralytics_recipe import UltralyticsRecipe
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,7 @@ class Job:
     """One attempt at a training; pickled for the processes of several GPUs."""
 
     data: TrainingData
-    recipe: Recipe
+    recipe: UltralyticsRecipe
     seed: int
     measure: Measure
     work: Path
@@ -25,7 +25,7 @@ class Job:
     resumed: int  # times that the training went on after a stop
 
     def overrides(self) -> dict[str, Any]:
-        """The library's settings."""
+        """The recipe in the library's own settings, as its trainer takes them."""
         recipe = self.recipe
         same = ("epochs", "patience", "optimizer", "lr0", "lrf", "momentum", "weight_decay", "warmup_epochs", "workers")
         augmentation = ("mosaic", "close_mosaic", "mixup", "hsv_h", "hsv_s", "hsv_v", "degrees", "translate", "scale")

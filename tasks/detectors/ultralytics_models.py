@@ -4,7 +4,6 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import yaml
 
 from tasks.contracts.digests import content_sha256
 from tasks.contracts.errors import PipelineError
-from tasks.detectors.recipe import Recipe
 from tasks.detectors.trust import check_trust, remember_fetched
 from tasks.detectors.ultralytics_library import (
     GITHUB_ASSETS_NAMES,
@@ -20,9 +18,10 @@ from tasks.detectors.ultralytics_library import (
     load_checkpoint,
     yaml_model_load,
 )
+from tasks.detectors.ultralytics_presence import ARCHITECTURES
+from tasks.detectors.ultralytics_recipe import UltralyticsRecipe
 
 _YOLO_LOSS = ("box_gain", "cls_gain", "class_balance")
-ARCHITECTURES = Path(str(files("tasks.detectors"))) / "architectures"
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class Start:
         return bool(self.architecture["head"][-1][2] == "RTDETRDecoder")
 
 
-def find_start(recipe: Recipe) -> Start:
+def find_start(recipe: UltralyticsRecipe) -> Start:
     """Weights or architecture of a recipe.
 
     Raises PipelineError if they are not there, cannot be fetched, detect no boxes, or do not take the recipe.
@@ -58,7 +57,7 @@ def find_start(recipe: Recipe) -> Start:
     return start
 
 
-def _start(recipe: Recipe) -> Start:
+def _start(recipe: UltralyticsRecipe) -> Start:
     if recipe.model.endswith(".pt"):
         # The library deletes an unreadable file that it is given by a bare name.
         weights = _find_weights(recipe).absolute()
@@ -69,7 +68,7 @@ def _start(recipe: Recipe) -> Start:
     return Start(Path(recipe.model).stem, architecture, None)
 
 
-def _check_freeze(recipe: Recipe, start: Start) -> None:
+def _check_freeze(recipe: UltralyticsRecipe, start: Start) -> None:
     layers = len(start.architecture["backbone"]) + len(start.architecture["head"])
     if recipe.freeze >= layers:
         raise PipelineError(
@@ -79,9 +78,9 @@ def _check_freeze(recipe: Recipe, start: Start) -> None:
         )
 
 
-def _check_loss(recipe: Recipe) -> None:
-    """RT-DETR's loss is matched and weighted in itself: the library has no knobs for it."""
-    changed = [name for name in _YOLO_LOSS if getattr(recipe, name) != Recipe.model_fields[name].default]
+def _check_loss(recipe: UltralyticsRecipe) -> None:
+    """RT-DETR's loss is matched and weighted in itself: the library has no setting for it."""
+    changed = [name for name in _YOLO_LOSS if getattr(recipe, name) != UltralyticsRecipe.model_fields[name].default]
     if changed:
         raise PipelineError(
             f"RT-DETR has no {' or '.join(changed)}",
@@ -90,7 +89,7 @@ def _check_loss(recipe: Recipe) -> None:
         )
 
 
-def _find_weights(recipe: Recipe) -> Path:
+def _find_weights(recipe: UltralyticsRecipe) -> Path:
     named = Path(recipe.model)
     held = Path(recipe.weights) / named
     for path in (named, held):

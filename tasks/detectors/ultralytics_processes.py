@@ -87,7 +87,7 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _work(job_file: Path, stage_pid: int) -> None:
-    """One of the processes."""
+    """Train as one of the processes; what ends it is left as a file for the one that started it."""
     from tasks.detectors.ultralytics_training import train_here  # noqa: PLC0415
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)

@@ -36,7 +36,7 @@ class Progress(BaseModel):
 
     @property
     def finished(self) -> int:
-        """Epochs."""
+        """How many epochs have been trained to their end."""
         return len(self.epochs)
 
 

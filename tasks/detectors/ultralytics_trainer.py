@@ -134,7 +134,7 @@ class YoloTraining(DetectionTrainer):  # type: ignore[misc]
         progress = restore_state(self, self.job.work)
         changes = {"batch": self.job.batch, "resumed": self.job.resumed}
         if progress.batch != self.job.batch:
-            # Batches are counted anew, and what was gathered of larger ones would weigh too much.
+            # Batches are counted again, and what was gathered of larger ones would weigh too much.
             self.gradients = {}
             changes["last_step"] = progress.finished * len(self.train_loader) - 1
         self.progress = progress.model_copy(update=changes)
@@ -145,7 +145,7 @@ class YoloTraining(DetectionTrainer):  # type: ignore[misc]
         return torch.distributed.get_rank() if torch.distributed.is_initialized() else -1
 
     def on_train_start(self) -> None:
-        """The library takes all cores but one; the recipe decides."""
+        """Give torch as many threads as the recipe says; the library would take all cores but one."""
         torch.set_num_threads(self.job.recipe.cpu_threads)
 
     def on_train_epoch_start(self) -> None:
@@ -163,7 +163,7 @@ class YoloTraining(DetectionTrainer):  # type: ignore[misc]
         self._oom_retries = NAN_RETRIES
 
     def on_train_batch_start(self) -> None:
-        """Count."""
+        """Count batches over all epochs, by which optimizer_step knows when a step is due."""
         self.batch_index += 1
 
     def optimizer_step(self) -> None:
@@ -182,7 +182,7 @@ class YoloTraining(DetectionTrainer):  # type: ignore[misc]
         return max(1, round(float(np.interp(done, [0, warmup], [1, self.full_accumulation]))))
 
     def save_metrics(self, metrics: dict[str, float]) -> None:
-        """History is written with the state."""
+        """Write no results.csv as the library does: the history is written with the state."""
 
     def save_model(self) -> bool:
         """Take up the finished epoch: weights if it is the best, then the state, then tell the listener."""
@@ -216,7 +216,7 @@ class YoloTraining(DetectionTrainer):  # type: ignore[misc]
             torch.save(checkpoint, file)
 
     def final_eval(self) -> None:
-        """Nothing: the best epoch's figures are known."""
+        """Validate no second time as the library does: the best epoch's figures are known."""
 
     def _handle_nan_recovery(self, epoch: int) -> bool:
         """Whether the epoch is to be done again, with other draws, from the state before it."""
@@ -260,4 +260,4 @@ def _loss_name(name: str) -> str:
 
 
 class DetrTraining(YoloTraining, RTDETRTrainer):  # type: ignore[misc]
-    """RT-DETR."""
+    """The same with the training and validation that RT-DETR has in the library."""

@@ -1,74 +1,63 @@
-"""The family `ultralytics`: YOLO11, YOLO26, RT-DETR and architecture files, trained by the library's loop."""
+"""Training by the library's own loop: on which devices, over memory that runs out, to what comes of it."""
 
 import logging
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
 from tasks.contracts.errors import PipelineError
 from tasks.detectors.protocol import Epoch, Measure, Trained, TrainingData
-from tasks.detectors.recipe import Recipe
 from tasks.detectors.ultralytics_job import Job
 from tasks.detectors.ultralytics_memory import is_out_of_memory, smaller_batch
 from tasks.detectors.ultralytics_models import Start, find_start
 from tasks.detectors.ultralytics_processes import train_in_processes
+from tasks.detectors.ultralytics_recipe import UltralyticsRecipe
 from tasks.detectors.ultralytics_state import Progress, best_weights, read_progress
 from tasks.detectors.ultralytics_trainer import DetrTraining, YoloTraining
 
 log = logging.getLogger(__name__)
 
 
-class UltralyticsDetector:
-    """`protocol.Detector` for this family."""
-
-    code_licence = "AGPL-3.0"
-
-    def start_sha256(self, recipe: Recipe) -> str:
-        """sha256 of the weights file, or of the architecture as the library gets it."""
-        return find_start(recipe).sha256
-
-    def train(
-        self,
-        *,
-        data: TrainingData,
-        recipe: Recipe,
-        seed: int,
-        measure: Measure,
-        work: Path,
-        on_epoch: Callable[[Epoch], None],
-    ) -> Trained:
-        """Train to the end, with smaller batches if memory runs out."""
-        start = find_start(recipe)
-        device = _device(recipe.device)
-        _check_shares(recipe, device)
+def train(
+    data: TrainingData,
+    recipe: UltralyticsRecipe,
+    *,
+    seed: int,
+    measure: Measure,
+    work: Path,
+    on_epoch: Callable[[Epoch], None],
+) -> Trained:
+    """`Detector.train`: to the end, with smaller batches if memory runs out."""
+    start = find_start(recipe)
+    device = _device(recipe.device)
+    _check_shares(recipe, device)
+    progress = read_progress(work)
+    if progress and progress.epochs:
+        log.info("goes on after epoch %d of %d", progress.finished, recipe.epochs)
+        on_epoch(progress.epochs[-1])
+    batch = progress.batch if progress else recipe.batch
+    resumed = progress.resumed + 1 if progress else 0
+    effective_batch = recipe.batch * max(round(recipe.effective_batch / recipe.batch), 1)
+    while not (progress and progress.done):
+        job = Job(
+            data=data,
+            recipe=recipe,
+            seed=seed,
+            measure=measure,
+            work=work,
+            architecture=start.architecture,
+            weights=start.weights,
+            device=device,
+            batch=batch,
+            effective_batch=effective_batch,
+            resumed=resumed,
+        )
+        reason = _out_of_memory(job, start, on_epoch)
         progress = read_progress(work)
-        if progress and progress.epochs:
-            log.info("goes on after epoch %d of %d", progress.finished, recipe.epochs)
-            on_epoch(progress.epochs[-1])
-        batch = progress.batch if progress else recipe.batch
-        resumed = progress.resumed + 1 if progress else 0
-        effective_batch = recipe.batch * max(round(recipe.effective_batch / recipe.batch), 1)
-        while not (progress and progress.done):
-            job = Job(
-                data=data,
-                recipe=recipe,
-                seed=seed,
-                measure=measure,
-                work=work,
-                architecture=start.architecture,
-                weights=start.weights,
-                device=device,
-                batch=batch,
-                effective_batch=effective_batch,
-                resumed=resumed,
-            )
-            reason = _out_of_memory(job, start, on_epoch)
-            progress = read_progress(work)
-            if reason:
-                batch = smaller_batch(batch, effective_batch, reason, processes=_count(device))
-        return _trained(progress, start, recipe, device, work)
+        if reason:
+            batch = smaller_batch(batch, effective_batch, reason, processes=_count(device))
+    return _trained(progress, start, recipe, device, work)
 
 
 def _device(asked: str) -> str:
@@ -90,7 +79,7 @@ def _count(device: str) -> int:
     return device.count(",") + 1
 
 
-def _check_shares(recipe: Recipe, device: str) -> None:
+def _check_shares(recipe: UltralyticsRecipe, device: str) -> None:
     """Raises PipelineError if a batch cannot be shared out evenly among the GPUs."""
     gpus = _count(device)
     if recipe.batch % gpus:
@@ -120,7 +109,7 @@ def train_here(job: Job, detr: bool, on_epoch: Callable[[Epoch], None]) -> None:
     (DetrTraining if detr else YoloTraining)(job, on_epoch).train()
 
 
-def _trained(progress: Progress, start: Start, recipe: Recipe, device: str, work: Path) -> Trained:
+def _trained(progress: Progress, start: Start, recipe: UltralyticsRecipe, device: str, work: Path) -> Trained:
     return Trained(
         weights=best_weights(work, progress.best_epoch),
         architecture=start.name,
@@ -132,5 +121,4 @@ def _trained(progress: Progress, start: Start, recipe: Recipe, device: str, work
         device=device,
         seconds=progress.seconds,
         resumed=progress.resumed,
-        versions={name: version(name) for name in ("torch", "ultralytics")},
     )

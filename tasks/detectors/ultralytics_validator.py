@@ -26,12 +26,12 @@ class TableValidator(DetectionValidator):  # type: ignore[misc]
         self.gathered: list[pd.DataFrame] = []
 
     def init_metrics(self, model: Any) -> None:
-        """Forget the last validation."""
+        """Begin a validation without the boxes of the one before."""
         super().init_metrics(model)
         self.gathered = []
 
     def update_metrics(self, preds: list[dict[str, torch.Tensor]], batch: dict[str, Any]) -> None:
-        """Take up the boxes of a batch."""
+        """Add a batch's boxes, a table for each image; labels are still class numbers."""
         for index, prediction in enumerate(preds):
             prepared = self._prepare_batch(index, batch)
             scaled = self.scale_preds(prediction, prepared)
@@ -43,7 +43,7 @@ class TableValidator(DetectionValidator):  # type: ignore[misc]
             self.gathered.append(frame)
 
     def gather_stats(self) -> None:
-        """Bring the tables of all GPUs to the first."""
+        """Bring the tables of all GPUs together, where there are several."""
         if not torch.distributed.is_initialized():
             return
         tables: list[Any] = [None] * torch.distributed.get_world_size()
@@ -51,24 +51,24 @@ class TableValidator(DetectionValidator):  # type: ignore[misc]
         self.gathered = [frame for table in tables for frame in table]
 
     def get_stats(self) -> dict[str, float]:
-        """The library's one figure: what it selects by."""
+        """The figure that the library chooses its epoch by: the use case's metric, measured by us."""
         predictions = pd.concat(self.gathered, ignore_index=True)
         predictions["label"] = np.array(self.table.classes, dtype=object)[predictions["label"].to_numpy(dtype=int)]
         self.figures = self.measure(predictions)
         return {"fitness": self.figures[METRIC] or 0.0}
 
     def finalize_metrics(self) -> None:
-        """Nothing to draw."""
+        """Draw nothing: the library would draw its own figures."""
 
     def print_results(self) -> None:
-        """Nothing to print."""
+        """Print nothing: epochs are told of by the stage."""
 
 
 class YoloValidator(TableValidator):
-    """YOLO."""
+    """Validation of YOLO heads, with or without non-maximum suppression."""
 
     def postprocess(self, preds: Any) -> list[dict[str, torch.Tensor]]:
-        """Boxes per image after non-maximum suppression."""
+        """Boxes (n, 4) in pixels of the input, scores and class numbers of each image."""
         outputs = non_max_suppression(
             preds,
             self.args.conf,
@@ -82,4 +82,4 @@ class YoloValidator(TableValidator):
 
 
 class DetrValidator(TableValidator, RTDETRValidator):  # type: ignore[misc]
-    """RT-DETR: no suppression."""
+    """Validation of RT-DETR, which needs no suppression: boxes as the library has them."""

@@ -25,11 +25,15 @@ def git(*arguments: str, cwd: Path | None = None) -> str:
     return asked.stdout.strip()
 
 
-def modules_sha256(places: Iterable[str]) -> str:
-    """sha256 over the sources of modules and folders of modules, named as below `tasks`, in the order given."""
+def modules_sha256(places: Iterable[str | Path]) -> str:
+    """sha256 over the sources of modules and folders of modules, in the order given.
+
+    They are named as below `tasks`, or as absolute paths elsewhere.
+    """
     digest = hashlib.sha256()
     for place in places:
         path = _TASKS / place
         for source in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            digest.update(source.relative_to(_TASKS).as_posix().encode() + b"\0" + content_sha256(source).encode())
+            name = source.relative_to(_TASKS).as_posix() if source.is_relative_to(_TASKS) else source.name
+            digest.update(name.encode() + b"\0" + content_sha256(source).encode())
     return digest.hexdigest()

@@ -90,7 +90,7 @@ def refuse_beyond_tolerance(bundle: Bundle, compared: list[ImageParity], golden:
     faults = faults_of(parity, tolerance)
     if faults:
         what = f"{bundle.target} is not the checkpoint any more ({'; '.join(faults)})"
-        raise _refusal(what, compared, bundle.classes, golden, _mend(bundle))
+        raise _refusal(what, compared, bundle.classes, golden, _hint(bundle))
 
 
 def _refusal(what: str, compared: list[ImageParity], classes: list[str], golden: Sample, hint: str) -> PipelineError:
@@ -99,7 +99,7 @@ def _refusal(what: str, compared: list[ImageParity], classes: list[str], golden:
     return PipelineError(what, f"worst on {golden.names[worst]}\n{shown}\n", hint)
 
 
-def _mend(bundle: Bundle) -> str:
+def _hint(bundle: Bundle) -> str:
     hint = f"Leave {bundle.target} out of export.targets or widen export.tolerance.{bundle.precision} in params.yaml"
     precision = bundle.hints.get("INFERENCE_PRECISION_HINT", "f32")
     return hint if precision == "f32" else f"Set export.openvino_precision to f32 (it is {precision}). {hint}"

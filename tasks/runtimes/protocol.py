@@ -5,7 +5,6 @@ the library that it needs, and no other. A Runtime serves one thread: open one p
 """
 
 import importlib
-import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,10 +124,7 @@ def _open_network(bundle: Bundle, folder: Path, threads: int | None, device: str
             f"the artefact of {bundle.target} is {kind.artefact}, not {bundle.artefact!r}", str(folder), _EXPORT_AGAIN
         )
     # By name, so that only the one library is imported that the artefact needs: a server holds no other.
-    name = kind.module.format(family=bundle.family)
-    if not bundle.family.isidentifier() or importlib.util.find_spec(name) is None:
-        raise PipelineError(f"no family {bundle.family!r}", str(folder), _EXPORT_AGAIN)
-    module = importlib.import_module(name)
+    module = importlib.import_module(kind.module)
     network: Network = module.open_network(bundle, folder / kind.artefact, threads, device)
     return network
 

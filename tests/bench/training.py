@@ -21,9 +21,10 @@ from scipy import stats
 
 from tasks.contracts.use_case import UseCase
 from tasks.dataset.read_split import read_split
-from tasks.detectors.protocol import TrainingData, load_family
-from tasks.detectors.recipe import Recipe
+from tasks.detectors.families import load_family
+from tasks.detectors.protocol import TrainingData
 from tasks.detectors.training_data import measure_of, training_data
+from tasks.detectors.ultralytics_recipe import UltralyticsRecipe
 from tests.bench.ratios import ENVIRONMENT, Ratio
 from tests.fixtures.repository import REPOSITORY
 from tests.fixtures.training import write_for_library
@@ -46,7 +47,7 @@ def measure() -> list[Ratio]:
     with tempfile.TemporaryDirectory() as folder:
         data, test = _sample(Path(folder))
         params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
-        ours, plain = compare(data, test, Recipe.model_validate(params["train"]), SEEDS)
+        ours, plain = compare(data, test, UltralyticsRecipe.model_validate(params["train"]), SEEDS)
     return [_ratio(ours, plain)]
 
 
@@ -76,7 +77,9 @@ def _read(raw: Path, annotations: Path, split_file: Path) -> tuple[TrainingData,
     return training_data(dataset), training_data(held_out)
 
 
-def compare(data: TrainingData, test: TrainingData, recipe: Recipe, seeds: int) -> tuple[list[Learnt], list[Learnt]]:
+def compare(
+    data: TrainingData, test: TrainingData, recipe: UltralyticsRecipe, seeds: int
+) -> tuple[list[Learnt], list[Learnt]]:
     """Ours and the library's own, by seed, in turn."""
     # With torchvision's kernel for both: the library's own is so slow that it leaves boxes out on a busy machine.
     from tasks.detectors import ultralytics_nms  # noqa: F401, PLC0415
@@ -95,7 +98,7 @@ def compare(data: TrainingData, test: TrainingData, recipe: Recipe, seeds: int) 
     return ours, plain
 
 
-def _ours(data: TrainingData, recipe: Recipe, seed: int, work: Path) -> tuple[Path, float]:
+def _ours(data: TrainingData, recipe: UltralyticsRecipe, seed: int, work: Path) -> tuple[Path, float]:
     """Weights, and the loss of boxes in the last epoch."""
     work.mkdir()
     trained = load_family(recipe.family).train(
@@ -104,10 +107,11 @@ def _ours(data: TrainingData, recipe: Recipe, seed: int, work: Path) -> tuple[Pa
     return trained.weights, trained.epochs[-1].losses["box"]
 
 
-def _plain(data: TrainingData, dataset: Path, recipe: Recipe, seed: int, folder: Path) -> tuple[Path, float]:
+def _plain(data: TrainingData, dataset: Path, recipe: UltralyticsRecipe, seed: int, folder: Path) -> tuple[Path, float]:
     from tasks.detectors.ultralytics_job import Job  # noqa: PLC0415
     from tasks.detectors.ultralytics_library import YOLO  # noqa: PLC0415
-    from tasks.detectors.ultralytics_models import ARCHITECTURES, find_start  # noqa: PLC0415
+    from tasks.detectors.ultralytics_models import find_start  # noqa: PLC0415
+    from tasks.detectors.ultralytics_presence import ARCHITECTURES  # noqa: PLC0415
 
     start = find_start(recipe)
     job = Job(
@@ -132,7 +136,7 @@ def _plain(data: TrainingData, dataset: Path, recipe: Recipe, seed: int, folder:
     return Path(model.trainer.best), float(model.trainer.tloss["box_loss"])
 
 
-def _learnt(weights: Path, dataset: Path, recipe: Recipe, loss: float) -> Learnt:
+def _learnt(weights: Path, dataset: Path, recipe: UltralyticsRecipe, loss: float) -> Learnt:
     from tasks.detectors.ultralytics_library import YOLO  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory() as folder:
@@ -177,7 +181,7 @@ def main(
 ) -> None:
     """Print figures by seed, the mean difference and its interval."""
     params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())["train"]
-    recipe = Recipe.model_validate(params | {"image_size": image_size, "epochs": epochs})
+    recipe = UltralyticsRecipe.model_validate(params | {"image_size": image_size, "epochs": epochs})
     ours, plain = compare(*_read(raw, annotations, split), recipe, seeds)
     for figure in Learnt._fields:
         typer.echo(f"{figure}: ours less the library's {', '.join(f'{it:+.4f}' for it in paired(ours, plain, figure))}")

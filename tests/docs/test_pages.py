@@ -5,7 +5,6 @@ import re
 import subprocess
 import tomllib
 from collections.abc import Iterator
-from importlib import import_module
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
@@ -16,6 +15,7 @@ import yaml
 
 from tasks.command.sightline import BESIDE
 from tasks.contracts.sections import SHARED
+from tasks.doctor import params_classes
 from tests.fixtures.repository import REPOSITORY
 
 FOLDERS = "tasks|dags|docker|tests|docs"
@@ -77,15 +77,9 @@ def test_every_command_that_is_named_exists(page: str) -> None:
 @pytest.mark.parametrize("page", LIVING)
 def test_every_parameter_that_is_named_exists(page: str) -> None:
     params = yaml.safe_load(text_of("params.yaml"))
-    fields = {name: fields_of(name) for name, section in params.items() if isinstance(section, dict)}
+    fields = {name: set(model.model_fields) for name, model in {**SHARED, **params_classes(params["train"])}.items()}
     for section, name in re.findall(rf"`({'|'.join(fields)})\.([a-z_]+)(?=[`:])", text_of(page)):
         assert name in fields[section] or name in {"json", "html"}, f"{section}.{name}"
-
-
-def fields_of(section: str) -> set[str]:
-    if section in SHARED:
-        return set(SHARED[section].model_fields)
-    return set(getattr(import_module(f"tasks.{section}"), f"{section.capitalize()}Params").model_fields)
 
 
 def literals() -> Iterator[str]:

@@ -66,7 +66,10 @@ def test_params_of_the_repository_work(sections: Sections) -> None:
         ),
         pytest.param("evaluate.slice_attributes", ["size"], "'size' is there twice", id="slice twice"),
         pytest.param(
-            "tune.space", {"lr": {"low": 0.1, "high": 0.2}}, "tune.space: lr is no knob that can be", id="no knob"
+            "tune.space",
+            {"lr": {"low": 0.1, "high": 0.2}},
+            "tune.space: lr is no param of ultralytics that can be",
+            id="no param",
         ),
         pytest.param(
             "tune.space", {"scale": {"low": 0.1, "high": 7}}, "tune.space: scale 7.0: Input should be", id="bounds"

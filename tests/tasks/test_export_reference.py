@@ -171,7 +171,7 @@ class Planted:
 def test_artefact_whose_numbers_are_not_finite_is_refused_and_images_are_counted(
     target: str, number: float, projects: dict[str, Project], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ultralytics_export, "_write_onnx", Planted(ultralytics_export._write_onnx, number))
+    monkeypatch.setattr(ultralytics_export, "write_onnx", Planted(ultralytics_export.write_onnx, number))
     with pytest.raises(PipelineError, match=rf"{target} gives numbers that are not finite.* on 4 of 4 images"):
         export_bundle(projects["yolo"], target, tmp_path)
     assert not (tmp_path / "bundle").exists()

@@ -21,10 +21,12 @@ from tasks.contracts.record import read_record, write_record
 from tasks.contracts.tables import SPLIT, write_table
 from tasks.contracts.tuned import Tuned
 from tasks.contracts.use_case import UseCase
+from tasks.detectors.families import read_recipe
 from tasks.detectors.training_data import check_use_case
+from tasks.detectors.ultralytics_recipe import UltralyticsRecipe
 from tasks.detectors.ultralytics_state import read_progress
 from tasks.execution.code_version import commit
-from tasks.train import TrainParams, main
+from tasks.train import main
 from tests.fixtures.repository import REPOSITORY
 from tests.fixtures.training import LABELS, command, prepare, read_data, tiny_recipe, write_params
 
@@ -192,12 +194,12 @@ def test_a_metric_that_val_cannot_show_is_refused_before_an_epoch(metric: str, w
         check_use_case(UseCase(target="onnx", metric=metric), data)
 
 
-def test_every_wrong_knob_is_named_at_once(drawn: Path) -> None:
+def test_every_wrong_param_is_named_at_once(drawn: Path) -> None:
     params = drawn / "params.yaml"
     wrong = json.dumps({"train": {"epochs": 0, "optimizer": "Lion", "learning_rate": 1, "model": "yolo26n"}})
     params.write_text(wrong)
     with pytest.raises(PipelineError) as caught:
-        read_params(params, "train", TrainParams)
+        read_recipe(params)
     for fault in (
         "train.epochs",
         "train.optimizer",
@@ -208,7 +210,7 @@ def test_every_wrong_knob_is_named_at_once(drawn: Path) -> None:
 
 
 def test_the_recipe_has_good_defaults_for_pretrained_weights() -> None:
-    recipe = TrainParams()
+    recipe = UltralyticsRecipe()
     assert recipe.model.endswith(".pt")
     assert recipe.with_changes({"lr0": 0.01}).lr0 == 0.01
     assert tiny_recipe(Path("x")).epochs == 4

@@ -31,9 +31,8 @@ import json, os, signal, sys
 import tasks.train as stage
 from tasks.clients.tracking import quiet_mlflow
 from tasks.execution import stage_command as edge
-from tasks.detectors.protocol import load_family
 quiet_mlflow()
-load_family("ultralytics")
+import tasks.detectors.ultralytics_training
 def killing(function, when):
     def called(*words, **named):
         if when == "behind":

@@ -18,7 +18,7 @@ import pytest
 from tasks.contracts.record import read_record
 from tasks.contracts.tuned import Tuned
 from tasks.detectors.recipe import Value
-from tasks.tune import main, trial_recipe, tune
+from tasks.tune import main, tune
 from tests.fixtures.repository import REPOSITORY
 from tests.fixtures.study import ended, run_whole, search_in, started, without_signs_of_life
 from tests.fixtures.training import command, prepare, tiny_recipe, write_params
@@ -38,7 +38,7 @@ def test_a_trial_keeps_the_shape_of_the_schedule(
     train_epochs: int, tried: dict[str, Value], epochs: int, expected: list[float]
 ) -> None:
     whole = tiny_recipe(Path("x"), epochs=train_epochs, warmup_epochs=3, close_mosaic=10)
-    short = trial_recipe(whole, tried, epochs)
+    short = whole.with_changes(tried).shortened(epochs)
     assert [short.epochs, short.warmup_epochs, short.close_mosaic] == pytest.approx(expected)
 
 

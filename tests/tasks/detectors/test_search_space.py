@@ -1,21 +1,21 @@
-"""What a search may turn: held to the recipe's knobs and bounds before a trial is run."""
+"""What a search may vary: held to the recipe's params and bounds before a trial is run."""
 
 import math
 
 import pytest
 
 from tasks.contracts.errors import PipelineError
-from tasks.detectors.recipe import Recipe
 from tasks.detectors.search_space import Range, Space, check_space, own_values
+from tasks.detectors.ultralytics_recipe import UltralyticsRecipe
 
-RECIPE = Recipe(lr0=0.002, batch=16)
+RECIPE = UltralyticsRecipe(lr0=0.002, batch=16)
 
 
 @pytest.mark.parametrize(
     ("space", "fault"),
     [
-        pytest.param({"learning_rate": [0.1]}, "learning_rate is no knob", id="unknown name"),
-        pytest.param({"epochs": [1, 2]}, "epochs is no knob", id="a knob that does not make it better"),
+        pytest.param({"learning_rate": [0.1]}, "learning_rate is no param of ultralytics", id="unknown name"),
+        pytest.param({"epochs": [1, 2]}, "epochs is no param", id="a param that does not make it better"),
         pytest.param({"lr0": Range(low=0.1, high=2)}, "lr0 2.0: Input should be less", id="beyond the bounds"),
         pytest.param({"batch": Range(low=2.5, high=8)}, "batch wants whole numbers", id="fraction of an image"),
         pytest.param({"batch": Range(low=2, high=8, step=0.5)}, "batch wants whole numbers", id="step of a fraction"),
@@ -24,7 +24,7 @@ RECIPE = Recipe(lr0=0.002, batch=16)
         pytest.param({"scale": []}, "scale has no choices", id="nothing to choose from"),
     ],
 )
-def test_a_space_that_cannot_be_searched_is_refused_with_the_knobs_that_can(space: Space, fault: str) -> None:
+def test_a_space_that_cannot_be_searched_is_refused_with_the_params_that_can(space: Space, fault: str) -> None:
     with pytest.raises(PipelineError) as caught:
         check_space({**space, "mosaic": [7]}, RECIPE)
     assert fault in caught.value.where
@@ -32,12 +32,12 @@ def test_a_space_that_cannot_be_searched_is_refused_with_the_knobs_that_can(spac
     assert "close_mosaic" in caught.value.hint
 
 
-def test_a_space_without_knobs_is_refused() -> None:
+def test_a_space_without_params_is_refused() -> None:
     with pytest.raises(PipelineError, match=r"(?s)nothing to search; or set tune\.trials: 0.*lr0"):
         check_space({}, RECIPE)
 
 
-def test_every_kind_of_knob_can_be_searched() -> None:
+def test_every_kind_of_param_can_be_searched() -> None:
     check_space(
         {
             "lr0": Range(low=0.001, high=0.1, log=True),

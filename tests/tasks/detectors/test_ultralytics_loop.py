@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 import torch
 
-from tasks.detectors.recipe import Recipe
 from tasks.detectors.training_data import measure_of
 from tasks.detectors.ultralytics_job import Job
 from tasks.detectors.ultralytics_library import DetectionTrainer, unwrap_model
 from tasks.detectors.ultralytics_models import find_start
+from tasks.detectors.ultralytics_recipe import UltralyticsRecipe
 from tasks.detectors.ultralytics_trainer import seed_epoch
 from tests.fixtures.training import USE_CASE, draw_data, read_data, tiny_recipe, train_tiny, write_for_library
 
@@ -22,7 +22,9 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return draw_data(tmp_path_factory.mktemp("drawn") / "data", images=30)
 
 
-def plain_training(drawn: Path, folder: Path, recipe: Recipe) -> tuple[list[dict[str, float]], dict[str, Any]]:
+def plain_training(
+    drawn: Path, folder: Path, recipe: UltralyticsRecipe
+) -> tuple[list[dict[str, float]], dict[str, Any]]:
     """Losses per epoch and the last averaged weights of the library's own trainer, with the draws of ours."""
     start, data = find_start(recipe), read_data(drawn)
     job = Job(

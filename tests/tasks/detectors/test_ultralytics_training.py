@@ -11,12 +11,12 @@ import torch
 from tasks.contracts.digests import content_sha256
 from tasks.contracts.errors import PipelineError
 from tasks.detectors.protocol import METRIC, Epoch, Figures, Trained
-from tasks.detectors.recipe import Recipe
 from tasks.detectors.training_data import measure_of
 from tasks.detectors.ultralytics_job import Job
 from tasks.detectors.ultralytics_library import YOLO
 from tasks.detectors.ultralytics_models import find_start
 from tasks.detectors.ultralytics_processes import train_in_processes
+from tasks.detectors.ultralytics_recipe import UltralyticsRecipe
 from tasks.detectors.ultralytics_state import read_progress, restore_state
 from tasks.detectors.ultralytics_trainer import YoloTraining
 from tests.fixtures.training import USE_CASE, draw_data, read_data, tiny_recipe, train_tiny
@@ -29,7 +29,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return draw_data(tmp_path_factory.mktemp("drawn") / "data")
 
 
-def recipe_for(model: str, drawn: Path, **changes: object) -> Recipe:
+def recipe_for(model: str, drawn: Path, **changes: object) -> UltralyticsRecipe:
     path = drawn / model
     return tiny_recipe(drawn, model=str(path) if path.exists() else model, **changes)
 
@@ -178,7 +178,7 @@ def test_a_loss_that_is_not_a_number_is_done_again_with_other_draws(
     assert all(torch.isfinite(torch.tensor(epoch.losses["box"])) for epoch in trained.epochs)
 
 
-def job_of(drawn: Path, work: Path, recipe: Recipe) -> Job:
+def job_of(drawn: Path, work: Path, recipe: UltralyticsRecipe) -> Job:
     start, data = find_start(recipe), read_data(drawn)
     work.mkdir(exist_ok=True)
     return Job(

@@ -6,7 +6,7 @@ import pytest
 
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.params import read_params
-from tasks.detectors.recipe import Recipe
+from tasks.detectors.ultralytics_recipe import UltralyticsRecipe
 from tasks.evaluating.run_bundle import Running
 from tasks.runtimes.machine import machine_name, processors
 
@@ -62,7 +62,7 @@ def test_processors_are_no_more_than_the_container_is_given(
 def test_a_device_is_read_as_people_write_it(written: str, device: str, tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(f"train:\n  device: {written}\nevaluate:\n  device: {written}\n  {RUNNING}\n")
-    assert read_params(path, "train", Recipe).device == device
+    assert read_params(path, "train", UltralyticsRecipe).device == device
     assert read_params(path, "evaluate", Running).device == device
 
 
@@ -71,4 +71,4 @@ def test_a_device_that_cannot_be_is_refused(written: str, tmp_path: Path) -> Non
     path = tmp_path / "params.yaml"
     path.write_text(f"train:\n  device: {written}\n")
     with pytest.raises(PipelineError, match=r"train\.device"):
-        read_params(path, "train", Recipe)
+        read_params(path, "train", UltralyticsRecipe)

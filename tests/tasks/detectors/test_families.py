@@ -1,0 +1,149 @@
+"""A family of detectors from another package goes through all stages: it needs a module and its declaration."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from tasks.contracts.bundle import Bundle
+from tasks.contracts.card import Card
+from tasks.contracts.errors import PipelineError
+from tasks.contracts.evaluation import Evaluation
+from tasks.contracts.record import read_record
+from tasks.contracts.tuned import Tuned
+from tasks.detectors.families import FAMILIES, load_family, read_recipe
+from tests.fixtures.repository import REPOSITORY
+from tests.fixtures.training import LABELS, prepare
+
+TRAIN = {"family": "tiny", "device": "cpu", "threads": 1, "image_size": 64, "epochs": 50, "batch": 4, "lr0": 0.005}
+TARGETS = ["pytorch", "torchscript", "onnx", "openvino-fp32", "openvino-int8"]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Labelled drawings, params for the family, and the package that declares it, as pip would have installed it."""
+    folder = prepare(tmp_path_factory.mktemp("project") / "data", images=60)
+    installed = folder / "packages" / "tiny_family-1.0.dist-info"
+    installed.mkdir(parents=True)
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: tiny-family\nVersion: 1.0\n")
+    declared = "[sightline.families]\ntiny = tests.fixtures.tiny_family:TinyDetector\n"
+    (installed / "entry_points.txt").write_text(declared)
+    write_params(folder)
+    return folder
+
+
+def write_params(folder: Path, **train: Any) -> Path:
+    params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+    params["tracking"] = {"uri": f"sqlite:///{folder}/mlflow.db", "experiment": "test"}
+    params["use_case"]["target"] = "onnx"
+    params["train"] = TRAIN | train
+    params["tune"] |= {"trials": 2, "epochs": 3, "space": {"width": [8, 16], "lr0": {"low": 0.005, "high": 0.01}}}
+    params["export"] |= {"targets": TARGETS, "golden_images": 4, "calibration_images": 12}
+    params["evaluate"] |= {"resamples": 100, "latency_images": 20, "device": "cpu", "threads": 1}
+    params["gate"]["rules"] = ["map50 >= 0.5"]
+    params["ingest"]["source"] = str(folder)
+    path = folder / f"params{len(list(folder.glob('params*')))}.yaml"
+    path.write_text(yaml.safe_dump(params))
+    return path
+
+
+def words(stage: str, folder: Path, params: str = "params0.yaml", **options: object) -> list[str]:
+    named = {"params": folder / params, **options}
+    if stage != "doctor":
+        named |= {"raw": folder / "raw", "annotations": folder / "annotations", "split": folder / "split.parquet"}
+    return [sys.executable, "-m", f"tasks.{stage}", *(f"--{name}={value}" for name, value in named.items())]
+
+
+def environment(folder: Path) -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": f"{folder / 'packages'}{os.pathsep}{REPOSITORY}"}
+
+
+def run(stage: str, folder: Path, **options: object) -> str:
+    """What the command says, which has to end well."""
+    command = words(stage, folder, **options)  # type: ignore[arg-type]
+    done = subprocess.run(command, cwd=folder, env=environment(folder), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+@pytest.fixture(scope="module")
+def trained(project: Path) -> Path:
+    """Searched and trained by the commands; the training was killed on its way."""
+    run("tune", project, tuned=project / "found", work=project / "work")
+    command = words("train", project, tuned=project / "found", trained=project / "trained", work=project / "work")
+    process = subprocess.Popen(command, cwd=project, env=environment(project), stderr=subprocess.DEVNULL)
+    while not any(len(json.loads(path.read_text() or "[]")) > 4 for path in project.glob("work/train/*/epochs.json")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    run("train", project, tuned=project / "found", trained=project / "trained", work=project / "work")
+    return project / "trained"
+
+
+@pytest.mark.slow
+def test_family_is_searched_and_trained_by_its_own_params(trained: Path) -> None:
+    found = read_record(trained.parent / "found" / "best.json", Tuned)
+    assert found.params.keys() == {"width", "lr0"}
+    card, history = read_record(trained / "card.json", Card), pd.read_csv(trained / "history.csv")
+    assert (card.family, card.code_licence, card.classes, card.epochs) == ("tiny", "Apache-2.0", LABELS, 50)
+    assert card.architecture == f"tiny-{found.params['width']}"
+    assert card.lineage.params["train.width"] == found.params["width"]
+    assert card.lineage.versions.keys() == {"torch", "numpy", "opencv-python-headless"}
+    assert history["epoch"].tolist() == list(range(1, 51))
+    assert history["box"].iloc[-1] < history["box"].iloc[0] / 2
+    assert card.best_value is not None
+    assert card.best_value > 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", TARGETS)
+def test_family_is_exported_and_measured_on_every_kind_of_runtime(target: str, trained: Path) -> None:
+    folder, bundle = trained.parent, trained.parent / "exported" / target
+    run("export", folder, target=target, trained=trained, bundle=bundle)
+    described = read_record(bundle / "bundle.json", Bundle)
+    assert (described.family, described.code_licence) == ("tiny", "Apache-2.0")
+    assert "ultralytics" not in described.versions
+    if target != "pytorch":
+        assert described.parity is not None
+        assert described.parity.matched >= 0.7 * described.parity.boxes > 3
+    measured = folder / "evaluation" / target
+    run("evaluate", folder, bundle=bundle, evaluation=measured, target=target)
+    evaluation = read_record(measured / "evaluation.json", Evaluation)
+    assert (evaluation.overall["map50"].value or 0) > 0.5
+
+
+def test_doctor_reads_the_params_of_the_family_and_what_it_lacks(project: Path) -> None:
+    assert "nothing stands in the way" in run("doctor", project)
+    wrong = write_params(project, width=3, mosaic=1.0, model="yolo26n.pt")
+    command = words("doctor", project, wrong.name)
+    done = subprocess.run(command, cwd=project, env=environment(project), capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "train.width: Input should be greater than or equal to 4" in done.stderr
+    assert re.search(r"train.mosaic is unknown \(known: family, model, device.*width\)", done.stderr)
+    assert "train.model: there is one network, and it has no name" in done.stderr
+
+
+def test_family_that_nobody_declares_is_answered_with_those_that_are(project: Path) -> None:
+    with pytest.raises(PipelineError, match=r"train.family: .*no family 'tiny'. Take one of ultralytics, or install"):
+        read_recipe(project / "params0.yaml")
+    with pytest.raises(PipelineError, match=r"no family 'os': card.json. Take one of ultralytics, or install"):
+        load_family("os", "card.json")
+
+
+def test_nobody_takes_the_name_of_a_family_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "other-1.0.dist-info").mkdir()
+    declared = "[sightline.families]\nultralytics = tests.fixtures.tiny_family:TinyDetector\n"
+    (tmp_path / "other-1.0.dist-info" / "entry_points.txt").write_text(declared)
+    monkeypatch.syspath_prepend(tmp_path)
+    load_family.cache_clear()
+    assert f"{type(load_family('ultralytics')).__module__}" == FAMILIES["ultralytics"].partition(":")[0]
