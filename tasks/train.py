@@ -47,7 +47,7 @@ from tasks.contracts.use_case import UseCase
 from tasks.contracts.whole_output import whole_output
 from tasks.dataset.read_split import read_split
 from tasks.detectors.families import code_beside_ours, load_family, read_recipe
-from tasks.detectors.protocol import METRIC, Detector, Epoch, Trained, TrainingData
+from tasks.detectors.protocol import USE_CASE_METRIC, Detector, Epoch, Trained, TrainingData
 from tasks.detectors.recipe import Recipe
 from tasks.detectors.training_data import check_use_case, measure_of, training_data
 from tasks.execution.code_version import commit, modules_sha256
@@ -200,7 +200,7 @@ def _bar(epochs: int, metric: str) -> Iterator[Callable[[Epoch], None]]:
     with tqdm(total=epochs, desc="train", unit="epoch", disable=None) as bar:
 
         def show(epoch: Epoch) -> None:
-            value = f"{epoch.figures[METRIC] or 0:.4f}"
+            value = f"{epoch.figures[USE_CASE_METRIC] or 0:.4f}"
             if bar.disable:
                 # Whoever follows a training of days by its log alone sees that it goes on.
                 log.info("epoch %d of %d: %s %s", epoch.number, epochs, metric, value)
@@ -230,7 +230,7 @@ def _card(
         weights_sha256=content_sha256(outcome.weights),
         metric=use_case.metric,
         best_epoch=outcome.best_epoch,
-        best_value=outcome.epochs[outcome.best_epoch - 1].figures[METRIC],
+        best_value=outcome.epochs[outcome.best_epoch - 1].figures[USE_CASE_METRIC],
         epochs=len(outcome.epochs),
         parameters=outcome.parameters,
         batch=outcome.batch,

@@ -43,7 +43,7 @@ from tasks.contracts.use_case import UseCase
 from tasks.contracts.whole_output import whole_output
 from tasks.dataset.read_split import read_split
 from tasks.detectors.families import load_family, read_recipe
-from tasks.detectors.protocol import METRIC, Detector, Epoch, TrainingData
+from tasks.detectors.protocol import USE_CASE_METRIC, Detector, Epoch, TrainingData
 from tasks.detectors.recipe import Recipe
 from tasks.detectors.search_space import Range, Space, check_space, own_values, suggest
 from tasks.detectors.training_data import check_use_case, measure_of, training_data
@@ -139,7 +139,7 @@ class Trainings:
     def _train(self, attempt: Attempt, run_log: RunLog) -> float | None:
         def on_epoch(epoch: Epoch) -> None:
             run_log.log_metrics(epoch.measured(), step=epoch.number)
-            attempt.report(epoch.figures[METRIC] or 0.0, epoch.number)
+            attempt.report(epoch.figures[USE_CASE_METRIC] or 0.0, epoch.number)
 
         try:
             trained = self.detector.train(
@@ -152,7 +152,7 @@ class Trainings:
             )
         except Pruned:
             return None
-        return trained.epochs[trained.best_epoch - 1].figures[METRIC] or 0.0
+        return trained.epochs[trained.best_epoch - 1].figures[USE_CASE_METRIC] or 0.0
 
 
 def main(

@@ -16,10 +16,10 @@ from tasks.dataset.decoding import Image
 from tasks.detectors.recipe import Recipe
 from tasks.runtimes.protocol import LibraryRun, Network
 
-METRIC = "metric"  # name of the use case's metric among the figures of an epoch
+USE_CASE_METRIC = "metric"  # name of the use case's metric among the figures of an epoch
 
 Figures = Mapping[str, float | None]
-Measure = Callable[[pd.DataFrame], Figures]  # contracts.tables.PREDICTIONS on val to figures, METRIC among them
+Measure = Callable[[pd.DataFrame], Figures]  # contracts.tables.PREDICTIONS on val to figures, USE_CASE_METRIC too
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Epoch:
 
     number: int  # counted from 1
     losses: dict[str, float]  # on train; box, cls, dfl for YOLO
-    figures: dict[str, float | None]  # on val: METRIC, map50, map50_95, precision, recall, f1
+    figures: dict[str, float | None]  # on val: USE_CASE_METRIC, map50, map50_95, precision, recall, f1
     learning_rate: float
     seconds: float
 
@@ -107,7 +107,7 @@ class Detector(Protocol[R_contra]):
         work: Path,
         on_epoch: Callable[[Epoch], None],
     ) -> Trained:
-        """Train, or go on where the training in the `work` folder stopped; the best epoch is that of METRIC.
+        """Train, or go on where the training in the `work` folder stopped; the best epoch is that of USE_CASE_METRIC.
 
         Boxes for `measure` are those of `runtimes.processing.postprocess` under Output's defaults, as evaluate compares
         its own figures on val with them. `on_epoch` hears of every finished epoch and may end the training by raising.

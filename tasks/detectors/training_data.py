@@ -10,7 +10,7 @@ from tasks.contracts.quoting import written
 from tasks.contracts.tables import BOX, counted
 from tasks.contracts.use_case import UseCase
 from tasks.dataset.read_split import Dataset
-from tasks.detectors.protocol import METRIC, Figures, TrainingData
+from tasks.detectors.protocol import USE_CASE_METRIC, Figures, TrainingData
 from tasks.metrics.use_case import headline
 
 log = logging.getLogger(__name__)
@@ -89,12 +89,12 @@ def check_use_case(use_case: UseCase, data: TrainingData) -> None:
 
 
 def measure_val(predictions: pd.DataFrame, use_case: UseCase, truth: pd.DataFrame) -> Figures:
-    """Figures of an epoch by our own metrics; METRIC is the use case's.
+    """Figures of an epoch by our own metrics; USE_CASE_METRIC is the use case's.
 
     predictions, truth: on val, as `metrics.use_case.headline` wants them.
     """
     figures = headline(use_case, truth, predictions).figures
-    return {METRIC: figures.get(use_case.metric), **{overall: figures.get(overall) for overall in OVERALL}}
+    return {USE_CASE_METRIC: figures.get(use_case.metric), **{overall: figures.get(overall) for overall in OVERALL}}
 
 
 def measure_of(use_case: UseCase, data: TrainingData) -> functools.partial[Figures]:

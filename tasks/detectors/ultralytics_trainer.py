@@ -21,7 +21,7 @@ import torch.distributed
 
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.whole_output import whole_output
-from tasks.detectors.protocol import METRIC, Epoch
+from tasks.detectors.protocol import USE_CASE_METRIC, Epoch
 from tasks.detectors.ultralytics_data import TableDataset
 from tasks.detectors.ultralytics_job import Job
 from tasks.detectors.ultralytics_library import (
@@ -251,7 +251,7 @@ def seed_epoch(loader: Any, *numbers: int) -> None:
 
 def _rank(epoch: Epoch) -> tuple[float, float]:
     """What the best epoch has most of: the use case's metric, then mAP, since a recall of one is soon reached."""
-    return epoch.figures[METRIC] or 0.0, epoch.figures.get("map50_95") or 0.0
+    return epoch.figures[USE_CASE_METRIC] or 0.0, epoch.figures.get("map50_95") or 0.0
 
 
 def _loss_name(name: str) -> str:

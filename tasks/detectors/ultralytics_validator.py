@@ -8,7 +8,7 @@ import torch
 import torch.distributed
 
 from tasks.contracts.tables import BOX
-from tasks.detectors.protocol import METRIC, Figures, Measure, TrainingData
+from tasks.detectors.protocol import USE_CASE_METRIC, Figures, Measure, TrainingData
 from tasks.detectors.ultralytics_library import DetectionValidator, RTDETRValidator
 from tasks.detectors.ultralytics_nms import non_max_suppression
 
@@ -55,7 +55,7 @@ class TableValidator(DetectionValidator):  # type: ignore[misc]
         predictions = pd.concat(self.gathered, ignore_index=True)
         predictions["label"] = np.array(self.table.classes, dtype=object)[predictions["label"].to_numpy(dtype=int)]
         self.figures = self.measure(predictions)
-        return {"fitness": self.figures[METRIC] or 0.0}
+        return {"fitness": self.figures[USE_CASE_METRIC] or 0.0}
 
     def finalize_metrics(self) -> None:
         """Draw nothing: the library would draw its own figures."""

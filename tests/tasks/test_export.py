@@ -20,7 +20,7 @@ from tasks.contracts.errors import PipelineError
 from tasks.contracts.record import read_record, write_record
 from tasks.contracts.tables import BOX
 from tasks.dataset.decoding import read_image
-from tasks.detectors.protocol import METRIC, Figures
+from tasks.detectors.protocol import USE_CASE_METRIC, Figures
 from tasks.runtimes.protocol import open_runtime
 from tests.fixtures.checkpoint import CLASSES, HEADS, IMAGE_SIZE, Project, export_bundle, make_project
 from tests.fixtures.repository import REPOSITORY
@@ -102,7 +102,7 @@ def test_bundle_finds_on_images_of_any_shape_what_validation_within_training_fou
     def keep(predictions: pd.DataFrame) -> Figures:
         nonlocal seen
         seen = predictions
-        return {METRIC: 1.0}
+        return {USE_CASE_METRIC: 1.0}
 
     known = {"model": str(weights), "trust": content_sha256(weights)}
     recipe = tiny_recipe(tmp_path, **known, image_size=IMAGE_SIZE, epochs=1, lr0=1e-5)

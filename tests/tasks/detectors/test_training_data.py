@@ -8,7 +8,7 @@ import pytest
 from tasks.contracts.tables import BOX, CROWD, DIFFICULT
 from tasks.contracts.use_case import UseCase
 from tasks.dataset.read_split import join_split
-from tasks.detectors.protocol import METRIC, TrainingData
+from tasks.detectors.protocol import USE_CASE_METRIC, TrainingData
 from tasks.detectors.training_data import measure_of, training_data
 from tests.fixtures.tables import toy_images, toy_objects
 
@@ -44,4 +44,4 @@ def test_box_on_a_crowd_of_val_is_no_mistake(data: TrainingData) -> None:
     found = [["v1", "part", 0.9, 40.0, 30, 60, 50], ["v1", "part", 0.95, 110, 30, 120, 50]]
     predictions = pd.DataFrame(found, columns=["image_id", "label", "score", *BOX])
     figures = measure_of(UseCase(target="onnx", metric="map50"), data)(predictions)
-    assert (figures[METRIC], figures["precision"], figures["recall"]) == (1.0, 1.0, 1.0)
+    assert (figures[USE_CASE_METRIC], figures["precision"], figures["recall"]) == (1.0, 1.0, 1.0)

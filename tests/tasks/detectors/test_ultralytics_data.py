@@ -14,7 +14,7 @@ from tasks.contracts.digests import content_sha256
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.tables import BOX
 from tasks.dataset.decoding import Image, read_image
-from tasks.detectors.protocol import METRIC, Figures
+from tasks.detectors.protocol import USE_CASE_METRIC, Figures
 from tasks.detectors.ultralytics_data import TableDataset, labels_of
 from tasks.detectors.ultralytics_library import YOLO, YOLODataset, ultralytics
 from tests.fixtures.training import draw_data, read_data, tiny_recipe, train_tiny
@@ -129,7 +129,7 @@ def test_predictions_on_val_are_in_pixels_of_the_image_as_the_library_itself_pre
 
     def keep(predictions: pd.DataFrame) -> Figures:
         seen.append(predictions)
-        return {METRIC: float(len(seen))}
+        return {USE_CASE_METRIC: float(len(seen))}
 
     trained = train_tiny(drawn, tmp_path / "work", tiny_recipe(drawn, epochs=6), measure=keep)
     image = read_data(drawn).val.iloc[0]

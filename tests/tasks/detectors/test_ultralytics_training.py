@@ -10,7 +10,7 @@ import torch
 
 from tasks.contracts.digests import content_sha256
 from tasks.contracts.errors import PipelineError
-from tasks.detectors.protocol import METRIC, Epoch, Figures, Trained
+from tasks.detectors.protocol import USE_CASE_METRIC, Epoch, Figures, Trained
 from tasks.detectors.training_data import measure_of
 from tasks.detectors.ultralytics_job import Job
 from tasks.detectors.ultralytics_library import YOLO
@@ -92,7 +92,7 @@ def test_best_epoch_is_that_of_the_use_cases_metric_then_of_map(drawn: Path, tmp
 
     def planned(_predictions: pd.DataFrame) -> Figures:
         value, map50_95 = next(figures)
-        return {METRIC: value, "map50_95": map50_95}
+        return {USE_CASE_METRIC: value, "map50_95": map50_95}
 
     trained = train_tiny(drawn, tmp_path / "work", tiny_recipe(drawn), measure=planned)
     assert trained.best_epoch == 3
@@ -102,7 +102,7 @@ def test_best_epoch_is_that_of_the_use_cases_metric_then_of_map(drawn: Path, tmp
 def test_training_ends_early_when_the_metric_stays_behind_for_as_long_as_patience(drawn: Path, tmp_path: Path) -> None:
     figures = iter([0.3, 0.5, 0.4, 0.4, 0.4, 0.4])
     recipe = tiny_recipe(drawn, epochs=6, patience=2)
-    trained = train_tiny(drawn, tmp_path / "work", recipe, measure=lambda _table: {METRIC: next(figures)})
+    trained = train_tiny(drawn, tmp_path / "work", recipe, measure=lambda _table: {USE_CASE_METRIC: next(figures)})
     assert [len(trained.epochs), trained.best_epoch] == [4, 2]
 
 
