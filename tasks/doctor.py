@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Annotated, get_args
 
 import typer
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 import tasks
 from tasks.checks.team_suites import suite_faults
@@ -92,10 +92,8 @@ class Report(Record):
     looked_at: list[str] = LOOKED_AT
 
 
-class _Some(Params):
+class _Some(Params, extra="ignore"):
     """What the doctor needs of a section, as its stage has read it."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
 
 
 class _Ingest(_Some):
@@ -134,12 +132,7 @@ class _Gate(_Some):
     rules: list[str]
 
 
-class _Releases(Releases):
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-class _Publish(_Some):
-    log: Path
+class _Publish(Releases, extra="ignore"):
     copy_to: str | None
     endpoint_url: str | None
 
@@ -155,7 +148,7 @@ def params_classes(train: object = None) -> dict[str, type[Params]]:
         of_stage: type[Params] = getattr(import_module(f"tasks.{stage}"), f"{stage.capitalize()}Params")
         return of_stage
 
-    stages = [module.name for module in pkgutil.iter_modules(tasks.__path__) if not module.ispkg]
+    stages = [name for _, name, is_folder in pkgutil.iter_modules(tasks.__path__) if not is_folder]
     return {stage: recipe_class(train) if stage == "train" else params_class(stage) for stage in stages}
 
 
@@ -179,12 +172,14 @@ def doubts(asked: AllParams) -> list[str]:
     return [*recall_alone(rules), *metric_unheld(rules, use_case)]
 
 
-def notes(asked: AllParams) -> list[str]:
-    """What cannot be looked at yet, a line each."""
+def notes(asked: AllParams) -> Iterator[str]:
+    """The licence that a model will be under, and what cannot be looked at yet, a line each."""
+    if recipe := asked.read("train", Recipe, {"family"}):
+        licence = load_family(recipe.family).code_licence
+        yield f"train.family: code of {recipe.family} is under {licence}, which cards, bundles and the report will say"
     gate, use_case, parse = asked.read("gate", _Gate), asked.read("use_case", UseCase), asked.read("parse", _Parse)
-    if gate is None or use_case is None or parse is None or parse.classes:
-        return []
-    return [*classes_unchecked(understood(gate.rules, gate.confidence / 100)[0], use_case)]
+    if gate is not None and use_case is not None and parse is not None and not parse.classes:
+        yield from classes_unchecked(understood(gate.rules, gate.confidence / 100)[0], use_case)
 
 
 def _rules(asked: AllParams) -> Iterator[str]:
@@ -231,7 +226,7 @@ def _suites(asked: AllParams) -> list[str]:
 def _outside(asked: AllParams, seconds: float) -> list[str]:
     """Stores; and once all answer, the registry, where the log tells of a release that it has to know."""
     found = [*faults(_stores(asked, seconds), seconds)]
-    tracking, releases = asked.read("tracking", Tracking), asked.read("publish", _Releases)
+    tracking, releases = asked.read("tracking", Tracking), asked.read("publish", _Publish)
     if found or tracking is None or releases is None or not releases.log.exists():
         return found
     from tasks.releases.known_releases import release_fault  # noqa: PLC0415  # takes seconds
@@ -245,7 +240,8 @@ def _stores(asked: AllParams, seconds: float) -> Mapping[str, Question]:
     """A question for each param that names one."""
     questions: dict[str, Question] = {}
     tracking, ingest = asked.read("tracking", Tracking), asked.read("ingest", _Ingest)
-    tune, publish = asked.read("tune", _Tune), asked.read("publish", _Publish)
+    tune = asked.read("tune", _Tune)
+    publish = asked.read("publish", _Publish, {"log", "copy_to", "endpoint_url"})
     if ingest is not None:
         questions["ingest.source"] = partial(source_answers, ingest.source, ingest.endpoint_url, seconds)
     if tracking is not None:

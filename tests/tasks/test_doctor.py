@@ -68,8 +68,8 @@ def test_params_of_the_repository_work(sections: Sections) -> None:
         pytest.param(
             "tune.space",
             {"lr": {"low": 0.1, "high": 0.2}},
-            "tune.space: lr is no param of ultralytics that can be",
-            id="no param",
+            "tune.space: lr is no parameter of ultralytics that can be",
+            id="no parameter",
         ),
         pytest.param(
             "tune.space", {"scale": {"low": 0.1, "high": 7}}, "tune.space: scale 7.0: Input should be", id="bounds"
@@ -299,5 +299,6 @@ def test_command_needs_no_option_and_neither_torch_nor_the_training_library(tmp_
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "nothing stands in the way" in done.stderr
+    assert "code of ultralytics is under AGPL-3.0" in done.stderr
     assert done.stdout.strip() == "[]"
     assert {path.name for path in tmp_path.iterdir()} == {"samples", "params.yaml", "tasks"}
