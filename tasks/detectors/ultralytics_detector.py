@@ -50,25 +50,25 @@ class UltralyticsDetector(Detector[UltralyticsRecipe]):
         return train(data, recipe, seed=seed, measure=measure, work=work, on_epoch=on_epoch)
 
     def input_and_output(self, weights: Path, image_size: int, nms_free: bool) -> tuple[Preprocessing, Output]:
-        """nms_free: of YOLO26, the one-to-one head."""
+        """As `Detector` says; nms_free: the one-to-one head, which YOLO26 has."""
         with no_garbage_collection():
             from tasks.detectors.ultralytics_export import input_and_output  # noqa: PLC0415
         return input_and_output(weights, image_size, nms_free)
 
     def open_network(self, bundle: Bundle, weights: Path, threads: int | None, device: str) -> Network:
-        """Load the checkpoint, of known layers."""
+        """Load the checkpoint, whose layers must be known ones."""
         with no_garbage_collection():
             from tasks.detectors.ultralytics_export import open_network  # noqa: PLC0415
         return open_network(bundle, weights, threads, device)
 
     def write_onnx(self, bundle: Bundle, weights: Path, opset: int, to: Path) -> None:
-        """By the library's own export, simplified."""
+        """Write the ONNX of the library's own export, simplified."""
         from tasks.detectors.ultralytics_export import write_onnx  # noqa: PLC0415
 
         write_onnx(weights, bundle, opset, to)
 
     def write_torchscript(self, bundle: Bundle, weights: Path, to: Path) -> None:
-        """By the library's own export, frozen."""
+        """Write the TorchScript of the library's own export, frozen."""
         from tasks.detectors.ultralytics_export import write_torchscript  # noqa: PLC0415
 
         write_torchscript(weights, bundle, to)
@@ -82,7 +82,7 @@ class UltralyticsDetector(Detector[UltralyticsRecipe]):
     def seen_by_library(
         self, weights: Path, image_size: int, output: Output, images: Sequence[Image]
     ) -> list[LibraryRun]:
-        """By its predict, resized as in its validation."""
+        """Run the library's predict, which resizes as its validation does."""
         with no_garbage_collection():
             from tasks.detectors.ultralytics_reference import seen_by_library  # noqa: PLC0415
         return seen_by_library(weights, image_size, output, images)

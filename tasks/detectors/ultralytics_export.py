@@ -1,4 +1,4 @@
-"""A checkpoint of the training library, as networks that run without it and as the one that they are held to."""
+"""A checkpoint of the training library as networks that run without it, and as the reference of those."""
 
 import pickle
 import re
@@ -38,7 +38,7 @@ def input_and_output(weights: Path, image_size: int, nms_free: bool) -> tuple[Pr
 
 
 def open_network(bundle: Bundle, weights: Path, threads: int | None, device: str) -> TorchNetwork:
-    """`Detector.open_network`: of known layers."""
+    """`Detector.open_network` of a checkpoint whose layers are known ones."""
     place = torch_device(device)
     limit_threads(threads)
     model = _read(weights).to(place)

@@ -34,7 +34,7 @@ class Start:
 
     @property
     def sha256(self) -> str:
-        """Of the weights file, or of the architecture without one."""
+        """sha256 of the weights file, or of the architecture without one."""
         if self.weights:
             return content_sha256(self.weights)
         return hashlib.sha256(json.dumps(self.architecture, sort_keys=True).encode()).hexdigest()

@@ -22,8 +22,7 @@ def recipe_faults(recipe: UltralyticsRecipe) -> Iterator[str]:
 
 def _weights_faults(recipe: UltralyticsRecipe) -> Iterator[str]:
     named = Path(recipe.model)
-    held = Path(recipe.weights) / named
-    found = next((path for path in (named, held) if path.is_file()), None)
+    found = next((path for path in (named, Path(recipe.weights) / named) if path.is_file()), None)
     if found is not None:
         with found.open("rb") as file:
             if file.read(len(_LARGE_FILE_POINTER)) == _LARGE_FILE_POINTER:

@@ -41,7 +41,7 @@ NAN_RETRIES = 3
 
 
 class YoloTraining(DetectionTrainer):  # type: ignore[misc]
-    """YOLO. Its name must not hold "Trainer": the library adds its reporting to those."""
+    """Training of YOLO heads. Its name must not hold "Trainer": the library adds its reporting to those."""
 
     accumulate: int  # batches per step, as the library's loop sees it
 
@@ -141,7 +141,7 @@ class YoloTraining(DetectionTrainer):  # type: ignore[misc]
 
     @property
     def rank(self) -> int:
-        """Of this process among those of several GPUs; -1 where there is one."""
+        """Number of this process among those of several GPUs; -1 where there is one."""
         return torch.distributed.get_rank() if torch.distributed.is_initialized() else -1
 
     def on_train_start(self) -> None:
@@ -260,4 +260,4 @@ def _loss_name(name: str) -> str:
 
 
 class DetrTraining(YoloTraining, RTDETRTrainer):  # type: ignore[misc]
-    """The same with the training and validation that RT-DETR has in the library."""
+    """Training of RT-DETR, with the training and validation that it has in the library."""

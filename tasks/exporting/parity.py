@@ -47,7 +47,7 @@ class ImageParity:
 
     @property
     def of_size(self) -> NDArray[np.float64]:
-        """The same as a share of the box's size, the root of its area."""
+        """`box_px` as a share of the box's size, the root of its area."""
         boxes = self.expected.boxes_xyxy[self.partners >= 0]
         shares: NDArray[np.float64] = self.box_px / np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(axis=1))
         return shares
@@ -81,7 +81,7 @@ def compare(checkpoint: Runtime, artefact: Runtime, images: list[Image], score: 
 def compare_with_library(
     checkpoint: Runtime, images: list[Image], seen: list[LibraryRun], score: float
 ) -> list[ImageParity]:
-    """The same between our way to the checkpoint's boxes and the training library's own."""
+    """Hold the training library's own boxes to ours, both of the checkpoint, as `compare` does."""
     views = [_view(checkpoint, image, one_class=True) for image in images]
     return _match_all(views, [each.found for each in seen], checkpoint.bundle.output, score)
 
@@ -165,7 +165,7 @@ def _overlap(boxes: Detections, others: Detections) -> NDArray[np.float64]:
 def _difference(
     expected: Detections, around: Detections, partner: Detections, output: Output
 ) -> tuple[NDArray[np.float64], float]:
-    """In pixels of each side and in score; to the nearest of the boxes that NMS might as well have kept."""
+    """Shifts in pixels, and of the score; to the nearest of the boxes that NMS might as well have kept."""
     boxes, scores = expected.boxes_xyxy, expected.scores
     if output.layout == "yolo":
         tied = (around.class_indices == expected.class_indices) & (np.abs(around.scores - scores) < _NEAR_TIE)
@@ -178,7 +178,7 @@ def _difference(
 
 
 def summarise(compared: list[ImageParity]) -> Parity:
-    """The figures over all images."""
+    """Counts, quantiles and extremes over all images."""
     box_px = np.concatenate([each.box_px for each in compared])
     of_size = np.concatenate([each.of_size for each in compared])
     shifts = np.concatenate([each.shifts_xyxy * np.tile(each.gain_xy, 2) for each in compared])

@@ -30,7 +30,7 @@ class Tolerance(Params):
 
 
 class Tolerances(Params):
-    """One for every precision of artefacts."""
+    """The tolerance of each precision that artefacts have."""
 
     fp32: Tolerance
     fp16: Tolerance
