@@ -6,11 +6,10 @@ A family beside ours is a Python package that declares it as an entry point, as 
     my-family = "my_package.my_module:MyDetector"    # a protocol.Detector
 
 `train.family: my-family` then trains it where the package is installed. Names on cards and in bundles, too, lead to
-what is installed and declared, and to nothing else. Of the package's code a training knows the one module again: when
-others change, run `dvc repro --force train`.
+what is installed and declared, and to nothing else. DVC does not watch the package: when it changes, run
+`dvc repro --force train`.
 """
 
-import inspect
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -42,7 +41,7 @@ def load_family(name: str, where: str = "train.family") -> Detector[Recipe]:
     module, _, attribute = place.partition(":")
     try:
         detector: Detector[Recipe] = getattr(import_module(module), attribute)()
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, TypeError) as error:
         raise PipelineError(
             f"family {name!r} cannot be loaded",
             f"{place}: {error}",
@@ -85,5 +84,8 @@ def read_recipe(params: Path) -> Recipe:
 
 
 def code_beside_ours(name: str) -> list[Path]:
-    """The source file of a family that is none of ours: of ours, stages name the code themselves."""
-    return [] if name in FAMILIES else [Path(inspect.getfile(type(load_family(name))))]
+    """Where the package of a family from elsewhere lies, whole; none for ours, whose code stages name themselves."""
+    if name in FAMILIES:
+        return []
+    package = import_module(type(load_family(name)).__module__.partition(".")[0])
+    return [Path(place) for place in getattr(package, "__path__", [package.__file__])]

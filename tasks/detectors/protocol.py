@@ -4,6 +4,7 @@ A family gets tables and gives tables. Metrics are computed by us, from its pred
 measures every family, in training as in evaluation.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +76,7 @@ R_contra = TypeVar("R_contra", bound=Recipe, contravariant=True)
 
 
 class Detector(Protocol[R_contra]):
-    """A family of detectors: a class without arguments, to inherit from this one; what is done here is optional.
+    """A family of detectors: a class without arguments that inherits from this one; its abstract methods are required.
 
     Its module is loaded by every stage that asks for licence or params, the doctor among them: a library that takes
     seconds to import is imported within the methods.
@@ -90,6 +91,7 @@ class Detector(Protocol[R_contra]):
         """Tell in seconds, a line each, what a training would lack on this machine; devices are looked for anyway."""
         yield from ()
 
+    @abstractmethod
     def start_sha256(self, recipe: R_contra) -> str:
         """What a training starts from: part of the key of its progress, since a file may change under its name.
 
@@ -97,6 +99,7 @@ class Detector(Protocol[R_contra]):
         """
         ...
 
+    @abstractmethod
     def train(
         self,
         *,
@@ -118,6 +121,7 @@ class Detector(Protocol[R_contra]):
         """
         ...
 
+    @abstractmethod
     def input_and_output(self, weights: Path, image_size: int, nms_free: bool) -> tuple[Preprocessing, Output]:
         """How images go into the checkpoint's network and boxes come out of it, as in its own validation.
 
@@ -125,6 +129,7 @@ class Detector(Protocol[R_contra]):
         """
         ...
 
+    @abstractmethod
     def open_network(self, bundle: Bundle, weights: Path, threads: int | None, device: str) -> Network:
         """Load the checkpoint, without running code that might be in it, to run as `bundle` says.
 
@@ -132,6 +137,7 @@ class Detector(Protocol[R_contra]):
         """
         ...
 
+    @abstractmethod
     def write_onnx(self, bundle: Bundle, weights: Path, opset: int, to: Path) -> None:
         """Write the network of `open_network`: float32, batch 1, fixed input size, without NMS; the same bytes again.
 
@@ -139,6 +145,7 @@ class Detector(Protocol[R_contra]):
         """
         ...
 
+    @abstractmethod
     def write_torchscript(self, bundle: Bundle, weights: Path, to: Path) -> None:
         """Write the same as a TorchScript archive that runs where the family's library is not installed."""
         ...

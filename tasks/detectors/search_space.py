@@ -78,18 +78,18 @@ def check_space(space: Space, recipe: Recipe) -> None:
     """
     faults = [fault for name, values in space.items() for fault in _faults(name, values, recipe)]
     if not space:
-        faults = ["it names no param: nothing to search; or set tune.trials: 0"]
+        faults = ["it names no parameter: nothing to search; or set tune.trials: 0"]
     if faults:
         raise PipelineError(
             "tune.space is not valid",
             "params.yaml:\n" + first_of(faults),
-            f"Params of {recipe.family} to search: {', '.join(recipe.searchable())}",
+            f"Parameters of {recipe.family} to search: {', '.join(recipe.searchable())}",
         )
 
 
 def _faults(name: str, values: Range | list[Value], recipe: Recipe) -> list[str]:
     if name not in recipe.searchable():
-        return [f"{name} is no param of {recipe.family} that can be searched"]
+        return [f"{name} is no parameter of {recipe.family} that can be searched"]
     if isinstance(values, Range):
         if type(recipe).model_fields[name].annotation not in {int, float}:
             return [f"{name} wants a list of choices, not a range"]

@@ -28,12 +28,12 @@ def git(*arguments: str, cwd: Path | None = None) -> str:
 def modules_sha256(places: Iterable[str | Path]) -> str:
     """sha256 over the sources of modules and folders of modules, in the order given.
 
-    They are named as below `tasks`, or as absolute paths elsewhere.
+    They are named as below `tasks`, or as absolute paths elsewhere, whose sources are named from their folder on.
     """
     digest = hashlib.sha256()
     for place in places:
         path = _TASKS / place
+        root = _TASKS if path.is_relative_to(_TASKS) else path.parent
         for source in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            name = source.relative_to(_TASKS).as_posix() if source.is_relative_to(_TASKS) else source.name
-            digest.update(name.encode() + b"\0" + content_sha256(source).encode())
+            digest.update(source.relative_to(root).as_posix().encode() + b"\0" + content_sha256(source).encode())
     return digest.hexdigest()

@@ -20,7 +20,8 @@ from tasks.contracts.errors import PipelineError
 from tasks.contracts.evaluation import Evaluation
 from tasks.contracts.record import read_record
 from tasks.contracts.tuned import Tuned
-from tasks.detectors.families import FAMILIES, load_family, read_recipe
+from tasks.detectors.families import FAMILIES, code_beside_ours, load_family, read_recipe
+from tasks.execution.code_version import modules_sha256
 from tests.fixtures.repository import REPOSITORY
 from tests.fixtures.training import LABELS, prepare
 
@@ -30,15 +31,19 @@ TARGETS = ["pytorch", "torchscript", "onnx", "openvino-fp32", "openvino-int8"]
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Labelled drawings, params for the family, and the package that declares it, as pip would have installed it."""
+    """Labelled drawings, params for the family, and the package that declares it."""
     folder = prepare(tmp_path_factory.mktemp("project") / "data", images=60)
-    installed = folder / "packages" / "tiny_family-1.0.dist-info"
-    installed.mkdir(parents=True)
-    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: tiny-family\nVersion: 1.0\n")
-    declared = "[sightline.families]\ntiny = tests.fixtures.tiny_family:TinyDetector\n"
-    (installed / "entry_points.txt").write_text(declared)
+    declare("tiny", "tests.fixtures.tiny_family:TinyDetector", folder / "packages")
     write_params(folder)
     return folder
+
+
+def declare(name: str, place: str, packages: Path) -> None:
+    """What pip leaves of a package that declares a family."""
+    installed = packages / f"{name}_family-1.0.dist-info"
+    installed.mkdir(parents=True)
+    (installed / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}-family\nVersion: 1.0\n")
+    (installed / "entry_points.txt").write_text(f"[sightline.families]\n{name} = {place}\n")
 
 
 def write_params(folder: Path, **train: Any) -> Path:
@@ -123,7 +128,9 @@ def test_family_is_exported_and_measured_on_every_kind_of_runtime(target: str, t
 
 
 def test_doctor_reads_the_params_of_the_family_and_what_it_lacks(project: Path) -> None:
-    assert "nothing stands in the way" in run("doctor", project)
+    said = run("doctor", project)
+    assert "nothing stands in the way" in said
+    assert "code of tiny is under Apache-2.0" in said
     wrong = write_params(project, width=3, mosaic=1.0, model="yolo26n.pt")
     command = words("doctor", project, wrong.name)
     done = subprocess.run(command, cwd=project, env=environment(project), capture_output=True, text=True, check=False)
@@ -140,10 +147,33 @@ def test_family_that_nobody_declares_is_answered_with_those_that_are(project: Pa
         load_family("os", "card.json")
 
 
+def test_code_of_a_family_from_elsewhere_is_its_whole_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    declare("other", "other_package.family:OtherDetector", tmp_path)
+    package = tmp_path / "other_package"
+    (package / "layers").mkdir(parents=True)
+    (package / "family.py").write_text(
+        "from tests.fixtures.tiny_family import TinyDetector\nclass OtherDetector(TinyDetector): pass\n"
+    )
+    layer = package / "layers" / "head.py"
+    layer.write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert code_beside_ours("other") == [package]
+    before = modules_sha256(code_beside_ours("other"))
+    layer.write_text("WIDTH = 16\n")
+    assert modules_sha256(code_beside_ours("other")) != before
+    assert code_beside_ours("ultralytics") == []
+
+
+def test_a_family_that_lacks_methods_is_refused_with_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    declare("half", "half:Half", tmp_path)
+    (tmp_path / "half.py").write_text("from tasks.detectors.protocol import Detector\nclass Half(Detector): pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(PipelineError, match=r"'half' cannot be loaded: half:Half: .* write_onnx.*Install what"):
+        load_family("half")
+
+
 def test_nobody_takes_the_name_of_a_family_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "other-1.0.dist-info").mkdir()
-    declared = "[sightline.families]\nultralytics = tests.fixtures.tiny_family:TinyDetector\n"
-    (tmp_path / "other-1.0.dist-info" / "entry_points.txt").write_text(declared)
+    declare("ultralytics", "tests.fixtures.tiny_family:TinyDetector", tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     load_family.cache_clear()
-    assert f"{type(load_family('ultralytics')).__module__}" == FAMILIES["ultralytics"].partition(":")[0]
+    assert type(load_family("ultralytics")).__module__ == FAMILIES["ultralytics"].partition(":")[0]

@@ -14,8 +14,8 @@ RECIPE = UltralyticsRecipe(lr0=0.002, batch=16)
 @pytest.mark.parametrize(
     ("space", "fault"),
     [
-        pytest.param({"learning_rate": [0.1]}, "learning_rate is no param of ultralytics", id="unknown name"),
-        pytest.param({"epochs": [1, 2]}, "epochs is no param", id="a param that does not make it better"),
+        pytest.param({"learning_rate": [0.1]}, "learning_rate is no parameter of ultralytics", id="unknown name"),
+        pytest.param({"epochs": [1, 2]}, "epochs is no parameter", id="a param that does not make it better"),
         pytest.param({"lr0": Range(low=0.1, high=2)}, "lr0 2.0: Input should be less", id="beyond the bounds"),
         pytest.param({"batch": Range(low=2.5, high=8)}, "batch wants whole numbers", id="fraction of an image"),
         pytest.param({"batch": Range(low=2, high=8, step=0.5)}, "batch wants whole numbers", id="step of a fraction"),
