@@ -35,7 +35,7 @@ class Settings:
     detached: bool  # kubernetes: no such volume; stages meet in the repository and a DVC remote, as in Kubeflow
     git_secret: str  # detached, kubeflow: whose keys are variables of Git that let it in
     remote: str  # detached: URL of the DVC remote; none: the one that the repository is set to
-    progress: str  # detached: the volume where killed training and search go on; none: they start anew
+    progress: str  # detached: the volume where killed training and search go on; none: they begin again
     scratch_gb: int  # detached: disk of a stage for its clone, what it reads and what it writes
     secret: str  # kubernetes: whose keys are the variables to pass on
     keep_workspaces: int  # of recorded runs, the newest; older ones are swept

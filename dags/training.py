@@ -52,7 +52,7 @@ AROUND = {
 }
 
 # The scripts are constant and take no value of a user.
-# Without what earlier runs remember a stage would start anew and images change sides, so these outputs must be there;
+# Without what earlier runs remember a stage would start anew and images change splits, so these outputs must be there;
 # the others are there or made again. With a remote, the cache of this site may be empty. By force, since a killed stage
 # leaves outputs that no cache holds yet.
 RESTORE = """

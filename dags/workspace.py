@@ -6,7 +6,7 @@ What a run remembers of earlier ones, that is the exports taken and the earlier 
 2. Otherwise the newest recorded run of the same label source (`ingest.source`) is remembered, unless the revision
    brings a `dvc.lock` that is newer still, say of a `dvc repro` by hand.
 
-So images never change sides from run to run, runs of other labels leave no trace, and two runs at the same time both
+So images never change splits from run to run, runs of other labels leave no trace, and two runs at the same time both
 start from the same memory. Nobody has to merge run branches: they are what the next run reads.
 """
 

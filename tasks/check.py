@@ -1,4 +1,4 @@
-"""Say what is wrong with labels and images, for a labeller to mend and for the stages behind to trust.
+"""Say what is wrong with labels and images, for a labeller to correct and for the stages behind to trust.
 
 In:
   raw/              exports with their image files
@@ -74,7 +74,7 @@ class CheckParams(Params):
     labels: list[str] = Field(description="the class names that may occur; empty: any")
     max_unreadable_share: float = Field(ge=0, le=1, description="more undecodable files are an error")
     max_missing_share: float = Field(
-        default=0.1, ge=0, le=1, description="per export; more images not held are an error"
+        default=0.1, ge=0, le=1, description="per export; more images without a file are an error"
     )
     max_dropped_share: float = Field(ge=0, le=1, description="more objects dropped by parse are an error")
     near_duplicate_difference: float = Field(
@@ -120,8 +120,8 @@ def check(
 ) -> Checked:
     """Find faults in the tables, in what parse counted and in what was measured.
 
-    `measures` has the columns of ImageMeasures, on the index of the held images. validate: runs expectations over the
-    tables, given what was found before. image_size: of train.
+    `measures` has the columns of ImageMeasures, on the index of images with a file. validate: runs expectations over
+    the tables, given what was found before. image_size: of train.
     """
     duplicates = duplicate_tables(images, objects, measures, params.near_duplicate_difference)
     tables = judged_tables(images, objects, measures)
@@ -186,14 +186,14 @@ def _report(
     rules = _rule_counts(findings, validation.rules)
     stopping = [count for count in rules if count.severity in params.stop_on]
     severities = Counter(finding.severity for finding in findings)
-    held = measured["file"].notna()
+    found = measured["file"].notna()
     return CheckReport(
         passed=not stopping,
         stop_on=params.stop_on,
         stops=[_stop(count, findings) for count in stopping],
         images=len(measured),
-        held=int(held.sum()),
-        decoded=int((held & measured["fault"].isna()).sum()),
+        found=int(found.sum()),
+        decoded=int((found & measured["fault"].isna()).sum()),
         objects=sum(per_class.values()),
         objects_per_class=per_class,
         findings=len(findings),
@@ -207,7 +207,7 @@ def _stop(count: RuleCount, findings: list[Finding]) -> str:
     """What stops the run: a rule, its first finding, and what to do."""
     first = next(item for item in findings if (item.rule, item.severity) == (count.rule, count.severity))
     more = f" (and {count.findings - 1:,} more)" if count.findings > 1 else ""
-    return f"{count.rule}: {first.message}{more}. {count.mend}"
+    return f"{count.rule}: {first.message}{more}. {count.hint}"
 
 
 def _rule_counts(findings: list[Finding], rules: Mapping[str, Rule]) -> list[RuleCount]:
@@ -221,7 +221,7 @@ def _rule_counts(findings: list[Finding], rules: Mapping[str, Rule]) -> list[Rul
             findings=len(members),
             images=len({finding.image_id for finding in members} - {None}),
             meaning=rules[rule].meaning,
-            mend=rules[rule].mend,
+            hint=rules[rule].hint,
         )
         for (rule, severity), members in groups.items()
     ]
@@ -241,7 +241,12 @@ def main(
     objects = read_table(annotations / "objects.parquet", OBJECTS)
     ledger = read_record(annotations / "ledger.json", Ledger)
     files = images["file"].dropna()
-    log.info("checking %s images (%s held) with %s objects", f"{len(images):,}", f"{len(files):,}", f"{len(objects):,}")
+    log.info(
+        "checking %s images (%s with a file) with %s objects",
+        f"{len(images):,}",
+        f"{len(files):,}",
+        f"{len(objects):,}",
+    )
     suites = team_suites(limits.suites)
     measures = _measures(images, ledger.max_megapixels, raw, annotations)
     # Importing Great Expectations costs seconds, which --help need not pay.
@@ -266,17 +271,17 @@ def main(
 
 
 def _measures(images: pd.DataFrame, max_megapixels: float | None, raw: Path, annotations: Path) -> pd.DataFrame:
-    """ImageMeasures of the held images, on their index; those that parse found too large are not decoded."""
-    held = images[images["file"].notna()]
+    """ImageMeasures of images with a file, on their index; those that parse found too large are not decoded."""
+    found = images[images["file"].notna()]
     limit = np.inf if max_megapixels is None else max_megapixels * 1e6
-    is_too_large = ~held["readable"] & (held["width"] * held["height"] > limit)
-    fit = held.loc[~is_too_large, "file"]
+    is_too_large = ~found["readable"] & (found["width"] * found["height"] > limit)
+    fit = found.loc[~is_too_large, "file"]
     columns = list(ImageMeasures._fields)
     measured = measure_images([image_path(file, raw, annotations) for file in fit])
     left_out = [ImageMeasures(fault="too_large")] * int(is_too_large.sum())
-    return pd.DataFrame([*measured, *left_out], index=[*fit.index, *held.index[is_too_large]], columns=columns).reindex(
-        held.index
-    )
+    return pd.DataFrame(
+        [*measured, *left_out], index=[*fit.index, *found.index[is_too_large]], columns=columns
+    ).reindex(found.index)
 
 
 def _summary(report: CheckReport) -> str:

@@ -24,18 +24,15 @@ Example:
 
 import json
 import logging
-import pkgutil
 import time
 from collections.abc import Iterator, Mapping
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated, get_args
 
 import typer
 from pydantic import Field
 
-import tasks
 from tasks.checks.team_suites import suite_faults
 from tasks.clients.answers import (
     Question,
@@ -47,13 +44,14 @@ from tasks.clients.answers import (
     source_answers,
     tracking_answers,
 )
+from tasks.command.params_classes import params_classes
 from tasks.contracts.errors import PipelineError, first_of
 from tasks.contracts.params import Params, Releases, Target, Tracking, read_sections, read_targets, seed_faults
 from tasks.contracts.record import Record, write_record
 from tasks.contracts.sections import AllParams
 from tasks.contracts.use_case import UseCase
 from tasks.contracts.whole_output import whole_output
-from tasks.detectors.families import load_family, recipe_class
+from tasks.detectors.families import load_family
 from tasks.detectors.presence import device_faults, recipe_faults
 from tasks.detectors.recipe import Recipe
 from tasks.detectors.search_space import Space, check_space
@@ -61,7 +59,7 @@ from tasks.execution.stage_command import run
 from tasks.gating.rule_faults import (
     class_faults,
     classes_unchecked,
-    metric_unheld,
+    metric_without_rule,
     point_faults,
     recall_alone,
     resample_faults,
@@ -137,21 +135,6 @@ class _Publish(Releases, extra="ignore"):
     endpoint_url: str | None
 
 
-def params_classes(train: object = None) -> dict[str, type[Params]]:
-    """The class of each stage's section: every module directly in `tasks` is one.
-
-    They live in their stages, which never import each other: by name, each as its own stage has it. That of the section
-    `train` belongs to the family which it names.
-    """
-
-    def params_class(stage: str) -> type[Params]:
-        of_stage: type[Params] = getattr(import_module(f"tasks.{stage}"), f"{stage.capitalize()}Params")
-        return of_stage
-
-    stages = [name for _, name, is_folder in pkgutil.iter_modules(tasks.__path__) if not is_folder]
-    return {stage: recipe_class(train) if stage == "train" else params_class(stage) for stage in stages}
-
-
 def doctor(asked: AllParams, params: DoctorParams) -> list[str]:
     """All that cannot work, a line each."""
     return [
@@ -169,7 +152,7 @@ def doubts(asked: AllParams) -> list[str]:
     """What can work and is hardly meant, a line each."""
     gate, use_case = asked.read("gate", _Gate), asked.read("use_case", UseCase)
     rules = [] if gate is None else understood(gate.rules, gate.confidence / 100)[0]
-    return [*recall_alone(rules), *metric_unheld(rules, use_case)]
+    return [*recall_alone(rules), *metric_without_rule(rules, use_case)]
 
 
 def notes(asked: AllParams) -> Iterator[str]:

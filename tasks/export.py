@@ -45,7 +45,7 @@ from tasks.contracts.params import Params, Releases, Target, Tracking, read_para
 from tasks.contracts.record import read_record, write_record
 from tasks.contracts.use_case import UseCase
 from tasks.contracts.whole_output import whole_output
-from tasks.dataset.decoding import read_held_image
+from tasks.dataset.decoding import read_listed_image
 from tasks.dataset.read_split import Dataset, read_split
 from tasks.detectors.families import load_family
 from tasks.detectors.protocol import Detector
@@ -109,7 +109,7 @@ def export(
     """
     detector, weights = checkpoint.detector, checkpoint.weights
     bundle = _describe(target, checkpoint, params)
-    images = [read_held_image(path) for path in golden.paths]
+    images = [read_listed_image(path) for path in golden.paths]
     as_checkpoint = bundle.model_copy(update={"target": "pytorch"})
     reference = Runtime(as_checkpoint, detector.open_network(bundle, weights, None, "cpu"))
     seen = detector.seen_by_library(weights, checkpoint.card.image_size, bundle.output, images)

@@ -7,7 +7,7 @@ nothing to show.
 In:
   --raw, --annotations   images, tables and ledger.json, as ingest and parse keep them
   --checks               report.json and findings.parquet of check
-  --split, --leakage     sides of the split, and what it leaks
+  --split, --leakage     the split, and what it leaks
   --tuned                best.json and trials.parquet
   --trained              card.json and history.csv
   --exported             <target>/bundle.json of every target

@@ -14,9 +14,9 @@ from pydantic import create_model
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
+from tasks.command.params_classes import params_classes
 from tasks.contracts.params import Params, Seed
 from tasks.contracts.sections import SHARED
-from tasks.doctor import params_classes
 from tests.fixtures.repository import REPOSITORY
 
 FILE = REPOSITORY / "dags" / "params_schema.json"

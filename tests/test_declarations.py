@@ -9,8 +9,8 @@ import pytest
 import typer
 import yaml
 
+from tasks.command.params_classes import params_classes
 from tasks.contracts.params import Params
-from tasks.doctor import params_classes
 from tests.fixtures.repository import REPOSITORY
 
 SHARED_SECTIONS = ["seed", "use_case", "tracking"]

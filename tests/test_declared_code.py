@@ -16,7 +16,7 @@ from tests.fixtures.repository import REPOSITORY
 PIPELINE: dict[str, Any] = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
 # Loaded by name at run time, so that no import statement shows it.
 LOADED = {
-    "tasks.doctor": [f"tasks.{stage}" for stage in PIPELINE if stage != "doctor"],
+    "tasks.command.params_classes": [f"tasks.{stage}" for stage in PIPELINE if stage != "doctor"],
     "tasks.runtimes.protocol": sorted({kind.module for kind in KINDS.values()}),
     "tasks.detectors.families": [place.partition(":")[0] for place in FAMILIES.values()],
 }

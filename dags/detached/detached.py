@@ -8,7 +8,7 @@
 A stage gets what it reads from the remote, pushes what it writes, and lands its entry of dvc.lock, with what of its
 outputs Git holds, on the branch. What has not changed is skipped, so any of it can be killed and run again.
 
-Exit codes: 0 done, 2 a fault that the user can mend and no retry can, 143 stopped by SIGTERM, or the stage's own.
+Exit codes: 0 done, 2 a fault that the user can correct and no retry can, 143 stopped by SIGTERM, or the stage's own.
 """
 
 import importlib
@@ -58,7 +58,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 
 
 class FaultError(Exception):
-    """What the user can mend: told in one line, and not tried again."""
+    """What the user can correct: told in one line, and not tried again."""
 
 
 @app.command()

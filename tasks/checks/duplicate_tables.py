@@ -32,7 +32,7 @@ def duplicate_tables(
 ) -> DuplicateTables:
     """Find the near-duplicates among images that were decoded. Blank ones, of whatever scenes, are like no other.
 
-    `measures` has the columns of ImageMeasures, on the index of the held images. limit: difference of a box, see
+    `measures` has the columns of ImageMeasures, on the index of images with a file. limit: difference of a box, see
     `same_picture`. What is found does not depend on the order of rows.
     """
     decoded = images.join(measures[["thumbnail", "contrast"]], how="inner")

@@ -26,27 +26,27 @@ _ODD_ASPECT_FACTOR = 2
 
 
 def undecodable_images(images: pd.DataFrame, limit: float, max_megapixels: float | None = None) -> Iterator[Finding]:
-    """Files that cannot be decoded to their end: warnings, and errors if their share of held images is over `limit`.
+    """Files that cannot be decoded to their end: warnings, and errors if their share of all files is over `limit`.
 
     So are those that parse has left out for having more than `max_megapixels`.
 
     `images` is the images table with the columns of ImageMeasures.
     """
-    held = images[images["file"].notna()]
-    faulty = held[held["fault"].notna()]
+    found = images[images["file"].notna()]
+    faulty = found[found["fault"].notna()]
     for row in rows(faulty):
         rule, words = _FAULTS[row.fault]
         megapixels = (row.width or 0) * (row.height or 0) / 1e6  # files without a size have other faults
         words = words.format(row=row, megapixels=megapixels, limit=max_megapixels)
         yield Finding(rule, "warning", f"{row.name} {words}; it is left out", row.image_id)
-    yield from _too_many(faulty["fault"] == "too_large", len(held), limit, max_megapixels)
+    yield from _too_many(faulty["fault"] == "too_large", len(found), limit, max_megapixels)
 
 
 def _too_many(
-    are_too_large: "pd.Series[bool]", held: int, limit: float, max_megapixels: float | None
+    are_too_large: "pd.Series[bool]", files: int, limit: float, max_megapixels: float | None
 ) -> Iterator[Finding]:
-    """An error for each reason why images are left out, if their share of those held is over the limit."""
-    share = len(are_too_large) / max(1, held)
+    """An error for each reason why images are left out, if their share of all files is over the limit."""
+    share = len(are_too_large) / max(1, files)
     if share <= limit:
         return
     too_large = int(are_too_large.sum())
@@ -59,7 +59,7 @@ def _too_many(
             words = why.format(limit=max_megapixels)
             of_all = f"{len(are_too_large):,} are left out, " if count < len(are_too_large) else ""
             shares = f"{of_all}{share:.1%}, and check.max_unreadable_share is {limit:.1%}"
-            yield Finding(rule, "error", f"{count:,} of {held:,} image files {words}: {shares}", value=share)
+            yield Finding(rule, "error", f"{count:,} of {files:,} image files {words}: {shares}", value=share)
 
 
 _FAULTS = {
@@ -86,13 +86,13 @@ def damaged_images(images: pd.DataFrame) -> Iterator[Finding]:
 
 
 def missing_images(images: pd.DataFrame, limit: float) -> Iterator[Finding]:
-    """Per export, how many of its images are not held: an error if their share is over `limit`."""
+    """Per export, how many of its images have no file: an error if their share is over `limit`."""
     for source, members in images.groupby("source"):
         missing = members[members["file"].isna()]
         if missing.empty:
             continue
         share = len(missing) / len(members)
-        message = f"{len(missing):,} of {len(members):,} images of {source} are not held ({share:.1%}): "
+        message = f"{len(missing):,} of {len(members):,} images of {source} have no file ({share:.1%}): "
         yield Finding(
             "missing_images",
             "error" if share > limit else "warning",

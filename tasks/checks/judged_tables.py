@@ -18,7 +18,7 @@ class JudgedTables(NamedTuple):
 
 
 def judged_tables(images: pd.DataFrame, objects: pd.DataFrame, measures: pd.DataFrame) -> JudgedTables:
-    """Join tables and measures; `measures` has the columns of ImageMeasures, on the index of the held images.
+    """Join tables and measures; `measures` has the columns of ImageMeasures, on the index of images with a file.
 
     Boxes without an image, and those that are ignored, are not measured.
     """

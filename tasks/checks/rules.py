@@ -8,7 +8,7 @@ class Rule(NamedTuple):
     """The words of one rule."""
 
     meaning: str
-    mend: str
+    hint: str
 
 
 class RowWords(NamedTuple):
@@ -31,7 +31,7 @@ RULES: dict[str, Rule] = {
     "unknown_label": Rule("A label is not among the known classes.", "Correct it, or add it to check.labels."),
     # Images
     "missing_images": Rule(
-        "Labels speak of images that are not held.",
+        "Labels speak of images that have no file.",
         "Put the image files beside the labels, or raise check.max_missing_share.",
     ),
     "nearly_named_images": Rule(
@@ -68,7 +68,7 @@ RULES: dict[str, Rule] = {
         "The same file stands twice, with different labels.", "Keep the one that is labelled right."
     ),
     "near_duplicate_images": Rule(
-        "Images of different scenes are the same picture.", "Nothing to mend: split keeps them on one side."
+        "Images of different scenes are the same picture.", "Nothing to do: they are kept in one split."
     ),
     "near_duplicates_in_scene": Rule(
         "Images of one scene are the same picture.", "If there are many, label fewer frames: they teach little."
@@ -98,7 +98,7 @@ RULES: dict[str, Rule] = {
         "Objects are marked as a crowd or as difficult.",
         "Set parse.crowd_and_difficult if they are like others.",
     ),
-    "clipped_boxes": Rule("Boxes went over the border and were cut there.", "Nothing to mend."),
+    "clipped_boxes": Rule("Boxes went over the border and were cut there.", "Nothing to do."),
     # Boxes
     "boxes_in_fractions": Rule(
         "Boxes are given in fractions of the image.", "Export them in pixels, or as YOLO, which has fractions."

@@ -1,6 +1,6 @@
 """Pictures of one ground, as those of a fixed camera are, and which of them may be the same as another.
 
-What never changes tells nothing: pictures are held against each other by where their labels lie, and by what differs
+What never changes tells nothing: pictures are compared by where their labels lie, and by what differs
 from the mean of all.
 """
 
@@ -69,7 +69,7 @@ class Scenery:
         self._middles[:, count], self._counts[count] = self._spread(laid.labels), len(laid.labels.boxes)
 
     def _grow(self, small: Floats, covered: Floats) -> None:
-        """Make room, and tell anew what the ground of all is."""
+        """Make room, and tell again what the ground of all is."""
         count = len(self._labels)
         more = max(4, count)
         self._values, self._covers, self._moving = (

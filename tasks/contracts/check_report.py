@@ -10,6 +10,7 @@ docs/index.html       Great Expectations Data Docs
 from typing import Literal, get_args
 
 import pyarrow as pa
+from pydantic import AliasChoices, Field
 
 from tasks.contracts.record import Record
 from tasks.contracts.tables import required
@@ -58,7 +59,7 @@ class RuleCount(Record):
     findings: int
     images: int  # distinct images among them; 0 where the rule is about a class or an export
     meaning: str  # one sentence for people
-    mend: str  # what a labeller does about it
+    hint: str = Field(validation_alias=AliasChoices("hint", "mend"))  # what a labeller does about it; mend: 0.1's name
 
 
 class ExpectationCount(Record):
@@ -75,7 +76,7 @@ class CheckReport(Record):
     stop_on: list[Severity]
     stops: list[str]  # one sentence per rule that stops the run; empty if passed
     images: int
-    held: int  # images whose file is there
+    found: int = Field(validation_alias=AliasChoices("found", "held"))  # images whose file is there; held: 0.1's name
     decoded: int  # images whose file was decoded to its end
     objects: int
     objects_per_class: dict[str, int]  # most first; declared classes without objects included

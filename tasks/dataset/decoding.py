@@ -99,8 +99,8 @@ def refuse_for_memory(path: Path) -> None:
         raise MemoryError(f"{path}, {width} x {height}") from error
 
 
-def read_held_image(path: Path) -> Image:
-    """Decode an image that the tables say is held and readable.
+def read_listed_image(path: Path) -> Image:
+    """Decode an image that the tables say is there and readable.
 
     Raises PipelineError if it is so no longer.
     """

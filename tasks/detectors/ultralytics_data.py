@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.tables import BOX
-from tasks.dataset.decoding import read_held_image
+from tasks.dataset.decoding import read_listed_image
 from tasks.detectors.ultralytics_library import YOLODataset
 from tasks.detectors.ultralytics_memory import is_out_of_memory
 from tasks.runtimes.machine import processors
@@ -105,7 +105,7 @@ class TableDataset(YOLODataset):  # type: ignore[misc]
         """An image (BGR) with its long side, or both, at the image size, its (height, width) before and after."""
         if self.ims[i] is not None:
             return self.ims[i], self.im_hw0[i], self.im_hw[i]
-        image = cv2.cvtColor(read_held_image(Path(self.im_files[i])), cv2.COLOR_RGB2BGR)
+        image = cv2.cvtColor(read_listed_image(Path(self.im_files[i])), cv2.COLOR_RGB2BGR)
         height, width = image.shape[:2]
         size_wh = self._resized_wh(width, height)
         if size_wh != (width, height):

@@ -91,24 +91,24 @@ def _check_loss(recipe: UltralyticsRecipe) -> None:
 
 def _find_weights(recipe: UltralyticsRecipe) -> Path:
     named = Path(recipe.model)
-    held = Path(recipe.weights) / named
-    for path in (named, held):
+    stored = Path(recipe.weights) / named
+    for path in (named, stored):
         if path.is_file():
             return path
     if named.name != recipe.model or recipe.model not in GITHUB_ASSETS_NAMES:
         raise PipelineError(
             f"weights {recipe.model!r} are not there",
-            f"train.model, looked for as {named} and {held}",
+            f"train.model, looked for as {named} and {stored}",
             "Give a file that exists, a name the library has released (yolo26n.pt), or an architecture (.yaml)",
         )
     if not recipe.allow_download:
         raise PipelineError(
             f"weights {recipe.model!r} are not there",
-            f"train.model, looked for as {named} and {held}",
+            f"train.model, looked for as {named} and {stored}",
             f"Set train.allow_download: true to fetch them, put the file into {recipe.weights}, or train from scratch "
             "(train.model: yolo-micro.yaml)",
         )
-    return _fetch(held)
+    return _fetch(stored)
 
 
 def _fetch(path: Path) -> Path:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tasks.contracts.bundle import Bundle
-from tasks.dataset.decoding import read_held_image
+from tasks.dataset.decoding import read_listed_image
 from tasks.detectors.protocol import Detector
 from tasks.detectors.recipe import Recipe
 from tasks.runtimes.openvino_build import onnx_to_openvino, onnx_to_openvino_int8
@@ -45,7 +45,7 @@ def _convert_onnx(
             onnx_file,
             to,
             images=calibration,
-            network_input=lambda path: preprocess(read_held_image(path), bundle.preprocessing)[0],
+            network_input=lambda path: preprocess(read_listed_image(path), bundle.preprocessing)[0],
             in_float=detector.in_float,
             is_transformer=bundle.output.layout == "detr",
         )

@@ -33,7 +33,7 @@ def draw_sample(dataset: Dataset, classes: Sequence[str], count: int, seed: int)
     drawn = dataset.where(dataset.images["image_id"].isin(_covering(dataset, classes, count, seed)))
     objects = counted(drawn.objects)["label"].value_counts()
     per_class = {label: int(objects.get(label, 0)) for label in classes}
-    missing = [label for label, held in per_class.items() if not held]
+    missing = [label for label, count in per_class.items() if not count]
     if missing:
         log.warning("none of the %d images drawn shows %s", len(drawn.images), ", ".join(missing))
     images = drawn.images.sort_values("image_id")

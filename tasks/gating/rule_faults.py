@@ -159,7 +159,7 @@ def recall_alone(rules: Sequence[Rule]) -> Iterator[str]:
             )
 
 
-def metric_unheld(rules: Sequence[Rule], use_case: UseCase | None) -> Iterator[str]:
+def metric_without_rule(rules: Sequence[Rule], use_case: UseCase | None) -> Iterator[str]:
     """Says where rules leave out what the use case is for: one could be accepted whose metric is zero.
 
     AP counts at any overlap, a mean or one class of it by a rule on each class; F1 counts for precision and recall.

@@ -1,7 +1,7 @@
 """What is resampled: groups of the split; of scenes that the split divided in time, parts.
 
 Frames of one scene are alike, so scenes are drawn whole. Where there are too few the split divides them in time, and
-holds frames beyond its gap for different enough to be on different sides; then consecutive parts of about that length
+holds frames beyond its gap for different enough to be in different splits; then consecutive parts of about that length
 are what is drawn (blocks of a time series, Carlstein, Annals of Statistics 14, 1986). What comes out is how sure the
 figure is on these scenes at other times; of other scenes it says nothing.
 """
@@ -31,7 +31,7 @@ class Units:
             return ""
         scenes = "a scene" if self.divided == 1 else f"{self.divided} scenes"
         return (
-            f"test shares {scenes} with other sides of the split, divided in time: {self.count} parts are resampled, "
+            f"test shares {scenes} with other splits, divided in time: {self.count} parts are resampled, "
             "and intervals hold for these scenes at other times, not for other scenes"
         )
 

@@ -159,6 +159,6 @@ def _take_over_journal(study: optuna.Study, folder: Path) -> None:
     if journal.exists():
         storage = optuna.storages.JournalStorage(JournalFileBackend(str(journal.resolve())))
         study.add_trials(optuna.load_study(study_name=None, storage=storage).get_trials(states=DONE))
-        # Trials that were under way start anew, with params of their own.
+        # Trials that were under way begin again, with params of their own.
         for path in [*folder.glob("attempt-*"), journal]:
             remove(path)

@@ -157,13 +157,13 @@ def test_stages_that_train_share_the_gpu_pool(tasks: dict[str, dict[str, Any]]) 
 
 def test_form_has_the_values_of_params_yaml(said: dict[str, Any]) -> None:
     form = said["dags"]["training"]["params"]
-    knobs = {name: param for name, param in form.items() if name not in {"revision", "workers", "params"}}
-    for name, param in knobs.items():
+    fields = {name: param for name, param in form.items() if name not in {"revision", "workers", "params"}}
+    for name, param in fields.items():
         value: Any = PARAMS
         for part in name.split("."):
             value = value[part]
         assert param["default"] == value, name
-    assert {name.split(".")[0] for name in knobs} <= {*STAGES, "seed", "use_case", "tracking"}
+    assert {name.split(".")[0] for name in fields} <= {*STAGES, "seed", "use_case", "tracking"}
 
 
 LABELS = (r'f1 of "5\" pipe"', 'f1 of "5" pipe"', r'f1 of "a\\b"', r'f1 of "a\b\q"', r'f1 of "\u00e9"', 'f1 of ""')

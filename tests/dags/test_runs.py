@@ -105,10 +105,10 @@ def test_changed_labels_start_training_and_unchanged_ones_nothing(site: Site, fi
     site.server.call("PATCH", "/dags/labels", {"is_paused": False})
     run_id = wait_for(lambda: started_by_labels(site), 120)[0]
     assert site.server.wait(run_id) == "success"
-    # The sides of the old ones are those of the first run.
+    # The splits of the old ones are those of the first run.
     name = str(site.server.xcom(run_id, "record")).removeprefix("runs/")
-    sides = json.loads((site.workspace(name) / "data" / "split.parquet").read_text())
-    assert sides == {"belt.zip": 0, "a-new-one.zip": 1}
+    splits = json.loads((site.workspace(name) / "data" / "split.parquet").read_text())
+    assert splits == {"belt.zip": 0, "a-new-one.zip": 1}
     site.server.trigger("again", {}, dag_id="labels")
     assert site.server.wait("again", dag_id="labels") == "success"
     assert site.server.states("again", dag_id="labels") == {"watch": "skipped"}

@@ -110,9 +110,9 @@ def test_what_git_holds_of_a_run_is_read_without_its_workspace(site: Settings) -
 
 def test_params_keep_their_comments(tmp_path: Path) -> None:
     file = tmp_path / "params.yaml"
-    file.write_text("# knobs\ntrain:\n  epochs: 15 # for real use 100\n  rules:\n    - a >= 1\n")
+    file.write_text("# parameters\ntrain:\n  epochs: 15 # for real use 100\n  rules:\n    - a >= 1\n")
     write_params(file, {"train.epochs": 2, "train.rules": ["b >= 2"]})
-    assert file.read_text() == "# knobs\ntrain:\n  epochs: 2  # for real use 100\n  rules:\n    - b >= 2\n"
+    assert file.read_text() == "# parameters\ntrain:\n  epochs: 2  # for real use 100\n  rules:\n    - b >= 2\n"
 
 
 @pytest.mark.parametrize("revision", ["no-such-branch", "--upload-pack=touch /tmp/x", "HEAD; ls"])

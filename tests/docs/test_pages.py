@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
+from tasks.command.params_classes import params_classes
 from tasks.command.sightline import BESIDE
 from tasks.contracts.sections import SHARED
-from tasks.doctor import params_classes
 from tests.fixtures.repository import REPOSITORY
 
 FOLDERS = "tasks|dags|docker|tests|docs"

@@ -155,7 +155,7 @@ def test_report_counts_what_the_findings_list(planted: Checked) -> None:
         severity: int((findings["severity"] == severity).sum()) for severity in ("error", "warning", "note")
     }
     assert report.images == 44
-    assert report.held == 43
+    assert report.found == 43
     assert report.decoded == 40
     assert report.objects_per_class["spare"] == 0
 
@@ -256,7 +256,7 @@ def test_data_without_any_image_file_are_checked_for_labels(tmp_path: Path) -> N
     result = checked(tmp_path, drawn)
     assert not result.report.passed
     assert result.duplicates.empty
-    assert json.loads((result.folder / "report.json").read_text())["held"] == 0
+    assert json.loads((result.folder / "report.json").read_text())["found"] == 0
 
 
 def test_objects_of_superseded_exports_are_no_loss() -> None:

@@ -10,11 +10,12 @@ from typing import get_args
 import pytest
 import yaml
 
+from tasks.command.params_classes import params_classes
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.params import Target
 from tasks.contracts.release import Change
 from tasks.contracts.sections import AllParams
-from tasks.doctor import DoctorParams, doctor, doubts, main, params_classes
+from tasks.doctor import DoctorParams, doctor, doubts, main
 from tests.fixtures.doctor import Sections, change, told
 from tests.fixtures.repository import REPOSITORY
 

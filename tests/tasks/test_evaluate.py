@@ -185,7 +185,7 @@ def test_scene_that_is_on_several_sides_is_resampled_in_parts_and_that_is_said(w
     (workspace / "params.yaml").write_text(yaml.safe_dump(params))
     evaluation = run_main(workspace)
     assert (evaluation.resampled, evaluation.groups) == ("parts", 2)  # of 5 and 7 images
-    assert "test shares a scene with other sides of the split" in evaluation.resampling_reason
+    assert "test shares a scene with other splits" in evaluation.resampling_reason
     assert "2 parts are resampled" in evaluation.resampling_reason
 
 

@@ -106,7 +106,7 @@ def test_export_that_was_mended_no_longer_stops_the_run(
     parsed = run(tmp_path / "raw")
     assert parsed.boxes("name").keys() == {("a.jpg",)}
     assert parsed.objects["label"].tolist() == ["car"]
-    assert "a later version is held, this one is left out" in caplog.text
+    assert "there is a later version, this one is left out" in caplog.text
     write_record(Manifest(exports=versions[::-1]), tmp_path / "raw" / "manifest.json")
     with pytest.raises(PipelineError, match=r"raw/e(/annotations\.xml|, from)"):
         run(tmp_path / "raw")

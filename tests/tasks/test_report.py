@@ -244,7 +244,7 @@ def test_image_whose_file_is_gone_is_named_and_not_drawn(tmp_path: Path) -> None
     paths = write_inputs(tmp_path, PLAIN)
     for file in paths["raw"].rglob("*.png"):
         file.unlink()
-    assert "The file is not held, so it cannot be drawn." in drawn_from(paths, tmp_path)
+    assert "The file is missing, so it cannot be drawn." in drawn_from(paths, tmp_path)
 
 
 def test_live_is_the_champion_alone(rich: tuple[str, dict[str, Path]]) -> None:

@@ -97,7 +97,7 @@ def written_inputs(folder: Path, *, passed: bool) -> None:
         stop_on=["error"],
         stops=[] if passed else ["unknown_label (3): A label is not among the known classes."],
         images=36,
-        held=36,
+        found=36,
         decoded=36,
         objects=1,
         objects_per_class={"part": 1},

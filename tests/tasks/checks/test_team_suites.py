@@ -66,7 +66,7 @@ def test_severities_of_the_team_stop_the_run_as_ours_do(with_suites: Checked, tm
 def test_report_and_data_docs_say_what_the_team_expects(with_suites: Checked) -> None:
     (count,) = (count for count in with_suites.report.rules if count.rule == "plates.too_small_to_read")
     assert count.meaning == "A plate can be read: it is 6 pixels high at least."
-    assert count.mend == "Leave the plate out, or label a closer frame."
+    assert count.hint == "Leave the plate out, or label a closer frame."
     counts = with_suites.report.expectations
     assert (counts["objects_with_images"].evaluated, counts["objects_with_images"].failed) == (1, 1)
     (page,) = (with_suites.folder / "docs" / "validations" / "plates").rglob("*.html")

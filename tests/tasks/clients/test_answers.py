@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from tasks.clients.answers import bucket_answers, database_answers, source_answers, tracking_answers
+from tasks.command.params_classes import params_classes
 from tasks.contracts.sections import AllParams
-from tasks.doctor import DoctorParams, doctor, params_classes
+from tasks.doctor import DoctorParams, doctor
 from tests.fixtures.doctor import Sections, change, told
 from tests.fixtures.repository import REPOSITORY
 
