@@ -75,7 +75,7 @@ def _aspect_ratios(objects: pd.DataFrame) -> pd.DataFrame:
     """
     whole = objects[~_at_border(objects) & ~objects["occluded"] & ~objects["truncated"]]
     ratio = (whole["x_max"] - whole["x_min"]) / (whole["y_max"] - whole["y_min"])
-    logarithm = np.log(ratio)
+    logarithm = np.log(ratio.where((ratio > 0) & np.isfinite(ratio)))  # one without area has a fault of its own
     by_class = logarithm.groupby(whole["label"])
     median = by_class.transform("median")
     distance = (logarithm - median).abs()
