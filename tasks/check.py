@@ -1,18 +1,20 @@
 """Say what is wrong with labels and images, for a labeller to correct and for the stages behind to trust.
 
-In:
-  raw/              exports with their image files
-  annotations/      images.parquet, objects.parquet, ledger.json
-Out:
-  checks/
-    report.json         passed or not, findings by rule and severity, what stops the run
-    findings.parquet    each finding with its image, object and place in CVAT
-    duplicates.parquet  cluster of near-duplicates of each image, which split reads
-    near_duplicates.parquet  each pair of them, and how one shows the other
-    docs/index.html     Great Expectations Data Docs
-Params: check, train.image_size
-
 A failed check is a result: this command still exits with 0, and split refuses behind it.
+
+In:
+  --raw                         data/raw, the exports with their image files
+  --annotations                 data/annotations: images.parquet, objects.parquet, ledger.json
+
+Out:
+  --checks                      data/checks
+    report.json                 passed or not, findings by rule and severity, what stops the run
+    findings.parquet            each finding with its image, object and place in CVAT
+    duplicates.parquet          cluster of near-duplicates of each image, which split reads
+    near_duplicates.parquet     each pair of them, and how one shows the other
+    docs/index.html             Data Docs of Great Expectations
+
+Params: check, train.image_size
 
 Example:
   python -m tasks.check --raw data/raw --annotations data/annotations --checks data/checks

@@ -9,11 +9,12 @@ Nothing is changed, but that the MLflow store of a moved project follows it. DVC
 code has changed.
 
 In:
-  PARAMS     params.yaml, every section
+  --params         params.yaml, every section
 
 Out:
-  REPORT     what was looked at: the same whatever the params say, so that nothing behind runs again for it
-  TARGETS/   a file for each target that there may be: with champion's stand those asked for, the others are empty lists
+  --report         what was looked at: the same whatever the params say, so that nothing behind runs again for it
+  --targets        a folder with a file for each target that there may be: champion's lists those asked for, the others
+                   are empty lists
 
 Params: all of them
 

@@ -5,22 +5,23 @@ chosen on val for this very artefact, everything else is measured on test. Inter
 groups, of test and, with thresholds chosen again, of val; the same seed gives the same resamples for every target, so
 that the gate can compare targets in pairs. docs/statistics says how often these intervals are wrong.
 
+The figures of val are compared with those that training measured on the same images: beyond
+evaluate.training_tolerance, or where the network's output is not finite on any image, nothing is written. Latency is
+taken in rounds, with what other processes took of the processors meanwhile.
+
 In:
-  RAW/, ANNOTATIONS/     images and their objects
-  SPLIT                  which image is val or test, and its group
-  BUNDLE/                bundle.json and the artefact; or absent.json, where the registry has no champion yet
+  --raw                    data/raw, the exports as ingest keeps them
+  --annotations            data/annotations, the tables that parse writes
+  --split                  data/split.parquet: which image is val or test, and its group
+  --bundle                 bundle.json and the artefact; or absent.json, where the registry has no champion yet
 
 Out:
-  EVALUATION/
-    predictions.parquet  boxes of val and test
-    evaluation.json      every figure, with its interval, and digests of what was measured on what; see
-                         tasks/contracts/evaluation.py
-    resamples.parquet    the headline figures and slices in every bootstrap resample
-    curves.parquet       precision, recall and F1 over the score
-
-The figures of val are held to those that training measured on the same images: beyond evaluate.training_tolerance, or
-where the network's output is not finite on any image, nothing is written. Latency is taken in rounds, with what other
-processes took of the processors meanwhile.
+  --evaluation             a folder
+    predictions.parquet    boxes of val and test
+    evaluation.json        every figure, with its interval, and digests of what was measured on what; see
+                           tasks/contracts/evaluation.py
+    resamples.parquet      the headline figures and slices in every bootstrap resample
+    curves.parquet         precision, recall and F1 over the score
 
 Params: seed, use_case, evaluate
 

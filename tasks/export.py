@@ -1,24 +1,25 @@
 """Turn the checkpoint into one bundle: an artefact for a target, and all that a server needs to know about it.
 
-In:
-  RAW, ANNOTATIONS     images and tables of ingest and parse
-  SPLIT                split.parquet; train calibrates INT8, val is where the artefact is held to the checkpoint
-  TRAINED/             weights, card.json and history.csv
-
-Out:
-  BUNDLE/              the artefact and bundle.json, nothing else; loads without a training library (but `pytorch`)
-  BUNDLE/absent.json   instead, for target champion, while the registry has no champion
-
 Targets: pytorch (the checkpoint itself, the reference), torchscript, onnx, openvino-fp32, openvino-fp16,
 openvino-int8, tensorrt-fp16 (on a machine with an NVIDIA GPU), and champion (the live bundle, out of the registry).
 
-Where its family has a library of its own, the checkpoint as we run it is held to that library's predict on golden
+Where its family has a library of its own, the checkpoint as we run it is compared with that library's predict on golden
 images: the network's input pixel by pixel, and the boxes. Every artefact is run beside the checkpoint on them; how far
 its boxes are off is recorded in bundle.json. Beyond export.tolerance, or where numbers are not finite, there is no
 bundle. What training measured on val goes into bundle.json, for evaluate to compare with. Equal checkpoints give equal
 artefacts, byte by byte (TensorRT apart).
 
-Params: seed, use_case, tracking, export (see params.yaml).
+In:
+  --raw              data/raw, the exports as ingest keeps them
+  --annotations      data/annotations, the tables that parse writes
+  --split            data/split.parquet; train calibrates INT8, on val the artefact is compared with the checkpoint
+  --trained          models/trained: weights, card.json and history.csv
+
+Out:
+  --bundle           the artefact and bundle.json, nothing else; loads without a training library (but `pytorch`)
+    absent.json      instead, for target champion, while the registry has no champion
+
+Params: seed, use_case, tracking, export, publish.log, publish.new_registry, publish.verify_with
 
 Example:
   python -m tasks.export --target openvino-int8 --raw data/raw --annotations data/annotations

@@ -4,17 +4,17 @@ Rules are sentences in the use case's words. A rule on a metric passes when its 
 the measured value happens to; one that the value clears and the bound does not is undecided, and says how many more
 test objects and scenes could decide it. So is one whose objects are in fewer scenes than evaluate.fewest_groups. The
 release follows the verdict on use_case.target; other accepted targets go with it.
-Against the champion, figures over all classes are taken, on both sides, over those of them that the champion knows: for
+Against the champion, figures over all classes are taken, for both, over those of them that the champion knows: for
 a class that is new or has a new name it is no bar, and the reason names what was left out.
 A judgement is a result: this stage ends well whatever the verdict, and publish refuses behind a rejection.
 
 In:
-  EVALUATIONS/<target>/  what evaluate wrote, per target; pytorch is the checkpoint, champion the live model
+  --evaluations    a folder for each target, as evaluate writes it; pytorch is the checkpoint, champion the live model
 
 Out:
-  VERDICT                outcome per target and rule, with value, interval, bound and reason; and what it rests on:
-                         the rules' texts and a digest of each evaluation
-  METRICS                headline figures by target, flat, for `dvc metrics`
+  --verdict        outcome per target and rule, with value, interval, bound and reason; and what it rests on: the rules'
+                   texts and a digest of each evaluation
+  --metrics        headline figures by target, flat, for `dvc metrics`
 
 Params: use_case, gate, export.targets, parse.rename
 

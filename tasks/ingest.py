@@ -1,20 +1,24 @@
 """Take label exports in, exactly as they came.
 
-In:   what params name as ingest.source, one of
-        labels.zip           one export
-        folder/              of exports: zips, unpacked exports (each sub-folder one), loose images or videos
-        s3://bucket/prefix   the same in object storage; a download that broke off goes on where it stopped
-
-Out:  data/raw/
-        manifest.json        each export: name, folder, source, sha256, bytes, files
-        <folder>/            its files, unpacked
-
 An export that is there already is not taken again, and none is ever removed. Other content under a known name is a new
 version and lies beside the old one; the later stands above the earlier. All faults of a source are told at once,
 and its sound exports are taken all the same.
 
-Params: ingest.
-Example: python -m tasks.ingest --raw data/raw
+In:
+  ingest.source           in params, one of
+    labels.zip            one export
+    folder/               of exports: zips, unpacked exports (each sub-folder one), loose images or videos
+    s3://bucket/prefix    the same in object storage; a download that broke off goes on where it stopped
+
+Out:
+  --raw                   data/raw
+    manifest.json         each export: name, folder, source, sha256, bytes, files
+    <folder>/             its files, unpacked
+
+Params: ingest
+
+Example:
+  python -m tasks.ingest --raw data/raw
 """
 
 import hashlib

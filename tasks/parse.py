@@ -1,14 +1,16 @@
-"""Parse: read every export into one pair of tables and a ledger.
+"""Read every export into one pair of tables and a ledger.
 
 In:
-  raw/manifest.json             all exports; without it every folder that holds labels is an export
-  raw/<export>/...              label files and images, as they came
+  --raw                   data/raw, as ingest leaves it
+    manifest.json         all exports; without it every folder that holds labels is an export
+    <export>/             label files and images, as they came
 
 Out:
-  annotations/images.parquet    one row per image or video frame
-  annotations/objects.parquet   one row per object that has a box
-  annotations/ledger.json       what became of every object
-  annotations/frames/           frames decoded from videos, and pictures that were within label files
+  --annotations           data/annotations
+    images.parquet        one row per image or video frame
+    objects.parquet       one row per object that has a box
+    ledger.json           what became of every object
+    frames/               frames decoded from videos, and pictures that were within label files
 
 Params: parse
 

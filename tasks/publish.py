@@ -1,16 +1,5 @@
 """Put what the gate accepted into the registry, with its lineage, and make it the champion.
 
-In:   reports/verdict.json     refused behind a rejection, with what fell short by how much
-      reports/evaluation/      figures of each target
-      models/trained/          the checkpoint and its card
-      models/exported/         the bundles; those that the verdict releases are registered
-      reports/report.html
-
-Out:  reports/release.json     registry version, alias, locations, lineage
-      MLflow                   a run with bundles, checkpoint, figures and report; a version of the registered model
-                               made of it; the alias `champion` moved to that version
-      the release log          who, when, why, and what was live before: in the registry, and as a file beside it
-
 Nothing is taken on trust: bundles are compared with their evaluations, these with the verdict, and the judgement is
 made again by the rules of params. The alias moves only if every bundle came back from the registry as it went in, and
 if the champion is still the one that the gate compared with. What ships makes the version: the same is never registered
@@ -18,11 +7,25 @@ twice, so a killed publish goes on; anything else, be it one line of a bundle.js
 once registered, is never written to. A registry that does not know the release log's last line is refused, and so is an
 alias that was moved by hand.
 
-Params: use_case, export.targets, gate, tracking, publish.
-Example: python -m tasks.publish --verdict reports/verdict.json --evaluations reports/evaluation
-           --trained models/trained --exported models/exported --report reports/report.html
-           --release reports/release.json
-         python -m tasks.publish --rollback 3 --why "misses cracks under the new lamp"
+In:
+  --verdict          reports/verdict.json; refused behind a rejection, with what fell short by how much
+  --evaluations      a folder for each target, with its figures
+  --trained          models/trained, the checkpoint and its card
+  --exported         a folder for each target, with its bundle; those that the verdict releases are registered
+  --report           reports/report.html
+
+Out:
+  --release          registry version, alias, locations, lineage
+  MLflow             a run with bundles, checkpoint, figures and report; a version of the registered model made of it;
+                     the alias `champion` moved to that version
+  publish.log        the release log: who, when, why, and what was live before; in the registry, and as a file beside it
+
+Params: use_case, export.targets, gate, tracking, publish
+
+Example:
+  python -m tasks.publish --verdict reports/verdict.json --evaluations reports/evaluation
+  --trained models/trained --exported models/exported --report reports/report.html --release reports/release.json
+  python -m tasks.publish --rollback 3 --why "misses cracks under the new lamp"
 """
 
 import logging

@@ -5,25 +5,27 @@ training, sweep and lineage. The page is one file that loads nothing and runs no
 nothing to show.
 
 In:
-  --raw, --annotations   images, tables and ledger.json, as ingest and parse keep them
-  --checks               report.json and findings.parquet of check
-  --split, --leakage     the split, and what it leaks
-  --tuned                best.json and trials.parquet
-  --trained              card.json and history.csv
-  --exported             <target>/bundle.json of every target
-  --evaluations          <target>/ as evaluate writes it, of every target
-  --verdict              what gate decided
+  --raw            data/raw, the exports as ingest keeps them
+  --annotations    data/annotations: images.parquet, objects.parquet, ledger.json
+  --checks         data/checks: report.json and findings.parquet
+  --split          data/split.parquet
+  --leakage        what the split leaks
+  --tuned          models/tuned: best.json and trials.parquet
+  --trained        models/trained: card.json and history.csv
+  --exported       a folder for each target, with bundle.json
+  --evaluations    a folder for each target, as evaluate writes it
+  --verdict        what gate decided
 
 Out:
-  --report               the page, HTML; the same inputs give the same bytes
+  --report         the page, HTML; the same inputs give the same bytes
 
 Params: use_case, report, parse.rename
 
 Example:
   python -m tasks.report --raw data/raw --annotations data/annotations --checks data/checks
-    --split data/split.parquet --leakage reports/leakage.json --tuned models/tuned --trained models/trained
-    --exported models/exported --evaluations reports/evaluation --verdict reports/verdict.json
-    --report reports/report.html
+  --split data/split.parquet --leakage reports/leakage.json --tuned models/tuned --trained models/trained
+  --exported models/exported --evaluations reports/evaluation --verdict reports/verdict.json
+  --report reports/report.html
 """
 
 import logging

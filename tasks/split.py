@@ -1,14 +1,5 @@
 """Divide images into train, val and test without leaks, and never move one again.
 
-In:
-  annotations/      images.parquet, objects.parquet
-  checks/           report.json, which must have passed, duplicates.parquet, near_duplicates.parquet
-  split.parquet     the previous split, if there is one: its images keep their split
-Out:
-  split.parquet     split and group of each image; excluded: in no split
-  leakage.json      how the splits are filled, what is excluded and why, what leaks: before (at random) and after
-Params: seed, split
-
 A scene (video, folder or CVAT task) stays whole, and so do scenes with near-duplicates of each other. New scenes go
 where they balance images and classes best. Where there are too few scenes for three splits, each is divided into blocks
 of time with a gap between them; all gaps together take no more than 5 % of a scene.
@@ -19,13 +10,24 @@ as whole scenes or blocks of time as above, never from the other. Images without
 split of their scene. Subsets decide once: an image that has its split keeps it when its subset changes.
 
 An image never changes splits, even when it moves to another subset or is gone for a while: its row stays, excluded.
-Images added to a scene join its split. When a new image turns out to look like images on
+Images added to a scene join its split. When a new image turns out to look like images in
 two splits, or a scene in test gets a near-duplicate in train, one of each such pair is excluded: the newer one, among
 equals the one in train (or, between val and test, in val). It returns to its split when its near-duplicate is gone.
 
+In:
+  --annotations    data/annotations: images.parquet, objects.parquet
+  --checks         data/checks: report.json, which must have passed, duplicates.parquet, near_duplicates.parquet
+  --split          the previous data/split.parquet, if there is one: its images keep their split
+
+Out:
+  --split          data/split.parquet: split and group of each image; excluded: in no split
+  --leakage        how the splits are filled, what is excluded and why, what leaks: before (at random) and after
+
+Params: seed, split, use_case, gate.rules, evaluate.slice_attributes
+
 Example:
-  python -m tasks.split --annotations data/annotations --checks data/checks \\
-    --split data/split.parquet --leakage reports/leakage.json
+  python -m tasks.split --annotations data/annotations --checks data/checks
+  --split data/split.parquet --leakage reports/leakage.json
 """
 
 import logging

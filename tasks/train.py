@@ -1,26 +1,27 @@
 """Train the detector and keep the best checkpoint.
 
-In:
-  --raw           data/raw, the exports as ingest keeps them
-  --annotations   data/annotations, the tables that parse writes
-  --split         data/split.parquet; only train and val are shown to the training
-  --tuned         models/tuned; the values that tune found take the place of train's own
-
-Out:
-  --trained       models/trained
-    weights.pt    the best epoch by use_case.metric on val
-    history.csv   per epoch: losses, metrics on val (metric is the use case's), learning rate
-    card.json     what was trained, from what, and how it went
-
-Params: seed, use_case, tracking, train.
 Killed and started again it goes on after the last finished epoch: the state of a training lies in --work until the
 training is done. On a CPU the result is the same to the bit as without the stop. What the last training gave is kept
 there too, so that the same command finds it again when its output is gone; after `rm -r .work/train` it trains again,
 also behind `dvc repro --force`. How long it took, and at which commit, stands in its MLflow run.
 
+In:
+  --raw             data/raw, the exports as ingest keeps them
+  --annotations     data/annotations, the tables that parse writes
+  --split           data/split.parquet; only train and val are shown to the training
+  --tuned           models/tuned; the values that tune found take the place of train's own
+
+Out:
+  --trained         models/trained
+    weights.pt      the best epoch by use_case.metric on val
+    history.csv     per epoch: losses, metrics on val (metric is the use case's), learning rate
+    card.json       what was trained, from what, and how it went
+
+Params: seed, use_case, tracking, train
+
 Example:
-  python -m tasks.train --raw data/raw --annotations data/annotations --split data/split.parquet \\
-    --tuned models/tuned --trained models/trained
+  python -m tasks.train --raw data/raw --annotations data/annotations --split data/split.parquet
+  --tuned models/tuned --trained models/trained
 """
 
 import logging

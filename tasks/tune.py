@@ -1,22 +1,23 @@
 """Search hyperparameters for the use case's metric.
 
-In:
-  --raw           data/raw, the exports as ingest keeps them
-  --annotations   data/annotations, the tables that parse writes
-  --split         data/split.parquet; a trial learns from train and is judged on val
-
-Out:
-  --tuned         models/tuned
-    best.json         the best trial's values, which train takes in place of its own; how much each param mattered
-    trials.parquet    every trial: number, state, value, epochs, and what it tried
-    study.journal     the study, as Optuna reads it, without times
-
-Params: seed, use_case, tracking, train (what a trial starts from), tune.
 The first trial is train's own values, so that the best is never worse than those. Stopped by a kill or an error and
 started again the search goes on where it was: the study and the trials under way lie in --work; more tune.trials go on
 with the same study. The same command in several processes works on one study together, on several machines with
 tune.storage set to a database. A trial whose process was killed is taken up when it was silent for a minute; one that
 was told to stop or met an error at once. With `trials: 0` there is no search and train keeps its own values.
+
+In:
+  --raw                 data/raw, the exports as ingest keeps them
+  --annotations         data/annotations, the tables that parse writes
+  --split               data/split.parquet; a trial learns from train and is judged on val
+
+Out:
+  --tuned               models/tuned
+    best.json           the best trial's values, which train takes in place of its own; how much each param mattered
+    trials.parquet      every trial: number, state, value, epochs, and what it tried
+    study.journal       the study, as Optuna reads it, without times
+
+Params: seed, use_case, tracking, train (what a trial starts from), tune
 
 Example:
   python -m tasks.tune --raw data/raw --annotations data/annotations --split data/split.parquet --tuned models/tuned

@@ -34,6 +34,12 @@ def options_of(stage: str) -> set[str]:
     return {option for parameter in typer.main.get_command(app).params for option in parameter.opts}
 
 
+def manual_of(stage: str) -> dict[str, str]:
+    """The parts of a stage's manual by their headings."""
+    manual = importlib.import_module(f"tasks.{stage}").__doc__ or ""
+    return dict(re.findall(r"^(In|Out|Params|Example):(.*?)(?:\n\n|\Z)", manual, re.MULTILINE | re.DOTALL))
+
+
 def names_in_picture(text: str) -> list[str]:
     return re.findall(r"[a-z]+", re.sub(r"@\w+", "", text))
 
@@ -101,11 +107,23 @@ def test_every_param_of_a_section_is_a_described_field_of_the_stage(stage: str) 
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_manual_says_what_goes_in_and_out_and_shows_an_example(stage: str) -> None:
-    manual = importlib.import_module(f"tasks.{stage}").__doc__ or ""
-    assert re.search(r"^In:", manual, re.MULTILINE)
-    assert re.search(r"^Out:", manual, re.MULTILINE)
-    assert f"python -m tasks.{stage}" in manual
+def test_manual_names_inputs_outputs_and_params_as_dvc_has_them_and_shows_an_example(stage: str) -> None:
+    declared = PIPELINE["stages"][stage]
+    words = shlex.split(declared["cmd"])
+    given = dict(zip(words[3::2], words[4::2], strict=True))
+    inputs = {option for option, path in given.items() if path in declared["deps"]}
+    outputs = given.keys() - inputs - {"--target"}
+    parts = manual_of(stage)
+    told = {part: set(re.findall(r"^  (--[a-z]+) ", parts[part], re.MULTILINE)) for part in ("In", "Out")}
+    assert told["Out"] == outputs
+    # What a stage goes on from is both: the previous split.
+    assert inputs <= told["In"] <= inputs | outputs | {"--params"}
+    if stage != "doctor":
+        sections = {entry.partition(".")[0] for entry in declared["params"]}
+        assert {
+            name.partition(".")[0] for name in re.findall(r"[a-z_.]+", re.sub(r"\(.*?\)", "", parts["Params"]))
+        } == sections
+    assert f"python -m tasks.{stage}" in parts["Example"]
 
 
 def test_every_path_in_the_tree_of_the_readme_exists() -> None:
