@@ -82,7 +82,7 @@ class PodStage(KubernetesPodOperator):
         self.result = result
 
     def build_pod_request_obj(self, context: Context | None = None, *, dry_run: bool = False) -> k8s.V1Pod:
-        """The pod of the command."""
+        """Describe the pod that runs the command."""
         argv = [part.replace("{instance}", self.instance) for part in self.argv]
         self.cmds = argv if self.detached else [*FIRST, *argv]
         pod = super().build_pod_request_obj(context, dry_run=dry_run)

@@ -66,7 +66,7 @@ _COMPARED = ("map50", "map50_95")  # without thresholds, whose choice may jump
 
 
 class ExportParams(Params):
-    """Section `export`."""
+    """Which targets are built, how, and how far they may be off the checkpoint."""
 
     targets: list[Target] = Field(
         min_length=1,
@@ -90,7 +90,7 @@ class ExportParams(Params):
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What train made."""
+    """What train made, and the family that runs it."""
 
     card: Card
     detector: Detector[Recipe]

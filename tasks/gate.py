@@ -66,7 +66,7 @@ log = logging.getLogger(__name__)
 
 
 class GateParams(Params):
-    """Section `gate`."""
+    """What a release must reach, and how sure that must be."""
 
     confidence: float = Field(ge=50, lt=100, description="percent, one-sided, of rules on metrics that name none")
     rules: list[str] = Field(

@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 
 
 class ParseParams(Params):
-    """Section `parse`."""
+    """How exports are read, and which of their labels and images are taken."""
 
     classes: list[str] = Field(description="labels to expect, after renaming; empty: every label found")
     rename: dict[str, str] = Field(description="label as labelled -> label in the tables")
@@ -114,7 +114,7 @@ def main(
     annotations: Annotated[Path, typer.Option(help="folder for tables, ledger and frames; replaced whole")],
     params: Annotated[Path, typer.Option(help="params file")] = Path("params.yaml"),
 ) -> None:
-    """Run the stage."""
+    """Read the exports named on the command line and write the tables."""
     settings = read_params(params, "parse", ParseParams)
     started = time.monotonic()
     log.info("parse labels below %s", raw)

@@ -87,7 +87,7 @@ class Fractions(Params):
 
 
 class SplitParams(Params):
-    """How splits are filled."""
+    """Shares of the splits, and what may divide a scene."""
 
     fractions: Fractions = Field(description="of train, val and test")
     use_subsets: bool = Field(description="take train, val and test from the subsets of CVAT")

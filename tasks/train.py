@@ -110,7 +110,7 @@ def main(
     params: Annotated[Path, typer.Option(help="params.yaml")] = Path("params.yaml"),
     work: Annotated[Path, typer.Option(help="where progress is kept")] = Path(".work"),
 ) -> None:
-    """Read, train, write."""
+    """Train on the tables named on the command line and write the checkpoint."""
     use_case, tracking = read_params(params, "use_case", UseCase), read_params(params, "tracking", Tracking)
     seed = read_seed(params)
     found = read_record(tuned / "best.json", Tuned)

@@ -165,7 +165,7 @@ def main(
     params: Annotated[Path, typer.Option(help="params.yaml")] = Path("params.yaml"),
     work: Annotated[Path, typer.Option(help="where progress is kept")] = Path(".work"),
 ) -> None:
-    """Read, search, write."""
+    """Search on the tables named on the command line and write the best values."""
     use_case, tracking = read_params(params, "use_case", UseCase), read_params(params, "tracking", Tracking)
     wanted, recipe = read_params(params, "tune", TuneParams), read_recipe(params)
     seed = read_seed(params)

@@ -111,5 +111,5 @@ def healthy(address: str) -> bool:
 
 
 def say(line: str) -> None:
-    """To whoever started the server."""
+    """Print a line for whoever started the server."""
     print(line, flush=True)  # noqa: T201

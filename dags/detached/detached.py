@@ -261,7 +261,7 @@ def _stop(_signal: int, _frame: FrameType | None) -> None:
 
 
 def main() -> None:
-    """Run a command of the line."""
+    """Run the command that the command line names."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     # It has handlers of its own.
     logging.getLogger("dvc").propagate = False

@@ -43,7 +43,7 @@ class Descriptors(NamedTuple):
 
 
 def inverse(lie: Transform) -> Transform:
-    """The way back."""
+    """The transform that undoes another."""
     return np.vstack([cv2.invertAffineTransform(lie[:2]), [[0.0, 0.0, 1.0]]])
 
 

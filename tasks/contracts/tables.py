@@ -21,7 +21,7 @@ _BOX_FIELDS = [pa.field(name, pa.float64(), nullable=False) for name in BOX]
 
 
 def required(name: str, kind: pa.DataType) -> pa.Field:
-    """A column without nulls."""
+    """A field of a schema that takes no nulls."""
     return pa.field(name, kind, nullable=False)
 
 

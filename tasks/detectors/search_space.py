@@ -10,7 +10,7 @@ from tasks.detectors.recipe import Recipe, Value
 
 
 class Range(Params):
-    """Numbers from low to high."""
+    """A range of numbers that a search draws from, both ends included."""
 
     low: float = Field(allow_inf_nan=False, description="smallest value")
     high: float = Field(allow_inf_nan=False, description="largest value")

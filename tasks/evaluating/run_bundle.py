@@ -28,7 +28,7 @@ _HELD_BYTES = 256_000_000  # decoded images in memory while latency is measured
 
 
 class Running(Params):
-    """How bundles are run and timed."""
+    """How many images and rounds are timed, and on what."""
 
     latency_images: int = Field(ge=20, description="predictions that are timed, one image at a time")
     latency_warm_up: int = Field(ge=1, description="predictions before them that are not")

@@ -45,7 +45,7 @@ _MOST_PIXELS = 2**31  # of a side
 
 @dataclass(frozen=True, slots=True)
 class BoxTable:
-    """A CSV of boxes."""
+    """A CSV with a box a row, and what its columns mean."""
 
     path: Path
     places: Mapping[str, int]  # of its columns, by what they mean

@@ -130,12 +130,12 @@ class _NestedImages(_Images):
             self._image = self._opened(given)
 
     def data(self, text: str) -> None:
-        """Only attributes have text."""
+        """Add text to that of the open attribute."""
         if self._attribute is not None:
             self._text.append(text)
 
     def end(self, tag: str) -> None:
-        """Close what is open."""
+        """Finish the attribute, shape or image that the tag closes."""
         if self._attribute is not None:
             self._attributes = (self._attributes or {}) | {self._attribute: "".join(self._text)}
             self._attribute = None

@@ -105,7 +105,7 @@ class _Head:
             self._labels.append({})
 
     def data(self, text: str) -> None:
-        """Collect text."""
+        """Add text to that of the open element."""
         self._text.append(text)
 
     def end(self, tag: str) -> None:
@@ -124,7 +124,7 @@ class _Head:
         self._path.pop()
 
     def meta(self) -> CvatMeta:
-        """What was collected, typed."""
+        """The labels, tasks and sizes that `<meta>` told."""
         outer = {path.removeprefix("annotations/meta/"): text for path, text in self._scopes[0][1].items()}
         is_project = any(path.startswith("project/") for path in outer)
         modes = {fields.get("mode") for _, fields in self._scopes[1:]}

@@ -155,12 +155,12 @@ class _Tracks:
             ) from error
 
     def data(self, text: str) -> None:
-        """Only attributes have text."""
+        """Add text to that of the open attribute."""
         if self._attribute is not None:
             self._text.append(text)
 
     def end(self, tag: str) -> None:
-        """Close what is open."""
+        """Finish the attribute, shape or track that the tag closes."""
         if self._shape is not None and self._depth:
             self._depth -= 1
             if self._attribute is not None:

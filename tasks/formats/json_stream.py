@@ -34,7 +34,7 @@ def read_members(text: str, take: Callable[[str, int, Any], None]) -> set[str]:
 
 
 def value_at(text: str, place: int) -> Any:
-    """The value that begins there."""
+    """Decode the JSON value that begins at a place."""
     return _decode(text, place)[0]
 
 

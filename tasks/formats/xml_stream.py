@@ -46,7 +46,7 @@ class _Refusing:
         raise DocumentTypeError(name)
 
     def close(self) -> None:
-        """Nothing is kept."""
+        """Do nothing: there is no result."""
 
 
 class DocumentTypeError(Exception):
@@ -97,7 +97,7 @@ def root_tag(path: Path) -> str:
 
 
 class _RootRead(Exception):  # noqa: N818 - not an error: the rest of the file is not needed
-    """The first element has come."""
+    """Raised to end the reading once the first element is known."""
 
 
 class _Root:
@@ -113,7 +113,7 @@ class _Root:
         """Not reached: the first element ends the reading."""
 
     def data(self, text: str) -> None:
-        """Nothing is kept."""
+        """Do nothing: there is no result."""
 
 
 class _Tree:

@@ -31,7 +31,7 @@ class Resampling:
 
     @property
     def groups(self) -> int:
-        """Groups that are drawn from."""
+        """Number of groups that are drawn from."""
         return len(self.weights)
 
 

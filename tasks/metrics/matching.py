@@ -99,7 +99,7 @@ class Matches:
 
     @property
     def objects(self) -> Ints:
-        """Objects that count, per class."""
+        """Number of objects that count, per class: (classes,)."""
         return np.bincount(self.truth_label, minlength=len(self.labels))
 
 

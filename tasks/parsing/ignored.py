@@ -36,7 +36,7 @@ class Ignored:
         return False
 
     def tell(self) -> None:
-        """Log what was passed over."""
+        """Log which label files parse.ignore passed over."""
         for pattern, found in self._found.items():
             log.warning("parse.ignore %s: %d files are passed over", pattern, len(found))
 

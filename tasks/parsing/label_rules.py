@@ -33,7 +33,7 @@ class LabelRules:
         return label if len(label) <= self.max_chars else f"{label[:_QUOTED]}..."
 
     def is_unknown(self, label: str) -> bool:
-        """Whether `classes` lacks it."""
+        """Whether parse.classes lists labels, and not this one."""
         return bool(self.classes) and label not in self.classes
 
     def note_unknown(self, label: str, place: str) -> None:

@@ -28,7 +28,7 @@ class VideoFrames:
     def __init__(
         self, raw: Path, annotations: Path, image_format: FrameFormat, max_megapixels: float = MAX_MEGAPIXELS
     ) -> None:
-        """Look for videos once."""
+        """Look for videos below `raw`, once for all label files."""
         self._raw, self._annotations, self._format = raw, annotations, image_format
         self._max_megapixels = max_megapixels
         self._videos = sorted(path for path in raw.rglob("*") if path.suffix.lower() in SUFFIXES)

@@ -41,7 +41,7 @@ def signed(value: float | None) -> str:
 
 
 def count(value: float | None) -> str:
-    """A number of things: 12,345."""
+    """A count with a comma every three digits: 12,345."""
     return NOTHING if value is None else f"{value:,.0f}"
 
 

@@ -75,7 +75,7 @@ def main(
     images: Annotated[int, typer.Option(help="how many images, those of the video included", min=24)] = 420,
     seed: Annotated[int, typer.Option(help="another seed is another scene")] = 7,
 ) -> None:
-    """Draw both exports."""
+    """Draw both label exports of the sample into a folder."""
     started = time.perf_counter()
     video_frames = images // VIDEO_SHARE
     tasks = draw_project(images - video_frames, seed)

@@ -68,7 +68,7 @@ class RunNotes:
 
     @hookimpl
     def on_dag_run_success(self, dag_run: DagRun, msg: str) -> None:  # noqa: ARG002
-        """Say what was published."""
+        """Note on the run what it published."""
         _note(dag_run)
 
     @hookimpl
