@@ -1,8 +1,8 @@
 """The full cold pipeline against one plain script that makes the same library calls on the same data.
 
 The plain script trains with the library's own loop, exports with the library's own exporters and validates each
-export, with the same images, epochs and trials. What it does not do (checks, split, gate, report, registry) is shown
-apart. Needs the sample that `make demo` draws.
+export, with the same images, epochs and trials; INT8 is calibrated on the same images, too. What it does not do (split,
+gate, report, registry) is shown apart. Needs the sample that `make demo` draws.
 """
 
 import json
@@ -49,8 +49,8 @@ done()
 turn()
 for target in settings["targets"]:
     export = dict(device="cpu", imgsz=settings["imgsz"])
-    if target and target.get("quantize") == 8:  # calibrated on the data
-        export["data"] = settings["data"]
+    if target and target.get("quantize") == 8:  # calibrated on all of train, as ours is
+        export |= dict(data=settings["data"], split="train")
     artefact = model.trainer.best if target is None else best.export(**export, **target)
     for split in ("val", "test"):
         YOLO(artefact, task="detect").val(split=split, batch=1, rect=False, **common)
@@ -177,12 +177,12 @@ def _write_dataset(checkout: Path, folder: Path) -> Path:
     labels = sorted(objects["label"].unique())
     lines = _label_lines(objects, labels).groupby(objects["image_id"]).agg("\n".join)
     columns = images.loc[images["split"] != "excluded", ["image_id", "split", "file"]].to_numpy(dtype=str)
-    for image_id, side, file in columns:
+    for image_id, split_name, file in columns:
         source = image_path(file, checkout / "data" / "raw", tables)
         for kind in ("images", "labels"):
-            (folder / kind / side).mkdir(parents=True, exist_ok=True)
-        (folder / "images" / side / f"{image_id}{source.suffix}").symlink_to(source)
-        (folder / "labels" / side / f"{image_id}.txt").write_text(lines.get(image_id, ""))
+            (folder / kind / split_name).mkdir(parents=True, exist_ok=True)
+        (folder / "images" / split_name / f"{image_id}{source.suffix}").symlink_to(source)
+        (folder / "labels" / split_name / f"{image_id}.txt").write_text(lines.get(image_id, ""))
     data = {"path": str(folder), "train": "images/train", "val": "images/val", "test": "images/test"}
     (folder / "data.yaml").write_text(yaml.safe_dump(data | {"names": dict(enumerate(labels))}))
     return folder / "data.yaml"
