@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -152,14 +153,20 @@ def flat(section: str, params: Params) -> dict[str, Scalar]:
 def read_sections(path: Path) -> dict[str, object]:
     """All of a `params.yaml`, as it stands there."""
     try:
-        sections = yaml.safe_load(path.read_text(encoding="utf-8"))
+        sections = _parsed(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise PipelineError("params file does not exist", str(path), "Pass --params FILE") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise PipelineError("params file is not YAML", f"{path}: {error}", "Correct the line that it names") from error
     if not isinstance(sections, dict):
         raise PipelineError("params file has no sections", str(path), "It needs one mapping per stage")
-    return sections
+    return dict(sections)
+
+
+@lru_cache(maxsize=1)
+def _parsed(text: str) -> object:
+    # A stage asks for several sections one by one.
+    return yaml.safe_load(text)
 
 
 MEASURING = ("seed", "use_case", "evaluate")  # sections that figures depend on
