@@ -1,6 +1,8 @@
 """Airflow on one machine: api-server, scheduler, dag-processor and MLflow's page on loopback, with embedded databases.
 
 Everything lies in .airflow/ of the checkout. Ctrl-C or SIGTERM stops all of it; a component that dies is started again.
+By hand: `airflow standalone` (3.3.2) starts no component again, stops on Ctrl-C alone, leaves stages behind when it is
+killed, and half a database when it is killed as it makes one.
 
 Example: make airflow
 """
