@@ -152,7 +152,7 @@ def test_each_task_ran_on_its_queue(team: Team) -> None:
 def test_branch_and_data_of_the_run_can_be_had_elsewhere(team: Team, tmp_path: Path) -> None:
     git(tmp_path, "clone", "--quiet", "--branch", "runs/team", str(team.data / "repository"), "elsewhere")
     subprocess.run([DVC, "pull", "--quiet"], cwd=tmp_path / "elsewhere", env={**os.environ, **team.storage}, check=True)
-    for file in ("data/raw/held.txt", "models/trained/weights.txt", "reports/report.html"):
+    for file in ("data/raw/manifest.json", "models/trained/weights.txt", "reports/report.html"):
         assert (tmp_path / "elsewhere" / file).read_text() == (team.data / "workspaces" / "team" / file).read_text()
 
 
