@@ -35,7 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     rank = dict.fromkeys((item.path for item in items), 2)  # of a file, whose tests stay in their order
     for item in items:
         rank[item.path] = min(rank[item.path], *(ranks.get(mark.name, 2) for mark in item.iter_markers()))
-    items.sort(key=lambda item: rank[item.path])
+    items.sort(key=lambda item: (rank[item.path], item.get_closest_marker("ends_server") is not None))
 
 
 @pytest.fixture(scope="session")

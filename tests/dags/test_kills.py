@@ -123,8 +123,8 @@ def test_killed_server_is_cleared_away_by_the_next_one(site: Site) -> None:
     assert site.server.password == password
 
 
+@pytest.mark.ends_server
 def test_stopped_server_ends_what_still_trains(site: Site) -> None:
-    # The last test of all with this server.
     train(site, "unfinished", epochs=700)
     own = sessions_of(site)
     site.server.process.terminate()
