@@ -11,7 +11,6 @@ import yaml
 
 from tasks.contracts.digests import content_sha256
 from tasks.contracts.errors import PipelineError
-from tasks.detectors.trust import check_trust, remember_fetched
 from tasks.detectors.ultralytics_library import (
     GITHUB_ASSETS_NAMES,
     fetch_weights,
@@ -20,6 +19,7 @@ from tasks.detectors.ultralytics_library import (
 )
 from tasks.detectors.ultralytics_presence import ARCHITECTURES
 from tasks.detectors.ultralytics_recipe import UltralyticsRecipe
+from tasks.detectors.ultralytics_trust import check_trust, remember_fetched
 
 _YOLO_LOSS = ("box_gain", "cls_gain", "class_balance")
 

@@ -7,8 +7,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from tasks.contracts.errors import PipelineError
-from tasks.detectors.trust import check_trust
 from tasks.detectors.ultralytics_recipe import UltralyticsRecipe
+from tasks.detectors.ultralytics_trust import check_trust
 
 ARCHITECTURES = Path(str(files("tasks.detectors"))) / "architectures"
 _LARGE_FILE_POINTER = b"version https://git-lfs"

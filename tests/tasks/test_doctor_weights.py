@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tasks.contracts.digests import content_sha256
-from tasks.detectors.trust import remember_fetched
+from tasks.detectors.ultralytics_trust import remember_fetched
 from tests.fixtures.doctor import Sections, change, told
 
 pytest_plugins = ["tests.fixtures.doctor"]

@@ -8,9 +8,9 @@ import torch
 
 from tasks.contracts.digests import content_sha256
 from tasks.contracts.errors import PipelineError
-from tasks.detectors.trust import FETCHED, remember_fetched
 from tasks.detectors.ultralytics_export import open_network
 from tasks.detectors.ultralytics_models import find_start
+from tasks.detectors.ultralytics_trust import FETCHED, remember_fetched
 from tests.fixtures.bundle import make_bundle
 from tests.fixtures.checkpoint import write_checkpoint
 from tests.fixtures.training import TINY, draw_data, tiny_recipe, train_tiny
