@@ -28,6 +28,7 @@ def data_stages(folder: Path, source: Path) -> None:
     """Run them in `folder`, as DVC does."""
     shutil.copytree(source / "samples", folder / "samples")
     shutil.copy(REPOSITORY / "params.yaml", folder)
+    (folder / "tasks" / "checks" / "suites").mkdir(parents=True)
     ingest.main(raw=RAW)
     parse.main(raw=RAW, annotations=ANNOTATIONS)
     check.main(raw=RAW, annotations=ANNOTATIONS, checks=CHECKS)
