@@ -156,7 +156,7 @@ def test_a_full_disk_is_one_message_of_every_stage_which_goes_on_when_there_is_r
     # Those of the next but one test go on there.
     done = refused(checkout, tmp_path / "disk", stage, "full", again=stage in {"tune", "publish"})
     assert re.match(
-        r"the disk is full: [\w./:]+, 0\.0 MB free( \(MLflow cannot be used\))?\. Make room there, .* and run again",
+        r"the disk is full: [\w./:-]+, 0\.0 MB free( \([\w' ]+ cannot be used\))?\. Make room there, .* and run again",
         refusal(done),
     )
 

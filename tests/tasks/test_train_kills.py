@@ -175,7 +175,7 @@ def test_training_killed_twice_ends_bit_equal_to_one_that_was_not_and_in_one_run
 def test_sigterm_ends_the_training_keeps_its_progress_and_closes_the_run_as_killed(drawn: Path, forks: Forks) -> None:
     write_params(drawn, epochs=500, patience=0)
     forks.start(drawn)
-    forks.wait_for_epochs(drawn, 1)
+    forks.wait_for_epochs(drawn, 2)  # the first has been told by then
     assert forks.end(signal.SIGTERM) == 143
     messages = forks.messages.read_text()
     assert "epoch 1 of 500" in messages
