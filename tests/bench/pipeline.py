@@ -73,7 +73,7 @@ def measure() -> list[Ratio]:
         subprocess.run(["git", "clone", "--quiet", str(REPOSITORY), str(checkout)], check=True)
         shutil.copytree(REPOSITORY / "samples", checkout / "samples")
         stages = _stages(checkout)
-        seconds = {stage: _repro(stages[stage], checkout) for stage in ("ingest", "parse", "check", "split")}
+        seconds = {stage: _repro(stages[stage], checkout) for stage in ("doctor", "ingest", "parse", "check", "split")}
         settings = json.dumps(_settings(checkout, Path(name)))
         with subprocess.Popen(
             [sys.executable, "-c", PLAIN, settings],

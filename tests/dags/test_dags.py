@@ -19,6 +19,8 @@ from tests.fixtures.airflow_environment import probe, probe_alone
 from tests.fixtures.airflow_stand_in import git, make_repository
 from tests.fixtures.repository import REPOSITORY
 
+pytestmark = pytest.mark.slow
+
 STAGES: dict[str, dict[str, Any]] = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text("utf-8"))["stages"]
 PARAMS = yaml.safe_load((REPOSITORY / "params.yaml").read_text("utf-8"))
 
@@ -99,7 +101,6 @@ def test_champion_is_pulled_again_even_if_nothing_has_changed(tasks: dict[str, d
     assert "--force" not in said_to_dvc(argv, "export@onnx")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("saved", "ends_well"), [("success", True), ("failed", False)])
 def test_run_whose_data_was_not_saved_is_red_and_recorded(tmp_path: Path, saved: str, ends_well: bool) -> None:
     repository = make_repository(tmp_path / "repository")
@@ -116,7 +117,6 @@ def test_failed_publish_and_record_decide_the_run(tasks: dict[str, dict[str, Any
     assert {name for name in counts if not counts & set(tasks[name]["downstream"])} == {"publish", "record"}
 
 
-@pytest.mark.slow
 def test_restore_mends_what_a_killed_stage_left(tasks: dict[str, dict[str, Any]], tmp_path: Path) -> None:
     def dvc(*words: str) -> None:
         subprocess.run([sys.executable, "-m", "dvc", *words], cwd=tmp_path, check=True, capture_output=True)

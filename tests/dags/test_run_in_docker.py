@@ -5,12 +5,16 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.fixtures.airflow_environment import probe
 from tests.fixtures.airflow_server import wait_for
 from tests.fixtures.airflow_site import epochs_in, tries_of
 from tests.fixtures.airflow_stand_in import make_repository
 from tests.fixtures.engine import IMAGE, USER_ID, hand_over, need_engine
 from tests.fixtures.repository import REPOSITORY
+
+pytestmark = pytest.mark.slow
 
 HOLD = """
 import pathlib, sys, time

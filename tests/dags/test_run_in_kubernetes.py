@@ -13,6 +13,8 @@ from tests.fixtures.airflow_environment import probe
 from tests.fixtures.airflow_stand_in import commit, git
 from tests.fixtures.cluster import Cluster, running
 
+pytestmark = pytest.mark.slow
+
 # As the operator shortens the run's id for a label.
 OF_RUN = {
     "app": "sightline",

@@ -16,6 +16,8 @@ from tests.fixtures.airflow_stand_in import git, make_repository
 from tests.fixtures.engine import IMAGE, hand_over, need_engine
 from tests.fixtures.repository import REPOSITORY
 
+pytestmark = pytest.mark.slow
+
 KUBEFLOW = REPOSITORY / ".venv-kubeflow" / "bin"
 SITE = {
     "SIGHTLINE_GPUS": "1",

@@ -16,6 +16,8 @@ import workspace
 from params_file import write_params
 from settings import Settings, read_settings
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def site(tmp_path: Path) -> Settings:

@@ -14,6 +14,8 @@ from tests.fixtures.airflow_environment import AIRFLOW_PYTHON, probe, probe_alon
 from tests.fixtures.engine_stand_in import container, engine_of
 from tests.fixtures.repository import REPOSITORY
 
+pytestmark = pytest.mark.slow
+
 DAY = 86_400
 # Stands in for airflow and says what it was given.
 AIRFLOW = """#!/bin/sh

@@ -10,6 +10,8 @@ import pytest
 from tests.fixtures.engine import need_engine
 from tests.fixtures.repository import REPOSITORY
 
+pytestmark = pytest.mark.slow
+
 STAGES, AIRFLOW = "sightline/stages:latest", "sightline/airflow:latest"
 # Locked down as stages are, and as a user that the image does not know.
 LOCKED = ["--read-only", "--tmpfs", "/tmp", "--network", "none", "--cap-drop", "ALL", "--user", "1234:1234"]

@@ -13,6 +13,8 @@ from tests.fixtures.airflow_environment import probe, probe_alone
 from tests.fixtures.needs import lacking
 from tests.fixtures.repository import REPOSITORY
 
+pytestmark = pytest.mark.slow
+
 FOLDER = REPOSITORY / "docker" / "kubernetes"
 WAYS = ["shared", "detached"]
 # Of the chart's values.schema.json, as far as we use them.

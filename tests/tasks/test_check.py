@@ -20,6 +20,8 @@ from tests.fixtures.check import Checked, Drawn, checked, clean, decoded, encode
 from tests.fixtures.repository import REPOSITORY
 from tests.fixtures.tables import toy_ledger
 
+pytestmark = pytest.mark.slow
+
 QUALITY = ("blurred", "dark", "flat", "large", "resized")
 
 
@@ -208,7 +210,6 @@ def test_checking_again_gives_the_same_files(tmp_path: Path) -> None:
     assert content_sha256(checked(tmp_path, drawn).folder) == before
 
 
-@pytest.mark.slow
 def test_a_killed_check_leaves_nothing_and_runs_again_to_the_same(tmp_path: Path) -> None:
     whole = checked(tmp_path, clean(tmp_path, 5))
     expected = content_sha256(whole.folder)

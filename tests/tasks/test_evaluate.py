@@ -20,6 +20,7 @@ from tests.fixtures.evaluate import SIDE, run_main, write_bundle
 from tests.fixtures.repository import REPOSITORY
 
 pytest_plugins = ["tests.fixtures.evaluate"]
+pytestmark = pytest.mark.slow
 
 
 def test_figures_are_those_that_one_counts_by_hand(workspace: Path) -> None:
@@ -258,7 +259,6 @@ def test_no_image_of_test_that_decodes_is_refused(workspace: Path) -> None:
         run_main(workspace)
 
 
-@pytest.mark.slow
 def test_command_is_the_one_that_dvc_declares(workspace: Path) -> None:
     declared = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]["evaluate"]["cmd"].split()
     places = {"--raw": "raw", "--annotations": "annotations", "--split": "split.parquet", "--bundle": "bundle"}

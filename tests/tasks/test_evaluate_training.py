@@ -16,6 +16,7 @@ from tasks.contracts.tables import OBJECTS, read_table, write_table
 from tests.fixtures.evaluate import SIDE, bright, run_main, write_bundle
 
 pytest_plugins = ["tests.fixtures.evaluate"]
+pytestmark = pytest.mark.slow
 
 
 def tables_of(workspace: Path) -> dict[str, str]:

@@ -26,6 +26,8 @@ from tests.fixtures.checkpoint import CLASSES, HEADS, IMAGE_SIZE, Project, expor
 from tests.fixtures.repository import REPOSITORY
 from tests.fixtures.training import tiny_recipe, train_tiny
 
+pytestmark = pytest.mark.slow
+
 QUICK_TARGETS = ["torchscript", "onnx", "openvino-fp32", "openvino-fp16"]
 ALL_QUICK = ["pytorch", *QUICK_TARGETS]
 
@@ -265,7 +267,6 @@ def test_command_line_is_the_one_that_dvc_yaml_declares(tmp_path: Path, projects
     assert open_runtime(tmp_path / "bundle", 1, "cpu", target="pytorch").bundle.target == "pytorch"
 
 
-@pytest.mark.slow
 def test_int8_is_calibrated_on_train_with_every_class_in_it(export: Export) -> None:
     loose = {"int8": {"min_matched": 0.3}}  # the network is not trained: its boxes lie close to each other
     first, second = (

@@ -23,6 +23,8 @@ from tasks.runtimes.processing import Placement
 from tasks.runtimes.protocol import Runtime
 from tests.fixtures.checkpoint import HEADS, IMAGE_SIZE, Project, export_bundle, make_project
 
+pytestmark = pytest.mark.slow
+
 Floats = processing.Floats
 Patch = Callable[[pytest.MonkeyPatch], None]
 

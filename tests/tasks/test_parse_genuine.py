@@ -14,6 +14,8 @@ import pytest
 from tests.fixtures.cvat import write
 from tests.fixtures.parse import run
 
+pytestmark = pytest.mark.slow
+
 Expected = dict[tuple[Any, ...], list[tuple[str, str, list[float]]]]
 
 

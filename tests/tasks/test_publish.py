@@ -26,6 +26,7 @@ from tasks.releases.registry import MOVED
 from tests.fixtures.release import TARGETS, Workspace, live, logged, roll_back, versions
 
 pytest_plugins = ["tests.fixtures.mlflow_store"]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ SECTIONS = ["rules", "targets", "champion", "classes", "errors", "images", "slic
             "training", "sweep", "lineage"]  # fmt: skip
 
 pytest_plugins = ["tests.fixtures.report_page"]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,8 @@ from tasks.contracts.record import read_record, write_record
 from tests.fixtures.report import write_inputs
 from tests.fixtures.report_page import PLAIN, Page, drawn_from
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("moved", "headline", "cell"),

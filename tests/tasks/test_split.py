@@ -12,6 +12,8 @@ from tasks.split import split
 from tests.fixtures.split import NOTHING, PARAMS, chained, divided, frames, looks, splits_of
 from tests.fixtures.tables import Row, toy_images, toy_objects
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_scene_is_never_divided_if_there_are_enough() -> None:
     rows = [row for number in range(12) for row in frames(f"s{number}-", 3 + number)]

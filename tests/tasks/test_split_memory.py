@@ -11,6 +11,8 @@ from tasks.split import Split, split
 from tests.fixtures.split import NOTHING, PARAMS, chained, divided, frames, looks, splits_of
 from tests.fixtures.tables import Row, toy_images, toy_objects
 
+pytestmark = pytest.mark.slow
+
 
 def test_new_images_join_the_split_of_their_scene() -> None:
     rows = [row for number in range(9) for row in frames(f"s{number}-", 4)]
@@ -132,7 +134,6 @@ def test_whatever_is_added_or_removed_nothing_moves_and_nothing_leaks(
     _grow(versions, divide=divide)
 
 
-@pytest.mark.slow
 @settings(deadline=None, max_examples=25)
 @given(VERSIONS, st.booleans())
 def test_nothing_moves_and_nothing_leaks_at_length(

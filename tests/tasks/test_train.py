@@ -30,6 +30,8 @@ from tasks.train import main
 from tests.fixtures.repository import REPOSITORY
 from tests.fixtures.training import LABELS, command, prepare, read_data, tiny_recipe, write_params
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -157,7 +159,6 @@ def test_what_is_kept_of_a_training_counts_only_while_it_is_whole_and_by_the_sam
     assert len(runs_of(folder)) == before + 1
 
 
-@pytest.mark.slow
 def test_the_command_says_one_line_at_its_start_one_for_each_epoch_and_one_at_its_end(drawn: Path) -> None:
     write_params(drawn, epochs=1)
     words = [sys.executable, *command("train", drawn, "trained")]

@@ -23,6 +23,8 @@ from tests.fixtures.repository import REPOSITORY
 from tests.fixtures.study import ended, run_whole, search_in, started, without_signs_of_life
 from tests.fixtures.training import command, prepare, tiny_recipe, write_params
 
+pytestmark = pytest.mark.slow
+
 COMMAND_SPACE = {"lr0": {"low": 0.001, "high": 0.01, "log": True}, "close_mosaic": {"low": 0, "high": 2}}
 
 
@@ -123,7 +125,6 @@ def test_without_trials_train_keeps_its_own_values(drawn: Path) -> None:
     assert not (drawn / "work").exists()
 
 
-@pytest.mark.slow
 def test_a_killed_search_goes_on_in_its_trial_and_finds_the_same(drawn: Path) -> None:
     write_params(drawn, tune={"trials": 3, "epochs": 16, "space": COMMAND_SPACE})
     whole = run_tune(drawn, "whole")
@@ -140,7 +141,6 @@ def test_a_killed_search_goes_on_in_its_trial_and_finds_the_same(drawn: Path) ->
         assert (drawn / "stopped" / file).read_bytes() == (drawn / "whole" / file).read_bytes(), file
 
 
-@pytest.mark.slow
 def test_two_processes_share_one_study_and_both_give_its_end(drawn: Path) -> None:
     write_params(drawn, tune={"trials": 6, "epochs": 8, "space": COMMAND_SPACE})
     processes = [start_tune(drawn, name) for name in ("left", "right")]

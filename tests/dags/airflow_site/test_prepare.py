@@ -12,6 +12,8 @@ import yaml
 from tests.fixtures.airflow_stand_in import commit, git, make_repository
 from tests.fixtures.repository import REPOSITORY
 
+pytestmark = pytest.mark.slow
+
 MAKE = (
     "import pathlib, sys; from prepare import make_repository; make_repository(pathlib.Path(sys.argv[1]), sys.argv[2])"
 )

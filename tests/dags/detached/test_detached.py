@@ -19,6 +19,8 @@ from moto.server import ThreadedMotoServer
 from tests.fixtures.airflow_stand_in import commit, git, make_repository
 from tests.fixtures.detached import TARGETS, Site, land, running_parent
 
+pytestmark = pytest.mark.slow
+
 BEFORE_EXPORT = ["doctor", "ingest", "parse", "check", "split", "tune", "train"]
 
 
@@ -42,7 +44,6 @@ def trained(site: Site) -> Site:
     return site
 
 
-@pytest.mark.slow
 def test_parallel_instances_land_beside_each_other_and_the_branch_gives_the_files_elsewhere(
     trained: Site, tmp_path: Path
 ) -> None:
@@ -73,14 +74,12 @@ def test_parallel_instances_land_beside_each_other_and_the_branch_gives_the_file
     assert "up to date" in clean
 
 
-@pytest.mark.slow
 def test_stage_that_has_not_changed_is_skipped_and_nothing_lands(trained: Site) -> None:
     before = trained.commits("trained")
     assert "didn't change, skipping" in trained.do("run train", "trained", "--always=export@champion")
     assert trained.commits("trained") == before
 
 
-@pytest.mark.slow
 def test_stage_that_always_runs_is_not_skipped(trained: Site) -> None:
     assert "Running stage 'train'" in trained.do("run train", "trained", "--always=train")
 
@@ -106,7 +105,6 @@ def test_run_begins_by_the_code_of_its_repository_whatever_the_image_holds(
     assert git(site.repository, "log", "-1", "--format=%an", "runs/newer") == "Newer"
 
 
-@pytest.mark.slow
 def test_run_started_again_goes_on_with_what_has_landed(trained: Site) -> None:
     before = trained.commits("trained")
     trained.start("trained", train__lr0=0.03)
@@ -117,7 +115,6 @@ def test_run_started_again_goes_on_with_what_has_landed(trained: Site) -> None:
 # Runs from here on remember the stages of the one above, and need not run what they do not change.
 
 
-@pytest.mark.slow
 def test_stopped_and_killed_training_goes_on_from_progress_kept_beside(trained: Site, tmp_path: Path) -> None:
     trained.start("killed", train__epochs=100)
     keeping = ["--progress", str(tmp_path)]
@@ -153,7 +150,6 @@ def test_stopped_and_killed_training_goes_on_from_progress_kept_beside(trained: 
     assert not (tmp_path / "killed").exists()
 
 
-@pytest.mark.slow
 def test_rejection_ends_with_the_code_of_the_stage(trained: Site) -> None:
     trained.start("rejected", gate__rules=["impossible"])
     trained.do("run gate", "rejected")
@@ -163,7 +159,6 @@ def test_rejection_ends_with_the_code_of_the_stage(trained: Site) -> None:
     assert trained.commits("rejected")[1:] == ["gate"]
 
 
-@pytest.mark.slow
 def test_search_is_shared_only_through_a_database(trained: Site, tmp_path: Path) -> None:
     sharing = ["--output=--tuned", "--worker=worker-1"]
     assert "the stage will search alone" in trained.do("share tune", "trained", *sharing)
@@ -174,7 +169,6 @@ def test_search_is_shared_only_through_a_database(trained: Site, tmp_path: Path)
     assert trained.commits("shared") == ["Run shared"]
 
 
-@pytest.mark.slow
 def test_next_run_keeps_the_sides_of_the_one_before(trained: Site) -> None:
     (trained.source / "samples" / "a-new-one.zip").write_text("labels")
     trained.start("next")
@@ -276,7 +270,6 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     server.stop()
 
 
-@pytest.mark.slow
 def test_data_goes_from_machine_to_machine_through_s3(
     bucket: str, tmp_path: Path, parent: subprocess.Popen[str]
 ) -> None:

@@ -14,6 +14,8 @@ from tasks.checks.near_duplicates import Picture, near_duplicates
 from tasks.checks.same_picture import Labels
 from tests.fixtures.check import checked, clean, encoded, scene
 
+pytestmark = pytest.mark.slow
+
 Grey = NDArray[np.uint8]
 Box = tuple[float, float, float, float]
 

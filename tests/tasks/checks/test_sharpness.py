@@ -14,6 +14,8 @@ from tasks.checks.sharpness import sharpness
 from tests.fixtures.check import row_findings
 from tests.fixtures.tables import toy_images
 
+pytestmark = pytest.mark.slow
+
 Grey = NDArray[np.uint8]
 Change = Callable[[Grey], Grey]
 

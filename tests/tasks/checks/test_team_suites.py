@@ -19,6 +19,7 @@ from tests.fixtures.repository import REPOSITORY
 from tests.fixtures.tables import toy_images, toy_objects
 
 pytest_plugins = ["tests.fixtures.doctor"]
+pytestmark = pytest.mark.slow
 
 PAGE = (REPOSITORY / "docs" / "checks.md").read_text(encoding="utf-8")
 PLATES = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)[0]

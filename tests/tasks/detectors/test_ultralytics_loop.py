@@ -14,6 +14,8 @@ from tasks.detectors.ultralytics_recipe import UltralyticsRecipe
 from tasks.detectors.ultralytics_trainer import seed_epoch
 from tests.fixtures.training import USE_CASE, draw_data, read_data, tiny_recipe, train_tiny, write_for_library
 
+pytestmark = pytest.mark.slow
+
 SEED = 7
 
 

@@ -21,6 +21,8 @@ from tasks.detectors.ultralytics_state import read_progress, restore_state
 from tasks.detectors.ultralytics_trainer import YoloTraining
 from tests.fixtures.training import USE_CASE, draw_data, read_data, tiny_recipe, train_tiny
 
+pytestmark = pytest.mark.slow
+
 MODELS = ["tiny.yaml", pytest.param("yolo26n.yaml", marks=pytest.mark.slow), "tiny-detr.yaml"]
 
 
@@ -206,7 +208,6 @@ def test_a_training_begun_on_a_cpu_goes_on_with_mixed_precision(drawn: Path, tmp
     assert trainer.scaler.get_scale() == 2.0
 
 
-@pytest.mark.slow
 def test_a_fault_met_by_one_of_several_processes_is_told_as_if_there_were_one(drawn: Path, tmp_path: Path) -> None:
     recipe = tiny_recipe(drawn, cache="ram")
     job = job_of(drawn, tmp_path / "work", recipe)

@@ -23,6 +23,8 @@ from tests.fixtures.bundle import describe_files
 from tests.fixtures.gate import PARAMS, USE_CASE, detected, judged, labelled, only_result
 from tests.fixtures.repository import REPOSITORY
 
+pytestmark = pytest.mark.slow
+
 SIDE, IMAGES_OF_TEST = 64, 40
 BOLT, CRACK, NOWHERE = [8.0, 8.0, 32.0, 32.0], [40.0, 40.0, 60.0, 60.0], [30.0, 2.0, 40.0, 6.0]
 

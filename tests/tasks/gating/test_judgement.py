@@ -18,6 +18,8 @@ from tasks.gating.judgement import Evaluated, interval_between
 from tasks.metrics.bootstrap import draw
 from tests.fixtures.gate import LABELS, PARAMS, USE_CASE, detected, judged, labelled, only_result, placed, target
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def perfect() -> Evaluated:

@@ -18,6 +18,8 @@ from tasks.metrics.slices import SIZES, size_parts
 from tests.fixtures.coco_library import library_average_precisions
 from tests.fixtures.scene import Draw, random_scene
 
+pytestmark = pytest.mark.slow
+
 LABELS = ["bolt", "crack", "nut", "never seen"]
 DRAWS = {
     "plain": Draw(),

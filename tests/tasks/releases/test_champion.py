@@ -19,6 +19,7 @@ from tasks.releases.registry import open_registry
 from tests.fixtures.release import Workspace, live, logged, roll_back, versions
 
 pytest_plugins = ["tests.fixtures.mlflow_store"]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

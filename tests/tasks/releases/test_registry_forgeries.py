@@ -20,6 +20,7 @@ from tasks.releases.shipped import BUNDLES_SHA256, CONTENT, TARGET, TARGETS, Shi
 from tests.fixtures.release import Workspace, live, roll_back
 
 pytest_plugins = ["tests.fixtures.mlflow_store"]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from tasks.releases.release_log import read_log
 from tests.fixtures.release import Workspace, live, logged, of_the_log, pull, roll_back, versions
 
 pytest_plugins = ["tests.fixtures.mlflow_store"]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from tasks.contracts.params import Tracking
 from tests.fixtures.release import Workspace, of_the_log, pull, roll_back, versions
 
 pytest_plugins = ["tests.fixtures.mlflow_store"]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from tests.fixtures.study import (
 )
 
 pytest_plugins = ["tests.fixtures.study"]
+pytestmark = pytest.mark.slow
 
 
 def test_the_same_seed_finds_the_same(tmp_path: Path, whole: tuple[Tuned, pd.DataFrame]) -> None:
