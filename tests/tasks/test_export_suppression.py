@@ -11,6 +11,8 @@ from tasks.runtimes.processing import Detections
 from tasks.runtimes.protocol import open_runtime
 from tests.fixtures.checkpoint import export_bundle, make_project
 
+pytestmark = pytest.mark.slow
+
 
 def boxes_of_several_classes(found: Detections) -> int:
     return len(found.scores) - len(np.unique(found.boxes_xyxy, axis=0))

@@ -28,6 +28,7 @@ from tests.fixtures.bundle import describe_files
 from tests.fixtures.repository import REPOSITORY
 
 pytest_plugins = ["tests.fixtures.mlflow_store"]
+pytestmark = pytest.mark.slow
 T = TypeVar("T")
 
 # A process that has MLflow imported and waits: each line that it reads is the URI of a store, which a child makes.
@@ -68,7 +69,6 @@ def written(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.glob("*mlflow.db*") if not path.name.endswith("-journal"))
 
 
-@pytest.mark.slow
 def test_a_process_killed_while_it_makes_the_store_leaves_nothing_that_stops_the_next(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", MAKER], cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -89,7 +89,6 @@ def test_a_process_killed_while_it_makes_the_store_leaves_nothing_that_stops_the
         assert not [path for path in (tmp_path / str(number)).iterdir() if "partial" in path.name]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("tables", [0, 30, 500], ids=["empty file", "half", "no version"])
 def test_a_half_made_store_of_an_earlier_version_is_set_aside(
     tables: int, tmp_path: Path, store_uri: str, caplog: pytest.LogCaptureFixture

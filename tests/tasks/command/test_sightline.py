@@ -11,6 +11,8 @@ import pytest
 
 from tests.fixtures.repository import REPOSITORY
 
+pytestmark = pytest.mark.slow
+
 Done = subprocess.CompletedProcess[str]
 
 

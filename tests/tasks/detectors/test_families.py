@@ -25,6 +25,8 @@ from tasks.execution.code_version import modules_sha256
 from tests.fixtures.repository import REPOSITORY
 from tests.fixtures.training import LABELS, prepare
 
+pytestmark = pytest.mark.slow
+
 TRAIN = {"family": "tiny", "device": "cpu", "threads": 1, "image_size": 64, "epochs": 50, "batch": 4, "lr0": 0.005}
 TARGETS = ["pytorch", "torchscript", "onnx", "openvino-fp32", "openvino-int8"]
 
@@ -96,7 +98,6 @@ def trained(project: Path) -> Path:
     return project / "trained"
 
 
-@pytest.mark.slow
 def test_family_is_searched_and_trained_by_its_own_params(trained: Path) -> None:
     found = read_record(trained.parent / "found" / "best.json", Tuned)
     assert found.params.keys() == {"width", "lr0"}
@@ -111,7 +112,6 @@ def test_family_is_searched_and_trained_by_its_own_params(trained: Path) -> None
     assert card.best_value > 0.5
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
 def test_family_is_exported_and_measured_on_every_kind_of_runtime(target: str, trained: Path) -> None:
     folder, bundle = trained.parent, trained.parent / "exported" / target

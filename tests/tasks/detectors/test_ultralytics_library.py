@@ -19,6 +19,8 @@ from tests.fixtures.checkpoint import write_checkpoint
 from tests.fixtures.repository import REPOSITORY
 from tests.fixtures.training import tiny_recipe
 
+pytestmark = pytest.mark.slow
+
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5544453\n"
 
 

@@ -18,6 +18,7 @@ from tests.fixtures.study import (
 )
 
 pytest_plugins = ["tests.fixtures.study"]
+pytestmark = pytest.mark.slow
 
 KILLED_IN_TRIAL = """
 import os, signal, sys
@@ -102,7 +103,6 @@ assert sorted(os.wait()[1] for _ in folders) == [0] * (len(folders) - 1) + [sign
 """
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("place", ["file", "postgresql"])
 def test_workers_of_whom_one_is_killed_run_just_as_many_trials_as_are_wanted(
     place: str, tmp_path: Path, request: pytest.FixtureRequest
