@@ -150,6 +150,23 @@ def test_unreadable_image_is_named_and_the_run_goes_on(tmp_path: Path) -> None:
     assert (parsed.ledger.images.found, parsed.ledger.unreadable) == (2, [".: a.jpg"])
 
 
+@pytest.mark.parametrize("content", [None, b"no image"], ids=["another picture", "damaged"])
+def test_other_bytes_under_the_same_name_make_another_table(tmp_path: Path, content: bytes | None) -> None:
+    """Stages behind depend on the table, and not on the files."""
+    write(tmp_path / "raw" / "annotations.xml", document(image("a.jpg", BOX)))
+    file = tmp_path / "raw" / "images" / "a.jpg"
+    write_image(file)
+    before = run(tmp_path / "raw").images
+    if content is None:
+        write_image(file, colour=9)
+    else:
+        file.write_bytes(content)
+    after = run(tmp_path / "raw").images
+    assert before["sha256"].notna().all()
+    assert after["sha256"].notna().all()
+    assert before["sha256"].tolist() != after["sha256"].tolist()
+
+
 def test_missing_and_ambiguous_images_are_named(tmp_path: Path) -> None:
     write(tmp_path / "raw" / "labels" / "annotations.xml", document(image("a.jpg"), image("b.jpg")))
     write_image(tmp_path / "raw" / "one" / "b.jpg", colour=1)
