@@ -15,7 +15,7 @@ from tasks.contracts.errors import PipelineError
 from tasks.contracts.params import Target
 from tasks.contracts.release import Change
 from tasks.contracts.sections import AllParams
-from tasks.doctor import DoctorParams, doctor, doubts, main
+from tasks.doctor import DoctorParams, doctor, main
 from tests.fixtures.doctor import Sections, change, told
 from tests.fixtures.repository import REPOSITORY
 
@@ -247,40 +247,6 @@ def test_less_space_than_asked_for_is_told(sections: Sections) -> None:
     found = doctor(AllParams(sections, params_classes()), DoctorParams(timeout_seconds=3, min_free_gigabytes=1e9))
     assert len(found) == 1
     assert "GB are free on the disk, doctor.min_free_gigabytes asks for 1e+09" in found[0]
-
-
-def test_recall_without_precision_beside_it_is_a_doubt_and_no_fault(sections: Sections) -> None:
-    change("gate.rules", ["recall >= 0.9", "map50 >= 0.5"])(sections)
-    assert told(sections) == []
-    (doubt,) = doubts(AllParams(sections, params_classes()))
-    assert "a threshold of zero would pass" in doubt
-
-
-@pytest.mark.parametrize(
-    ("metric", "rule", "held"),
-    [
-        ("map50", "map50_95 >= 0.5", True),
-        ("map50", "ap50 of each class >= 0.5", True),
-        ("map50", "map50 not worse than champion by 0.05", True),
-        ("map50", "latency p95 <= 50 ms", False),
-        ("map50", 'ap50 of "crack" >= 0.5', False),
-        ("f1", "precision >= 0.5", False),
-        ("precision", "f1 >= 0.5", True),
-        ('precision of "crack"', 'precision of "crack" >= 0.5', True),
-        ('precision of "crack"', "precision of each class >= 0.5", True),
-        ('precision of "crack"', 'precision of "bolt" >= 0.5', False),
-        ('precision of "crack"', "precision >= 0.5", False),
-        ('ap50 of "crack"', 'ap50 of "crack" where size = small >= 0.5', False),
-    ],
-)
-def test_a_gate_that_leaves_out_the_use_cases_metric_is_a_doubt(
-    metric: str, rule: str, held: bool, sections: Sections
-) -> None:
-    change("use_case.metric", metric)(sections)
-    change("gate.rules", [rule])(sections)
-    assert told(sections) == []
-    found = doubts(AllParams(sections, params_classes()))
-    assert found == [] if held else f"none is about use_case.metric, {metric}: " in found[0]
 
 
 PROGRAM = """
