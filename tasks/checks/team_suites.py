@@ -18,7 +18,7 @@ from tasks.contracts.errors import PipelineError, first_of
 if TYPE_CHECKING:
     from tasks.checks.library import gx, gxe
 
-HINT = "Mend the suite; docs/checks.md has an example and the tables with their columns"
+HINT = "Correct the suite; docs/checks.md has an example and the tables with their columns"
 OUR_SUITES = ("images", "objects", "dataset")
 _SUFFIXES = (".py", ".json")  # in this order: suites in JSON may use expectations that a Python file defines
 _NAME = re.compile(r"[\w-]+")  # becomes a part of paths and of the names of rules
