@@ -3,9 +3,8 @@
 Nothing is taken on trust: bundles are compared with their evaluations, these with the verdict, and the judgement is
 made again by the rules of params. The alias moves only if every bundle came back from the registry as it went in, and
 if the champion is still the one that the gate compared with. What ships makes the version: the same is never registered
-twice, so a killed publish goes on; anything else, be it one line of a bundle.json, is a new version; and a version,
-once registered, is never written to. A registry that does not know the release log's last line is refused, and so is an
-alias that was moved by hand.
+twice, so a killed publish goes on; anything else is a new version; and a version, once registered, is never written to.
+A registry that does not know the release log's last line is refused, and so is an alias that was moved by hand.
 
 In:
   --verdict          reports/verdict.json; refused behind a rejection, with what fell short by how much
