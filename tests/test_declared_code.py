@@ -2,6 +2,7 @@
 
 import fnmatch
 from collections.abc import Iterable
+from graphlib import TopologicalSorter
 from typing import Any
 
 import grimp
@@ -99,6 +100,12 @@ def test_stage_imports_the_code_that_it_declares(stage: str, graph: grimp.Import
 @pytest.mark.parametrize("folder", ["report_page", "gating", "checks", "parsing", "formats", "exporting", "evaluating"])
 def test_change_outside_of_training_trains_nothing_again(stage: str, folder: str) -> None:
     assert not any(declared in ("tasks", "tasks.contracts", f"tasks.{folder}") for declared in declared_code(stage))
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    written = grimp.build_graph("tasks", cache_dir=None)
+    imports = {module: written.find_modules_directly_imported_by(module) for module in written.modules}
+    TopologicalSorter(imports).prepare()  # raises CycleError with the circle
 
 
 def test_modules_that_are_left_out_exist(graph: grimp.ImportGraph) -> None:

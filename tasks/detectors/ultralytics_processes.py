@@ -23,6 +23,7 @@ from tasks.detectors.protocol import Epoch
 from tasks.detectors.ultralytics_job import Job
 from tasks.detectors.ultralytics_memory import is_out_of_memory
 from tasks.detectors.ultralytics_state import read_progress
+from tasks.detectors.ultralytics_trainer import train_here
 from tasks.execution.work_folder import only_one
 
 JOB = "job.pickle"
@@ -88,8 +89,6 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
 
 def _work(job_file: Path, stage_pid: int) -> None:
     """Train as one of the processes; what ends it is left as a file for the one that started it."""
-    from tasks.detectors.ultralytics_training import train_here  # noqa: PLC0415
-
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     threading.Thread(target=_end_with, args=(stage_pid,), daemon=True).start()
     job, detr = pickle.loads(job_file.read_bytes())  # noqa: S301

@@ -261,3 +261,8 @@ def _loss_name(name: str) -> str:
 
 class DetrTraining(YoloTraining, RTDETRTrainer):  # type: ignore[misc]
     """Training of RT-DETR, with the training and validation that it has in the library."""
+
+
+def train_here(job: Job, detr: bool, on_epoch: Callable[[Epoch], None]) -> None:
+    """Train in this process, alone or as one of several."""
+    (DetrTraining if detr else YoloTraining)(job, on_epoch).train()

@@ -14,7 +14,7 @@ from tasks.detectors.ultralytics_models import Start, find_start
 from tasks.detectors.ultralytics_processes import train_in_processes
 from tasks.detectors.ultralytics_recipe import UltralyticsRecipe
 from tasks.detectors.ultralytics_state import Progress, best_weights, read_progress
-from tasks.detectors.ultralytics_trainer import DetrTraining, YoloTraining
+from tasks.detectors.ultralytics_trainer import train_here
 
 log = logging.getLogger(__name__)
 
@@ -102,11 +102,6 @@ def _out_of_memory(job: Job, start: Start, on_epoch: Callable[[Epoch], None]) ->
             raise
         return str(error).splitlines()[0][:200]
     return None
-
-
-def train_here(job: Job, detr: bool, on_epoch: Callable[[Epoch], None]) -> None:
-    """Train in this process, alone or as one of several."""
-    (DetrTraining if detr else YoloTraining)(job, on_epoch).train()
 
 
 def _trained(progress: Progress, start: Start, recipe: UltralyticsRecipe, device: str, work: Path) -> Trained:
