@@ -13,6 +13,9 @@ BIN = Path(sys.executable).parent
 # their title over such marks; those are known by the session that their component leads.
 MARK = "SIGHTLINE_SERVER"
 CONNECTION = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
+# Seconds that one waits for another's write. On a busy machine SQLite's own five pass while DAGs are stored, and who
+# presses Trigger then gets an error of the server.
+PATIENCE = 60
 MIGRATION_FAILED = """
 {database} is not whole, or of a newer Airflow. Bring back a copy of it, or move it away: a new one is made. Runs are
 recorded in Git whatever becomes of it; their history on the page, and changes of pools and settings, go with it"""
@@ -37,6 +40,7 @@ def environment(home: Path, port: int, login: dict[str, str]) -> dict[str, str]:
         "API_AUTH__JWT_SECRET": login["jwt"],
         "CORE__FERNET_KEY": "",
         "LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
+        "DATABASE__SQL_ALCHEMY_CONN": connection(home / "airflow.db"),
     }
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW__")}
     return {
@@ -49,6 +53,11 @@ def environment(home: Path, port: int, login: dict[str, str]) -> dict[str, str]:
         "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         MARK: str(home),
     }
+
+
+def connection(database: Path) -> str:
+    """The URL of an embedded database."""
+    return f"sqlite:///{database}?timeout={PATIENCE}"
 
 
 def logins(home: Path) -> dict[str, str]:
@@ -83,7 +92,7 @@ def prepare(home: Path, variables: dict[str, str]) -> None:
         for left in home.glob("airflow.db-*"):
             # Of a database that was taken away; it would be taken for a part of the new one.
             left.replace(home / f"left-of-{left.name}")
-        aside = {CONNECTION: f"sqlite:///{partial}"}
+        aside = {CONNECTION: connection(partial)}
         run(home, variables | aside, "db", "migrate")
         partial.replace(database)
     # Slots that somebody has changed stay; each command takes seconds.

@@ -2,8 +2,11 @@
 
 import json
 import os
+import sqlite3
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,18 @@ def test_bad_value_of_the_form_is_refused(site: Site) -> None:
         site.server.trigger("bad", {"train.epochs": -3})
     assert refused.value.status == 400
     assert "-3 is less than the minimum of 1" in refused.value.detail
+
+
+@pytest.mark.parametrize("site", ["process"], indirect=True)  # all sites on one machine have such a database
+def test_trigger_waits_while_another_writes_to_the_database(site: Site) -> None:
+    writer = sqlite3.connect(site.server.home / "airflow.db", isolation_level=None)
+    with closing(writer), ThreadPoolExecutor() as pool:
+        writer.execute("BEGIN IMMEDIATE")
+        triggered = pool.submit(site.server.trigger, "patient", {})
+        time.sleep(7)  # SQLite by itself gives up after five
+        writer.execute("ROLLBACK")
+        assert triggered.result() == "patient"
+    site.server.call("PATCH", "/dags/training/dagRuns/patient", {"state": "failed"})
 
 
 def test_run_is_green_although_a_task_process_was_killed(site: Site, first: dict[str, Any]) -> None:

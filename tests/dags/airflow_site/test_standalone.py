@@ -14,7 +14,7 @@ from tests.fixtures.repository import REPOSITORY
 AIRFLOW = """#!/bin/sh
 [ "$1" = db ] || exit 0
 file="${{AIRFLOW__DATABASE__SQL_ALCHEMY_CONN#sqlite:///}}"
-file="${{file:-$AIRFLOW_HOME/airflow.db}}"
+file="${{file%%\\?*}}"
 [ "$(cat "$file" 2>/dev/null)" = half ] && exit 1
 for content in '' half whole; do
   [ "$content" ] && echo "$content" >"$file"
