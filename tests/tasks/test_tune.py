@@ -5,9 +5,8 @@ import logging
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import mlflow
@@ -19,7 +18,7 @@ from tasks.contracts.record import read_record
 from tasks.contracts.tuned import Tuned
 from tasks.detectors.recipe import Value
 from tasks.tune import main, tune
-from tests.fixtures.repository import REPOSITORY
+from tests.fixtures.forks import SEARCH, Forks, forks_of
 from tests.fixtures.study import ended, run_whole, search_in, started, without_signs_of_life
 from tests.fixtures.training import command, prepare, tiny_recipe, write_params
 
@@ -47,7 +46,7 @@ def test_a_trial_keeps_the_shape_of_the_schedule(
 TAKES_ONE = """
 import sys, time
 from pathlib import Path
-from tests.fixtures.repository import REPOSITORY
+from tests.fixtures.forks import SEARCH, Forks, forks_of
 from tests.fixtures.study import run_whole, search_in
 def run(attempt):
     print("has it", flush=True)
@@ -91,9 +90,10 @@ def run_tune(folder: Path, output: str = "found") -> Tuned:
     return read_record(folder / output / "best.json", Tuned)
 
 
-def start_tune(folder: Path, output: str) -> "subprocess.Popen[str]":
-    words = [sys.executable, *command("tune", folder, output)]
-    return subprocess.Popen(words, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
+@pytest.fixture(scope="module")
+def forks() -> Iterator[Forks]:
+    with forks_of("tasks.tune", *SEARCH) as forks:
+        yield forks
 
 
 def test_outputs_are_the_best_values_all_trials_and_the_study(drawn: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -125,28 +125,26 @@ def test_without_trials_train_keeps_its_own_values(drawn: Path) -> None:
     assert not (drawn / "work").exists()
 
 
-def test_a_killed_search_goes_on_in_its_trial_and_finds_the_same(drawn: Path) -> None:
-    write_params(drawn, tune={"trials": 3, "epochs": 16, "space": COMMAND_SPACE})
+def test_a_killed_search_goes_on_in_its_trial_and_finds_the_same(drawn: Path, forks: Forks) -> None:
+    write_params(drawn, tune={"trials": 3, "epochs": 8, "space": COMMAND_SPACE})
     whole = run_tune(drawn, "whole")
     shutil.rmtree(drawn / "work")
-    process = start_tune(drawn, "stopped")
+    search = forks.start(command("tune", drawn, "stopped"))
     while not any(path.read_text().count("\n") > 4 for path in drawn.glob("work/tune/*/attempt-1/history.csv")):
-        assert process.poll() is None, process.communicate()
+        assert search.is_running(), search.wait()
         time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    search.end(signal.SIGKILL)
     without_signs_of_life(next(drawn.glob("work/tune/*/study.db")))
     assert run_tune(drawn, "stopped") == whole
     for file in sorted(path.name for path in (drawn / "whole").iterdir()):
         assert (drawn / "stopped" / file).read_bytes() == (drawn / "whole" / file).read_bytes(), file
 
 
-def test_two_processes_share_one_study_and_both_give_its_end(drawn: Path) -> None:
+def test_two_processes_share_one_study_and_both_give_its_end(drawn: Path, forks: Forks) -> None:
     write_params(drawn, tune={"trials": 6, "epochs": 8, "space": COMMAND_SPACE})
-    processes = [start_tune(drawn, name) for name in ("left", "right")]
-    for process in processes:
-        _, messages = process.communicate()
-        assert process.returncode == 0, messages
+    for search in [forks.start(command("tune", drawn, name)) for name in ("left", "right")]:
+        done = search.wait()
+        assert done.returncode == 0, done.stderr
     left, right = (read_record(drawn / name / "best.json", Tuned) for name in ("left", "right"))
     assert left == right
     assert left.trials == 6

@@ -17,7 +17,8 @@ import yaml
 from moto.server import ThreadedMotoServer
 
 from tests.fixtures.airflow_stand_in import commit, git, make_repository
-from tests.fixtures.detached import TARGETS, Site, land, running_parent
+from tests.fixtures.detached import IMPORTS, TARGETS, Site, land
+from tests.fixtures.forks import Forks, forks_of
 
 pytestmark = pytest.mark.slow
 
@@ -25,14 +26,14 @@ BEFORE_EXPORT = ["doctor", "ingest", "parse", "check", "split", "tune", "train"]
 
 
 @pytest.fixture(scope="module")
-def parent() -> Iterator[subprocess.Popen[str]]:
-    with running_parent() as parent:
-        yield parent
+def forks() -> Iterator[Forks]:
+    with forks_of(*IMPORTS) as forks:
+        yield forks
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory, parent: subprocess.Popen[str]) -> Site:
-    return Site(tmp_path_factory.mktemp("site"), parent)
+def site(tmp_path_factory: pytest.TempPathFactory, forks: Forks) -> Site:
+    return Site(tmp_path_factory.mktemp("site"), forks)
 
 
 @pytest.fixture(scope="module")
@@ -93,10 +94,8 @@ def test_values_left_as_shown_are_those_of_the_revision(site: Site) -> None:
     assert (params["seed"], params["train"]["epochs"]) == (3, 5)
 
 
-def test_run_begins_by_the_code_of_its_repository_whatever_the_image_holds(
-    tmp_path: Path, parent: subprocess.Popen[str]
-) -> None:
-    site = Site(tmp_path, parent)
+def test_run_begins_by_the_code_of_its_repository_whatever_the_image_holds(tmp_path: Path, forks: Forks) -> None:
+    site = Site(tmp_path, forks)
     command = site.source / "dags" / "git_command.py"
     command.write_text(command.read_text().replace("user.name=Sightline", "user.name=Newer"))
     commit(site.source, "Sign otherwise")
@@ -270,10 +269,8 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     server.stop()
 
 
-def test_data_goes_from_machine_to_machine_through_s3(
-    bucket: str, tmp_path: Path, parent: subprocess.Popen[str]
-) -> None:
-    site = Site(tmp_path, parent, bucket)
+def test_data_goes_from_machine_to_machine_through_s3(bucket: str, tmp_path: Path, forks: Forks) -> None:
+    site = Site(tmp_path, forks, bucket)
     # Labels that Git holds, as the source of S3 is for the real stage to read.
     (site.source / "labels").mkdir()
     (site.source / "labels" / "belt.zip").write_text("labels")

@@ -4,9 +4,8 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +21,15 @@ from tasks.contracts.record import read_record
 from tasks.contracts.tuned import Tuned
 from tasks.detectors.families import FAMILIES, code_beside_ours, load_family, read_recipe
 from tasks.execution.code_version import modules_sha256
+from tests.fixtures.forks import Forks, forks_of
 from tests.fixtures.repository import REPOSITORY
 from tests.fixtures.training import LABELS, prepare
 
 pytestmark = pytest.mark.slow
 
 TRAIN = {"family": "tiny", "device": "cpu", "threads": 1, "image_size": 64, "epochs": 50, "batch": 4, "lr0": 0.005}
+IMPORTS = [f"tasks.{name}" for name in ("doctor", "tune", "train", "export", "evaluate")]
+IMPORTS += ["torch", "mlflow.store.tracking.sqlalchemy_store", "optuna.importance", "sklearn.ensemble"]
 TARGETS = ["pytorch", "torchscript", "onnx", "openvino-fp32", "openvino-int8"]
 
 
@@ -68,33 +70,37 @@ def words(stage: str, folder: Path, params: str = "params0.yaml", **options: obj
     named = {"params": folder / params, **options}
     if stage != "doctor":
         named |= {"raw": folder / "raw", "annotations": folder / "annotations", "split": folder / "split.parquet"}
-    return [sys.executable, "-m", f"tasks.{stage}", *(f"--{name}={value}" for name, value in named.items())]
+    return ["-m", f"tasks.{stage}", *(f"--{name}={value}" for name, value in named.items())]
 
 
 def environment(folder: Path) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": f"{folder / 'packages'}{os.pathsep}{REPOSITORY}"}
 
 
-def run(stage: str, folder: Path, **options: object) -> str:
+@pytest.fixture(scope="module")
+def forks() -> Iterator[Forks]:
+    with forks_of(*IMPORTS) as forks:
+        yield forks
+
+
+def run(forks: Forks, stage: str, folder: Path, **options: object) -> str:
     """What the command says, which has to end well."""
-    command = words(stage, folder, **options)  # type: ignore[arg-type]
-    done = subprocess.run(command, cwd=folder, env=environment(folder), capture_output=True, text=True, check=False)
+    done = forks.run(words(stage, folder, **options), folder, environment(folder))  # type: ignore[arg-type]
     assert done.returncode == 0, done.stderr
     return done.stderr
 
 
 @pytest.fixture(scope="module")
-def trained(project: Path) -> Path:
+def trained(project: Path, forks: Forks) -> Path:
     """Searched and trained by the commands; the training was killed on its way."""
-    run("tune", project, tuned=project / "found", work=project / "work")
-    command = words("train", project, tuned=project / "found", trained=project / "trained", work=project / "work")
-    process = subprocess.Popen(command, cwd=project, env=environment(project), stderr=subprocess.DEVNULL)
+    run(forks, "tune", project, tuned=project / "found", work=project / "work")
+    into: dict[str, Any] = {"tuned": project / "found", "trained": project / "trained", "work": project / "work"}
+    training = forks.start(words("train", project, **into), project, environment(project))
     while not any(len(json.loads(path.read_text() or "[]")) > 4 for path in project.glob("work/train/*/epochs.json")):
-        assert process.poll() is None
+        assert training.is_running(), training.wait()
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    run("train", project, tuned=project / "found", trained=project / "trained", work=project / "work")
+    training.end(signal.SIGKILL)
+    run(forks, "train", project, **into)
     return project / "trained"
 
 
@@ -113,9 +119,9 @@ def test_family_is_searched_and_trained_by_its_own_params(trained: Path) -> None
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_family_is_exported_and_measured_on_every_kind_of_runtime(target: str, trained: Path) -> None:
+def test_family_is_exported_and_measured_on_every_kind_of_runtime(target: str, trained: Path, forks: Forks) -> None:
     folder, bundle = trained.parent, trained.parent / "exported" / target
-    run("export", folder, target=target, trained=trained, bundle=bundle)
+    run(forks, "export", folder, target=target, trained=trained, bundle=bundle)
     described = read_record(bundle / "bundle.json", Bundle)
     assert (described.family, described.code_licence) == ("tiny", "Apache-2.0")
     assert "ultralytics" not in described.versions
@@ -123,18 +129,17 @@ def test_family_is_exported_and_measured_on_every_kind_of_runtime(target: str, t
         assert described.parity is not None
         assert described.parity.matched >= 0.7 * described.parity.boxes > 3
     measured = folder / "evaluation" / target
-    run("evaluate", folder, bundle=bundle, evaluation=measured, target=target)
+    run(forks, "evaluate", folder, bundle=bundle, evaluation=measured, target=target)
     evaluation = read_record(measured / "evaluation.json", Evaluation)
     assert (evaluation.overall["map50"].value or 0) > 0.5
 
 
-def test_doctor_reads_the_params_of_the_family_and_what_it_lacks(project: Path) -> None:
-    said = run("doctor", project)
+def test_doctor_reads_the_params_of_the_family_and_what_it_lacks(project: Path, forks: Forks) -> None:
+    said = run(forks, "doctor", project)
     assert "nothing stands in the way" in said
     assert "code of tiny is under Apache-2.0" in said
     wrong = write_params(project, width=3, mosaic=1.0, model="yolo26n.pt")
-    command = words("doctor", project, wrong.name)
-    done = subprocess.run(command, cwd=project, env=environment(project), capture_output=True, text=True, check=False)
+    done = forks.run(words("doctor", project, wrong.name), project, environment(project))
     assert done.returncode == 2
     assert "train.width: Input should be greater than or equal to 4" in done.stderr
     assert re.search(r"train.mosaic is unknown \(known: family, model, device.*width\)", done.stderr)
