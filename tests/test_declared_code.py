@@ -1,6 +1,8 @@
 """dvc.yaml tells the whole truth: the code that a stage declares is the code that it imports."""
 
 import fnmatch
+import subprocess
+import sys
 from collections.abc import Iterable
 from graphlib import TopologicalSorter
 from typing import Any
@@ -116,3 +118,10 @@ def test_modules_that_are_left_out_exist(graph: grimp.ImportGraph) -> None:
 
 def test_card_names_the_code_that_the_stage_declares() -> None:
     assert [f"tasks/{place}" for place in CODE] == [dep for dep in PIPELINE["train"]["deps"] if dep.startswith("tasks")]
+
+
+def test_what_git_ignores_in_the_folders_of_code_is_no_part_of_a_stage() -> None:
+    left = ["tasks/command/sightline.egg-info/PKG-INFO", "tasks/checks/__pycache__/rules.cpython-311.pyc"]
+    command = [sys.executable, "-m", "dvc", "check-ignore", *left]
+    asked = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert asked.stdout.split() == left
