@@ -4,8 +4,8 @@ Pods share no disk: each runs one stage by dags/detached/detached.py, gets what 
 what it made on branch `runs/<id of the run>` of the repository. A model that falls short of the gate fails the run at
 `publish`; `record` runs in every outcome.
 
-`make kubeflow` compiles it to training_kubeflow.yaml, for the page or `kfp run create`, with the SIGHTLINE_* variables
-of dags/settings.py.
+`make kubeflow` compiles it to training_kubeflow.yaml, for the page or `kfp pipeline create`, with the SIGHTLINE_*
+variables of dags/settings.py.
 """
 
 import inspect

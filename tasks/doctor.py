@@ -4,7 +4,7 @@ All of params.yaml is read as its stages will read it, and what can be known now
 rules, their targets, slices and classes (where parse.classes lists them; else a line says that split looks once labels
 are read), whether there are resamples enough, the search space, a team's own expectations, whether stores answer,
 whether the registry knows what the release log names as live and has its files, weights, devices and space on the disk.
-All faults are told at once, and what works but is hardly meant (recall asked for without precision) is warned of.
+All faults are told at once; what works but is probably unintended (recall asked for without precision) is warned of.
 Nothing is changed, but that the MLflow store of a moved project follows it. DVC runs it again when params.yaml or the
 code has changed.
 
@@ -150,7 +150,7 @@ def doctor(asked: AllParams, params: DoctorParams) -> list[str]:
 
 
 def doubts(asked: AllParams) -> list[str]:
-    """What can work and is hardly meant, a line each."""
+    """What can work and is probably unintended, a line each."""
     gate, use_case = asked.read("gate", _Gate), asked.read("use_case", UseCase)
     rules = [] if gate is None else understood(gate.rules, gate.confidence / 100)[0]
     return [*recall_alone(rules), *metric_without_rule(rules, use_case)]

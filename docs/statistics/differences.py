@@ -82,13 +82,13 @@ PAIRS = {
 def simulate(world: World, runs: int, resamples: int, seed: int = 0) -> pd.DataFrame:
     """One row per pair: its true difference in mAP50, and the share of runs in percent that its rule accepts."""
     many = draw_truth(many_scenes(world, _MANY), np.random.default_rng([seed, 1]))
-    settled = {name: _settled(pair, many, seed) for name, pair in PAIRS.items()}
-    true = {name: _map50(pair, many, seed) - _map50(None, many, seed) for name, pair in settled.items()}
-    done = [dict(_accepted(settled, world, resamples, [seed, 2, run])) for run in range(runs)]
+    calibrated = {name: _calibrated(pair, many, seed) for name, pair in PAIRS.items()}
+    true = {name: _map50(pair, many, seed) - _map50(None, many, seed) for name, pair in calibrated.items()}
+    done = [dict(_accepted(calibrated, world, resamples, [seed, 2, run])) for run in range(runs)]
     return pd.DataFrame({"true": true, "accepted": 100 * pd.DataFrame(done).mean()}).reindex(list(PAIRS))
 
 
-def _settled(pair: Pair, many: Truth, seed: int) -> Pair:
+def _calibrated(pair: Pair, many: Truth, seed: int) -> Pair:
     """The pair with the loss that makes its difference what it is to be."""
     if pair.true is None:
         return pair

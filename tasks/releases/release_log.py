@@ -53,6 +53,7 @@ def write_log(path: Path, changes: Sequence[Change]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     read_log(path)  # opening what is no file would say less
     with path.open("a+", encoding="utf-8") as file:
+        # Of the log itself, as `>>` would write to it: a lock file beside it would be one more file of Git's to ignore.
         fcntl.flock(file, fcntl.LOCK_EX)
         lines = read_log(path)
         # An editor may have taken the last line's end.
