@@ -1,11 +1,9 @@
-"""Params, tables, records, work folders and images: what every stage reads and writes."""
+"""Params, tables and records: what every stage reads and writes."""
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 from pydantic import Field
 
 from tasks.contracts.errors import PipelineError, first_of
@@ -13,8 +11,6 @@ from tasks.contracts.params import Params, Tracking, read_params, read_seed
 from tasks.contracts.record import Record, read_record, write_record
 from tasks.contracts.tables import OBJECTS, PREDICTIONS, SPLIT, counted, read_table, write_table
 from tasks.contracts.use_case import UseCase
-from tasks.dataset.decoding import image_path, read_image
-from tasks.execution.work_folder import work_folder
 from tests.fixtures.tables import toy_objects
 
 
@@ -115,45 +111,6 @@ def test_records_round_trip_and_name_the_file_when_broken(tmp_path: Path) -> Non
     path.write_text('{"weight": 1}')
     with pytest.raises(PipelineError, match=r"cake\.json"):
         read_record(path, Cake)
-
-
-def test_work_folder_follows_inputs_and_params(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    (data / "inner").mkdir(parents=True)
-    (data / "inner" / "a.txt").write_text("1")
-    first = work_folder(tmp_path / "work", "train", [data], BakeParams(), 7)
-    assert work_folder(tmp_path / "work", "train", [data], BakeParams(), 7) == first
-    assert work_folder(tmp_path / "work", "train", [data], BakeParams(minutes=6), 7) != first
-    (data / "inner" / "a.txt").rename(data / "inner" / "b.txt")
-    assert work_folder(tmp_path / "work", "train", [data], BakeParams(), 7) != first
-
-
-def test_image_is_rgb_and_upright_whatever_its_name(tmp_path: Path) -> None:
-    pixels = np.zeros((20, 40, 3), np.uint8)
-    pixels[:, :20] = (250, 0, 0)
-    path = tmp_path / "görüntü 1.jpg"
-    exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was held at 90 degrees
-    Image.fromarray(pixels).save(path, exif=exif, quality=95)
-    image = read_image(path)
-    assert image.shape == (40, 20, 3)
-    assert image[5, 10, 0] > 200
-    assert image[35, 10, 0] < 50
-
-
-@pytest.mark.parametrize(
-    "content", [b"no image", b"", b"P6 40000 40000 255 "], ids=["text", "empty", "beyond what OpenCV decodes"]
-)
-def test_bytes_that_are_no_image_are_named(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "broken.jpg"
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"broken\.jpg cannot be decoded"):
-        read_image(path)
-
-
-def test_files_of_the_tables_lie_below_raw_or_annotations() -> None:
-    assert image_path("raw/a/b.jpg", Path("r"), Path("n")) == Path("r/a/b.jpg")
-    assert image_path("frames/v/1.png", Path("r"), Path("n")) == Path("n/frames/v/1.png")
 
 
 def test_long_lists_of_faults_are_cut_and_counted() -> None:
