@@ -24,7 +24,7 @@ from training_form import DEFAULTS
 SETTINGS = read_settings()
 LABELS = Asset("labels")
 # What changed this recently may still be being copied; the next look takes it.
-SETTLED = timedelta(seconds=60)
+QUIET = timedelta(seconds=60)
 
 
 @task(
@@ -47,10 +47,8 @@ def watch(inlet_events: Any, outlet_events: Any) -> str:
         raise AirflowSkipException(f"{source} is as it was: {len(listed)} files")
     now = datetime.now(UTC)
     # A time that lies further ahead is a wrong one, and says nothing: waiting for it could take years.
-    if any(abs(now - datetime.fromisoformat(changed)) < SETTLED for _, _, changed in listed):
-        raise AirflowSkipException(
-            f"{source} has changed within the last {SETTLED.seconds} s and may still be changing"
-        )
+    if any(abs(now - datetime.fromisoformat(changed)) < QUIET for _, _, changed in listed):
+        raise AirflowSkipException(f"{source} has changed within the last {QUIET.seconds} s and may still be changing")
     outlet_events[LABELS].extra = {"listing": digest, "files": len(listed), "source": source}
     return digest
 

@@ -52,9 +52,9 @@ AROUND = {
 }
 
 # The scripts are constant and take no value of a user.
-# Without what earlier runs remember a stage would start anew and images change splits, so these outputs must be there;
-# the others are there or made again. With a remote, the cache of this site may be empty. By force, since a killed stage
-# leaves outputs that no cache holds yet.
+# Without what earlier runs remember a stage would begin from nothing and images change splits, so these outputs must be
+# there; the others are there or made again. With a remote, the cache of this site may be empty. By force, since a
+# killed stage leaves outputs that no cache holds yet.
 RESTORE = """
 memory=.git/sightline-persisted
 [ -n "$(dvc config core.remote)" ] && get=pull || get=checkout
@@ -153,8 +153,9 @@ with DAG(
     is_paused_upon_creation=False,  # it waits for labels or for a person anyway
     tags=["sightline"],
 ) as dag:
-    # Retries: 2 where a server or a device may fail for a moment (a killed stage goes on from its progress), 0 for what
-    # only judges what is there. No stage is tried again after a fault that the user has to fix (exit code 2).
+    # Retries: 2 where a task may be lost or killed after hours (it goes on from its progress), 0 for what only judges
+    # what is there. No stage is tried again after a fault that it has told in words (exit code 2): a user's, or that of
+    # a store that refused for longer than its client asks.
     with TaskGroup("prepare", prefix_group_id=False, tooltip="a workspace of the run's own") as prepare:
         made, numbered, chosen = workspace(), workers(), targets()
         restore = around(

@@ -43,7 +43,7 @@ from tasks.checks.judged_tables import JudgedTables, judged_tables
 from tasks.checks.label_rules import class_counts, empty_images, similar_labels
 from tasks.checks.ledger_rules import empty_exports, ledger_findings
 from tasks.checks.near_duplicate_rules import exact_duplicates, near_duplicates
-from tasks.checks.rules import Rule
+from tasks.checks.rules import RuleText
 from tasks.checks.team_suites import team_suites
 from tasks.contracts.check_report import (
     DUPLICATES,
@@ -212,7 +212,7 @@ def _stop(count: RuleCount, findings: list[Finding]) -> str:
     return f"{count.rule}: {first.message}{more}. {count.hint}"
 
 
-def _rule_counts(findings: list[Finding], rules: Mapping[str, Rule]) -> list[RuleCount]:
+def _rule_counts(findings: list[Finding], rules: Mapping[str, RuleText]) -> list[RuleCount]:
     groups: dict[tuple[str, Severity], list[Finding]] = defaultdict(list)
     for finding in findings:
         groups[finding.rule, finding.severity].append(finding)
@@ -253,12 +253,12 @@ def main(
     measures = _measures(images, ledger.max_megapixels, raw, annotations)
     # Importing Great Expectations costs seconds, which --help need not pay.
     with no_garbage_collection():
-        from tasks.checks.expectations import Limits  # noqa: PLC0415
+        from tasks.checks.expectations import RowLimits  # noqa: PLC0415
         from tasks.checks.validation import validate_tables  # noqa: PLC0415
 
     with whole_output(checks) as partial_checks, tempfile.TemporaryDirectory() as context:
         partial_checks.mkdir()
-        row_limits = Limits(**limits.model_dump(include={*Limits._fields}))
+        row_limits = RowLimits(**limits.model_dump(include={*RowLimits._fields}))
         validate = partial(
             validate_tables, limits=row_limits, team=suites, context=Path(context), docs=partial_checks / "docs"
         )

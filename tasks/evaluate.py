@@ -26,8 +26,8 @@ Out:
 Params: seed, use_case, evaluate
 
 Example:
-  python -m tasks.evaluate --raw data/raw --annotations data/annotations --split data/split.parquet
-  --bundle models/exported/onnx --evaluation reports/evaluation/onnx
+  python -m tasks.evaluate --raw data/raw --annotations data/annotations --split data/split.parquet \\
+    --bundle models/exported/onnx --evaluation reports/evaluation/onnx
 """
 
 import hashlib
@@ -42,7 +42,7 @@ import pandas as pd
 import typer
 from pydantic import Field, field_validator
 
-from tasks.contracts.bundle import NoChampion, bundle_sha256
+from tasks.contracts.bundle import CHAMPION, NoChampion, bundle_sha256
 from tasks.contracts.digests import canonical_sha256, content_sha256
 from tasks.contracts.errors import PipelineError
 from tasks.contracts.evaluation import Evaluation, figures_sha256
@@ -70,8 +70,6 @@ from tasks.metrics.use_case import figures
 from tasks.runtimes.protocol import read_bundle
 
 log = logging.getLogger(__name__)
-
-CHAMPION = "champion"
 
 
 class EvaluateParams(Running):

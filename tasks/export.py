@@ -22,8 +22,8 @@ Out:
 Params: seed, use_case, tracking, export, publish.log, publish.new_registry, publish.verify_with
 
 Example:
-  python -m tasks.export --target openvino-int8 --raw data/raw --annotations data/annotations
-  --split data/split.parquet --trained models/trained --bundle models/exported/openvino-int8
+  python -m tasks.export --target openvino-int8 --raw data/raw --annotations data/annotations \\
+    --split data/split.parquet --trained models/trained --bundle models/exported/openvino-int8
 """
 
 import hashlib

@@ -43,7 +43,7 @@ from tasks.contracts.record import read_record, write_record
 from tasks.contracts.whole_output import remove, whole_output
 from tasks.execution.stage_command import run
 from tasks.sources.archives import ArchiveError, Limits, name_faults, unpack
-from tasks.sources.label_sources import Files, Found, exports_in
+from tasks.sources.label_sources import Found, LocalFiles, exports_in
 
 log = logging.getLogger(__name__)
 
@@ -139,7 +139,7 @@ def _noted(manifest: Manifest, raw: Path) -> Manifest:
     return manifest
 
 
-def _sha256(files: Files, is_zip: bool) -> str:
+def _sha256(files: LocalFiles, is_zip: bool) -> str:
     if is_zip:
         return content_sha256(next(iter(files.values())))
     digest = hashlib.sha256()
@@ -154,7 +154,7 @@ def _folder(name: str, sha256: str, manifest: Manifest) -> str:
     return f"{folder}-{sha256[:8]}" if folder.casefold() in used else folder
 
 
-def _copy(files: Files, folder: Path) -> tuple[int, int]:
+def _copy(files: LocalFiles, folder: Path) -> tuple[int, int]:
     for path, file in tqdm(files.items(), desc=folder.name, unit="file", disable=None, leave=False):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, folder / path)

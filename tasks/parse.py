@@ -36,9 +36,9 @@ from tasks.execution.garbage import no_garbage_collection
 from tasks.execution.stage_command import run
 from tasks.formats.labelled_image import CrowdAndDifficult
 from tasks.parsing.find_label_files import find_label_files
-from tasks.parsing.identify_images import Placer
+from tasks.parsing.identify_images import ImageIdentifier
 from tasks.parsing.label_rules import LabelRules
-from tasks.parsing.ledger_builder import Tally
+from tasks.parsing.ledger_builder import LedgerBuilder
 from tasks.parsing.recognised import Reading
 from tasks.parsing.resolve_images import ImageFiles
 from tasks.parsing.table_writer import TableWriter
@@ -83,16 +83,16 @@ def parse(raw: Path, annotations: Path, params: ParseParams) -> Ledger:
     reading = Reading(raw, params.points, params.frame_step, annotations, params.crowd_and_difficult)
     label_files = find_label_files(raw, reading, params.ignore)
     image_files = ImageFiles(raw, [file.own_folders[0] for file in label_files if file.is_video])
-    tally = Tally(params.max_megapixels)
+    builder = LedgerBuilder(params.max_megapixels)
     rules = LabelRules(params.classes, params.rename, params.drop, params.max_text_chars)
-    placer = Placer(image_files, params.group_by, params.rename, tally)
+    identifier = ImageIdentifier(image_files, params.group_by, params.rename, builder)
     frames = VideoFrames(raw, annotations, params.frame_format, params.max_megapixels)
     faults: list[str] = []
-    with no_garbage_collection(), TableWriter(raw, annotations, rules, tally) as tables:
+    with no_garbage_collection(), TableWriter(raw, annotations, rules, builder) as tables:
         for label_file in label_files:
             try:
                 for image in frames.with_files(label_file.read(), label_file, image_files):
-                    placed = placer.place(image, label_file)
+                    placed = identifier.place(image, label_file)
                     if placed is not None:
                         tables.add(placed)
             except PipelineError as fault:
@@ -100,10 +100,10 @@ def parse(raw: Path, annotations: Path, params: ParseParams) -> Ledger:
     if faults:
         raise PipelineError("exports cannot be read", f"\n{first_of(faults)}\n", "Correct or remove them and run again")
     rules.refuse_unknown()
-    tally.label_files(label_files, params.rename, rules.shown)
-    labelled = tables.used.keys() | placer.left_out
-    tally.files_without_labels = len(image_files.paths) - sum(file.startswith("raw/") for file in labelled)
-    ledger = tally.ledger(label_file.export for label_file in label_files)
+    builder.label_files(label_files, params.rename, rules.shown)
+    labelled = tables.used.keys() | identifier.left_out
+    builder.files_without_labels = len(image_files.paths) - sum(file.startswith("raw/") for file in labelled)
+    ledger = builder.ledger(label_file.export for label_file in label_files)
     for unmet in rules.unmet(ledger.labels):
         log.warning(unmet)
     return ledger

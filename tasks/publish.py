@@ -22,8 +22,8 @@ Out:
 Params: use_case, export.targets, gate, tracking, publish
 
 Example:
-  python -m tasks.publish --verdict reports/verdict.json --evaluations reports/evaluation
-  --trained models/trained --exported models/exported --report reports/report.html --release reports/release.json
+  python -m tasks.publish --verdict reports/verdict.json --evaluations reports/evaluation \\
+    --trained models/trained --exported models/exported --report reports/report.html --release reports/release.json
   python -m tasks.publish --rollback 3 --why "misses cracks under the new lamp"
 """
 
@@ -52,7 +52,7 @@ from tasks.contracts.release import Release
 from tasks.contracts.use_case import UseCase
 from tasks.contracts.verdict import Verdict
 from tasks.execution.stage_command import run
-from tasks.gating.verify_verdict import Asked, Evidence, judge_again
+from tasks.gating.verify_verdict import Asked, EvidencePaths, judge_again
 from tasks.releases.champion import By, change_by, check_champion, check_measured, promote, roll_back
 from tasks.releases.known_releases import logged_champion
 from tasks.releases.lineage import lineage_of
@@ -177,7 +177,7 @@ def read_candidate(verdict: Verdict, asked: Asked, files: Files) -> Candidate:
     weights = files.trained / card.weights
     if not weights.is_file() or content_sha256(weights) != card.weights_sha256:
         raise PipelineError("weights are missing or not those of card.json", str(weights), "Run train again")
-    evidence = Evidence(files.evaluations, files.exported, card.weights_sha256, card.lineage.data_sha256)
+    evidence = EvidencePaths(files.evaluations, files.exported, card.weights_sha256, card.lineage.data_sha256)
     verdict = judge_again(verdict, asked, evidence)
     # The champion is judged as one more target, but it is out already.
     targets = [target for target in verdict.released if target != CHAMPION]

@@ -1,7 +1,7 @@
 """Draw one page for people.
 
 Verdict first, then targets side by side, classes and thresholds, errors with the worst images, findings, data, split,
-training, sweep and lineage. The page is one file that loads nothing and runs no script; it says so where an input has
+training, search and lineage. The page is one file that loads nothing and runs no script; it says so where an input has
 nothing to show.
 
 In:
@@ -22,10 +22,10 @@ Out:
 Params: use_case, report, parse.rename
 
 Example:
-  python -m tasks.report --raw data/raw --annotations data/annotations --checks data/checks
-  --split data/split.parquet --leakage reports/leakage.json --tuned models/tuned --trained models/trained
-  --exported models/exported --evaluations reports/evaluation --verdict reports/verdict.json
-  --report reports/report.html
+  python -m tasks.report --raw data/raw --annotations data/annotations --checks data/checks \\
+    --split data/split.parquet --leakage reports/leakage.json --tuned models/tuned --trained models/trained \\
+    --exported models/exported --evaluations reports/evaluation --verdict reports/verdict.json \\
+    --report reports/report.html
 """
 
 import logging
@@ -61,7 +61,7 @@ from tasks.gating.same_predictions import read_confident
 from tasks.metrics.box_outcomes import marked_boxes
 from tasks.report_page.curves import curve_charts
 from tasks.report_page.error_analysis import KINDS, confusion, worst_images
-from tasks.report_page.inputs import Data, LoadImage, Material, Measured, Training
+from tasks.report_page.inputs import Data, LoadImage, MeasuredTarget, ReportInputs, Training
 from tasks.report_page.label_section import balance, balance_drawn, rules
 from tasks.report_page.page import render
 from tasks.report_page.slice_scenes import with_scenes
@@ -82,13 +82,13 @@ class ReportParams(Params):
     thumbnails: int = Field(default=24, ge=0, le=200, description="findings with a picture, shared among the rules")
 
 
-def report(material: Material, load: LoadImage, params: ReportParams) -> str:
-    """Draw the page. `load` gives an image by its id; the same material gives the same bytes."""
-    live, data, training = material.live, material.data, material.training
+def report(inputs: ReportInputs, load: LoadImage, params: ReportParams) -> str:
+    """Draw the page. `load` gives an image by its id; the same inputs gives the same bytes."""
+    live, data, training = inputs.live, inputs.data, inputs.training
     counts = balance(data.leakage, list(data.ledger.labels))
     worst = []
     if live is not None:
-        marked = marked_boxes(data.objects, material.predictions, _tested(data), _thresholds(live))
+        marked = marked_boxes(data.objects, inputs.predictions, _tested(data), _thresholds(live))
         worst = worst_images(
             marked,
             data.images,
@@ -97,18 +97,18 @@ def report(material: Material, load: LoadImage, params: ReportParams) -> str:
             longest=params.image_pixels,
             quality=params.image_quality,
         )
-    compared, left_out = over_compared_classes(material)
+    compared, left_out = over_compared_classes(inputs)
     return render(
-        material=material,
+        inputs=inputs,
         live=live,
         figure=figure,
         gauge=gauge,
-        drops=drops(material),
+        drops=drops(inputs),
         compared=compared,
         left_out=left_out,
         against_champion=against_champion(compared),
-        targets_chart=targets_chart(material),
-        latency_chart=latency_chart(material),
+        targets_chart=targets_chart(inputs),
+        latency_chart=latency_chart(inputs),
         curves=curve_charts(live) if live else [],
         confusion=confusion(live.evaluation, params.confusion_classes) if live else None,
         kinds=KINDS,
@@ -122,26 +122,26 @@ def report(material: Material, load: LoadImage, params: ReportParams) -> str:
     )
 
 
-def over_compared_classes(material: Material) -> tuple[Material, str]:
+def over_compared_classes(inputs: ReportInputs) -> tuple[ReportInputs, str]:
     """The live target and the champion over the classes that the gate compares them over; and what it leaves out.
 
     Without intervals, where any class is left out.
     """
-    live, champion = material.live, material.measured.get(CHAMPION)
+    live, champion = inputs.live, inputs.measured.get(CHAMPION)
     if live is None or champion is None:
-        return material, ""
-    classes = compare_classes(live.evaluation, champion.evaluation, material.rename)
+        return inputs, ""
+    classes = compare_classes(live.evaluation, champion.evaluation, inputs.rename)
     if not classes.differs:
-        return material, ""
+        return inputs, ""
     pair = {}
-    for name, of in ((material.verdict.target, live), (CHAMPION, champion)):
+    for name, of in ((inputs.verdict.target, live), (CHAMPION, champion)):
         evaluation, resamples = over(classes.labels, of.evaluation, of.resamples)
         pair[name] = replace(of, evaluation=evaluation, resamples=resamples)
     note = classes.note.removeprefix("; ")
-    return replace(material, targets=material.targets | pair), note[0].upper() + note[1:]
+    return replace(inputs, targets=inputs.targets | pair), note[0].upper() + note[1:]
 
 
-def between(metric: str, one: Measured, other: Measured) -> tuple[float, float]:
+def between(metric: str, one: MeasuredTarget, other: MeasuredTarget) -> tuple[float, float]:
     """The two-sided 95 % interval of how far one target is above another, by the bounds of the gate's rules."""
     return interval_between(metric, *(Evaluated(of.evaluation, of.resamples, of.confident) for of in (one, other)))
 
@@ -152,7 +152,7 @@ def _tested(data: Data) -> list[str]:
     return data.split.loc[(data.split["split"] == "test") & data.split["image_id"].isin(seen), "image_id"].tolist()
 
 
-def _thresholds(target: Measured) -> dict[str, float]:
+def _thresholds(target: MeasuredTarget) -> dict[str, float]:
     return {label: of_class.threshold for label, of_class in target.evaluation.classes.items()}
 
 
@@ -179,7 +179,7 @@ def read_training(tuned: Path, trained: Path) -> Training:
     )
 
 
-def read_targets(exported: Path, evaluations: Path, verdict: Verdict) -> dict[str, Measured]:
+def read_targets(exported: Path, evaluations: Path, verdict: Verdict) -> dict[str, MeasuredTarget]:
     """Read every evaluated target: the live one first, then in the order of the verdict, the champion last."""
     folders = {path.parent.name: path.parent for path in sorted(evaluations.glob("[!.]*/evaluation.json"))}
     if not folders:
@@ -190,9 +190,9 @@ def read_targets(exported: Path, evaluations: Path, verdict: Verdict) -> dict[st
     }
 
 
-def _read_target(bundle: Path, folder: Path, verdict: Verdict) -> Measured:
+def _read_target(bundle: Path, folder: Path, verdict: Verdict) -> MeasuredTarget:
     evaluation = read_record(folder / "evaluation.json", Evaluation)
-    return Measured(
+    return MeasuredTarget(
         evaluation=with_scenes(evaluation),
         bundle=read_record(bundle, Bundle) if bundle.exists() else None,
         verdict=verdict.targets.get(folder.name),
@@ -254,7 +254,7 @@ def main(
     options = read_params(params, "report", ReportParams)
     judged = read_record(verdict, Verdict)
     data = read_data(annotations, checks, split, leakage)
-    material = Material(
+    inputs = ReportInputs(
         use_case=read_params(params, "use_case", UseCase),
         verdict=judged,
         targets=read_targets(exported, evaluations, judged),
@@ -264,8 +264,8 @@ def main(
         between=between,
         rename=read_rename(params),
     )
-    logger.info("report on %d targets, verdict of %s: %s", len(material.targets), judged.target, judged.outcome)
-    page = report(material, image_loader(data.images, raw, annotations), options)
+    logger.info("report on %d targets, verdict of %s: %s", len(inputs.targets), judged.target, judged.outcome)
+    page = report(inputs, image_loader(data.images, raw, annotations), options)
     with whole_output(report_path) as partial:
         partial.write_text(page, encoding="utf-8")
     size_mb = report_path.stat().st_size / 1e6

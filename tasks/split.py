@@ -26,8 +26,8 @@ Out:
 Params: seed, split, use_case, gate.rules, evaluate.slice_attributes
 
 Example:
-  python -m tasks.split --annotations data/annotations --checks data/checks
-  --split data/split.parquet --leakage reports/leakage.json
+  python -m tasks.split --annotations data/annotations --checks data/checks \\
+    --split data/split.parquet --leakage reports/leakage.json
 """
 
 import logging

@@ -20,8 +20,8 @@ Out:
 Params: seed, use_case, tracking, train
 
 Example:
-  python -m tasks.train --raw data/raw --annotations data/annotations --split data/split.parquet
-  --tuned models/tuned --trained models/trained
+  python -m tasks.train --raw data/raw --annotations data/annotations --split data/split.parquet \\
+    --tuned models/tuned --trained models/trained
 """
 
 import logging

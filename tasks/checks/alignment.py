@@ -16,7 +16,7 @@ _ROUNDS = 3
 _WINDOW = (11, 11)
 _STOP = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 8, 0.05)
 _COARSE_PX, _FINE_PX = 2.0, 1.0  # from where a corner should be
-_SETTLED_PX = 0.5
+_STILL_PX = 0.5
 _ENOUGH_FOR_AFFINE = 20
 _EDGE, _AS_GOOD = 40, 1.05  # grey values; times as much as is left by another transform
 
@@ -51,10 +51,10 @@ def align(image: Grey, reference: Grey, points: Points, first: Transform) -> Tra
         if movement is None:
             return None
         lie = lie @ movement
-        if _apart(movement, np.eye(3), reference) < _SETTLED_PX:
+        if _apart(movement, np.eye(3), reference) < _STILL_PX:
             break
     # Most copies lie exactly as guessed, and so do the pictures of a fixed camera: no errors may add up there.
-    if _apart(lie, first, reference) < _SETTLED_PX:
+    if _apart(lie, first, reference) < _STILL_PX:
         return first
     return first if _left(image, first, reference) <= _AS_GOOD * _left(image, lie, reference) else lie
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from tasks.checks.expectations import SEVERITIES
+from tasks.checks.expectations import SEVERITY_BY_NAME
 from tasks.checks.library import (
     ExpectationSuiteIdentifier,
     ProgressBarsConfig,
@@ -84,7 +84,7 @@ def _list_of_suites(docs: Path, results: Mapping[str, Any]) -> str:
 def _show(outcome: Any, frame: pd.DataFrame, places: pd.Series) -> None:
     """Put into the result what its page shows: how it went, and of the first rows that fail where they stand."""
     result, config = outcome.result, outcome.expectation_config
-    status = "holds" if outcome.success else SEVERITIES[config.severity.value]
+    status = "holds" if outcome.success else SEVERITY_BY_NAME[config.severity.value]
     config.description = config.description.replace("\n", f": {status}\n", 1)
     if not result.get("unexpected_index_list"):
         return

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tasks.checks.descriptors import Grey, Transform, inverse
 from tasks.checks.findings import rows
-from tasks.checks.near_duplicates import NearDuplicates, Pair, Picture, near_duplicates
+from tasks.checks.near_duplicates import DecodedImage, NearDuplicates, Pair, near_duplicates
 from tasks.checks.same_picture import Labels
 from tasks.contracts.check_report import NEAR_DUPLICATES
 from tasks.contracts.tables import BOX
@@ -55,7 +55,7 @@ def duplicate_tables(
     )
 
 
-def _pictures(images: pd.DataFrame, objects: pd.DataFrame) -> list[Picture]:
+def _pictures(images: pd.DataFrame, objects: pd.DataFrame) -> list[DecodedImage]:
     inside = objects[objects["image_id"].isin(images["image_id"])]
     classes = dict(zip(inside.index, pd.factorize(inside["label"], sort=True)[0], strict=True))
     by_image = dict(iter(inside.groupby("image_id")[BOX]))
@@ -66,11 +66,11 @@ def _pictures(images: pd.DataFrame, objects: pd.DataFrame) -> list[Picture]:
         scale = np.array([thumbnail.shape[1] / image.width, thumbnail.shape[0] / image.height])
         placed = boxes.to_numpy(dtype=np.float64) * np.tile(scale, 2)
         numbers = np.array([classes[row] for row in boxes.index], dtype=np.int64)
-        pictures.append(Picture(thumbnail, Labels(placed, numbers)))
+        pictures.append(DecodedImage(thumbnail, Labels(placed, numbers)))
     return pictures
 
 
-def _pairs(found: NearDuplicates, pictures: list[Picture], ids: NDArray[np.object_]) -> pd.DataFrame:
+def _pairs(found: NearDuplicates, pictures: list[DecodedImage], ids: NDArray[np.object_]) -> pd.DataFrame:
     found_rows = [
         (
             ids[pair.image],

@@ -16,16 +16,15 @@ from tasks.checks.library import (
     multicolumn_condition_partial,
 )
 from tasks.checks.rules import RULES
-from tasks.contracts.check_report import SEVERITIES as FROM_WORST
-from tasks.contracts.check_report import Severity
+from tasks.contracts.check_report import SEVERITIES, Severity
 from tasks.contracts.tables import BOX
 
 DATASET = "dataset"  # the suite about what rules find that look at more than a row
-SEVERITIES: dict[str, Severity] = {"critical": "error", "warning": "warning", "info": "note"}
-_NAMES = {ours: name for name, ours in SEVERITIES.items()}
+SEVERITY_BY_NAME: dict[str, Severity] = {"critical": "error", "warning": "warning", "info": "note"}
+_NAMES = {ours: name for name, ours in SEVERITY_BY_NAME.items()}
 
 
-class Limits(NamedTuple):
+class RowLimits(NamedTuple):
     """The params that single rows are held to."""
 
     labels: list[str]
@@ -58,7 +57,7 @@ class ExpectBoxInsideImage(MulticolumnMapExpectation):  # type: ignore[misc]
     args_keys = ("column_list",)
 
 
-def images_suite(limits: Limits) -> gx.ExpectationSuite:
+def images_suite(limits: RowLimits) -> gx.ExpectationSuite:
     """About `JudgedTables.images`."""
     scaled = Column("peak") == 0
     bright = scaled & (Column("brightness") >= limits.min_brightness)
@@ -115,7 +114,7 @@ def images_suite(limits: Limits) -> gx.ExpectationSuite:
     )
 
 
-def objects_suite(limits: Limits) -> gx.ExpectationSuite:
+def objects_suite(limits: RowLimits) -> gx.ExpectationSuite:
     """About `JudgedTables.objects`."""
     between, greater = gxe.ExpectColumnValuesToBeBetween, gxe.ExpectColumnPairValuesAToBeGreaterThanB
     expectations = [
@@ -151,7 +150,7 @@ def dataset_suite(found: Sequence[Finding], judged: Sequence[gx.ExpectationSuite
     Of a rule with several severities, the worst that was found is told.
     """
     by_row = {expectation.meta["rule"] for suite in judged for expectation in suite.expectations}
-    worst = {item.rule: item.severity for item in sorted(found, key=lambda item: -FROM_WORST.index(item.severity))}
+    worst = {item.rule: item.severity for item in sorted(found, key=lambda item: -SEVERITIES.index(item.severity))}
     searched = [rule for rule in RULES if rule not in by_row and rule != "unknown_label"]
     return _suite(DATASET, [_nothing_found(rule, worst.get(rule)) for rule in searched])
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from tasks.checks.rules import Rule
+from tasks.checks.rules import RuleText
 from tasks.contracts.check_report import FINDINGS, SEVERITIES, ExpectationCount, Severity
 
 
@@ -31,7 +31,7 @@ class Validation:
 
     counts: dict[str, ExpectationCount]  # by table
     findings: list[Finding]
-    rules: dict[str, Rule]  # words of ours and of a team's
+    rules: dict[str, RuleText]  # words of ours and of a team's
 
 
 def rows(table: pd.DataFrame) -> Iterator[Any]:

@@ -30,7 +30,7 @@ _KEPT = 1024  # pictures laid over others
 _STANDS_FOR = 0.6
 
 
-class Picture(NamedTuple):
+class DecodedImage(NamedTuple):
     """A decoded image: a thumbnail of it, and its labels over that."""
 
     thumbnail: Grey
@@ -53,7 +53,7 @@ class NearDuplicates(NamedTuple):
     clusters: NDArray[np.int64]  # of each image; all images of a cluster are the same picture as its first
 
 
-def near_duplicates(pictures: list[Picture], limit: float) -> NearDuplicates:
+def near_duplicates(pictures: list[DecodedImage], limit: float) -> NearDuplicates:
     """Find all pairs; limit: difference of a box from which on it is another object.
 
     Of many images that are the same picture, each has a pair with the first.
@@ -70,7 +70,7 @@ def near_duplicates(pictures: list[Picture], limit: float) -> NearDuplicates:
 
 
 class _Search:
-    def __init__(self, pictures: list[Picture], limit: float) -> None:
+    def __init__(self, pictures: list[DecodedImage], limit: float) -> None:
         self.pictures, self.limit = pictures, limit
         self.pairs: list[Pair] = []
         self.clusters: list[int] = []

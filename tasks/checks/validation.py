@@ -13,8 +13,8 @@ from tasks.checks.box_rules import BOX_WORDS
 from tasks.checks.data_docs import add_page, build_pages, columns_of, new_project, run_suite
 from tasks.checks.expectations import (
     DATASET,
-    SEVERITIES,
-    Limits,
+    SEVERITY_BY_NAME,
+    RowLimits,
     dataset_suite,
     dataset_table,
     images_suite,
@@ -24,7 +24,7 @@ from tasks.checks.findings import Finding, Validation, cvat_places, findings_tab
 from tasks.checks.image_rules import IMAGE_WORDS
 from tasks.checks.judged_tables import JudgedTables
 from tasks.checks.library import gx, gxe
-from tasks.checks.rules import RULES, Rule
+from tasks.checks.rules import RULES, RuleText
 from tasks.checks.team_suites import HINT, TeamSuite
 from tasks.contracts.check_report import ExpectationCount
 from tasks.contracts.errors import PipelineError, first_of
@@ -36,14 +36,14 @@ class _Suite(NamedTuple):
     table: str
     frame: pd.DataFrame
     suite: gx.ExpectationSuite
-    rules: dict[str, Rule]
+    rules: dict[str, RuleText]
 
 
 def validate_tables(
     tables: JudgedTables,
     found: Sequence[Finding],
     *,
-    limits: Limits,
+    limits: RowLimits,
     team: Sequence[TeamSuite],
     context: Path,
     docs: Path,
@@ -79,7 +79,7 @@ def validate_tables(
     return Validation({table: ExpectationCount(**count) for table, count in counts.items()}, findings, rules)
 
 
-def _our_suites(tables: JudgedTables, found: Sequence[Finding], limits: Limits) -> list[_Suite]:
+def _our_suites(tables: JudgedTables, found: Sequence[Finding], limits: RowLimits) -> list[_Suite]:
     images, objects = images_suite(limits), objects_suite(limits)
     dataset = dataset_suite(found, [images, objects])
     searched = dataset_table(findings_table(found, tables.images))
@@ -96,7 +96,7 @@ def _team_suite(tables: JudgedTables, team: TeamSuite) -> _Suite:
         expected = ".".join([expectation.expectation_type.removeprefix("expect_"), *columns])
         expectation.meta = meta | {"rule": f"{team.suite.name}.{meta.get('rule', expected)}"}
         hint = notes if isinstance(notes, str) else " ".join(notes)
-        rules[expectation.meta["rule"]] = Rule(_sentence(expectation), hint)
+        rules[expectation.meta["rule"]] = RuleText(_sentence(expectation), hint)
     return _Suite(team.table, getattr(tables, team.table), team.suite, rules)
 
 
@@ -110,7 +110,7 @@ def _sentence(expectation: gxe.Expectation) -> str:
     return Template(value.template).safe_substitute({name: item["value"] for name, item in value.params.items()})
 
 
-def _described(suite: gx.ExpectationSuite, rules: Mapping[str, Rule]) -> gx.ExpectationSuite:
+def _described(suite: gx.ExpectationSuite, rules: Mapping[str, RuleText]) -> gx.ExpectationSuite:
     """The suite with the words of its rules, which Data Docs then show in place of the library's."""
     for expectation in suite.expectations:
         rule, sentence = expectation.meta["rule"], _sentence(expectation)
@@ -130,7 +130,7 @@ def _raised(outcome: Any) -> set[str]:
 def failures(outcome: Any, frame: pd.DataFrame) -> Iterator[Finding]:
     """One finding per row that fails, or one for the table where no row is to blame."""
     config = outcome.expectation_config
-    rule, severity, arguments = config.meta["rule"], SEVERITIES[config.severity.value], config.kwargs
+    rule, severity, arguments = config.meta["rule"], SEVERITY_BY_NAME[config.severity.value], config.kwargs
     failing = outcome.result.get("unexpected_index_list")
     if failing is None:
         observed = outcome.result.get("observed_value")

@@ -127,7 +127,7 @@ class Evaluation(Record):
     val: dict[str, float | None] = {}  # the same on val, without intervals
     classes: dict[str, ClassEvaluation] = {}  # that the artefact knows, and all others that val or test hold
     known: list[str] = []  # classes that the artefact knows; earlier versions do not say
-    errors: dict[str, dict[str, int]] = {}  # label -> kind (metrics.mistakes.KINDS) -> count
+    errors: dict[str, dict[str, int]] = {}  # label -> kind (metrics.error_kinds.ERROR_KINDS) -> count
     confusion: dict[str, dict[str, int]] = {}  # truth -> predicted -> objects; "background" on either side
     slices: list[Slice] = []
     left_out: dict[str, int] = {}  # attribute -> how many of its values are in no slice, the most frequent 20 being so

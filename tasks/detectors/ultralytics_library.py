@@ -65,7 +65,7 @@ ultralytics.settings.update(dict.fromkeys(_TALKATIVE, False))
 _fetch_asset, _download = _downloads.attempt_download_asset, _downloads.safe_download
 
 
-def _held(file: str | Path, *_: object, **__: object) -> str:
+def _if_there(file: str | Path, *_: object, **__: object) -> str:
     if not Path(file).is_file():
         raise FileNotFoundError(f"{file} is not there, and the library may fetch nothing")
     return str(file)
@@ -77,7 +77,7 @@ def _refuse(url: str, *_: object, **__: object) -> None:
 
 # It fetches weights that it does not find or cannot read, even over the user's own. Its other modules, imported below,
 # take these names from there.
-_downloads.attempt_download_asset, _downloads.safe_download = _held, _refuse
+_downloads.attempt_download_asset, _downloads.safe_download = _if_there, _refuse
 
 
 def fetch_weights(path: Path) -> None:

@@ -47,7 +47,7 @@ class Running(Params):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class BundleRun:
     """What a bundle found on the images, and what that took."""
 
     predictions: pd.DataFrame
@@ -58,7 +58,7 @@ class Outcome:
 
 def run_bundle(
     bundle: Path, paths: dict[str, Path], timed: list[str], running: Running, target: str | None = None
-) -> Outcome:
+) -> BundleRun:
     """Run a bundle on every image that can be decoded; paths: by image id; timed: the ids that latency may use.
 
     target: see open_runtime. Raises PipelineError if none of them can be decoded, or if the network's output is not
@@ -80,7 +80,7 @@ def run_bundle(
         # Meanwhile it may have become calm.
         decoded = _some_images([paths[image_id] for image_id in timed], running.latency_images)
         latency = min(filter(None, (latency, _latency(runtime, decoded, threads, running))), key=_disturbance)
-    return Outcome(predictions, unreadable, latency, memory.megabytes)
+    return BundleRun(predictions, unreadable, latency, memory.megabytes)
 
 
 def _latency(runtime: Runtime, images: list[Image], threads: int, running: Running) -> Latency | None:

@@ -30,7 +30,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class EvidencePaths:
     """Where the files are that a verdict rests on."""
 
     evaluations: Path  # a folder per target in each
@@ -39,7 +39,7 @@ class Evidence:
     trained_on: Mapping[str, str]  # sha256 of the tables that it was trained on, by file name
 
 
-def judge_again(verdict: Verdict, asked: Asked, evidence: Evidence) -> Verdict:
+def judge_again(verdict: Verdict, asked: Asked, evidence: EvidencePaths) -> Verdict:
     """The verdict that the evaluations give, which is the one handed in.
 
     Raises PipelineError that names everything that does not belong together.
@@ -98,7 +98,7 @@ def _faults_of_references(rules: Sequence[Rule], asked: Asked) -> Iterator[str]:
 
 
 def _faults_of_target(
-    name: str, verdict: Verdict, evidence: Evidence, evaluations: dict[str, Evaluation]
+    name: str, verdict: Verdict, evidence: EvidencePaths, evaluations: dict[str, Evaluation]
 ) -> Iterator[str]:
     """Faults from the verdict down to the bundle; the evaluation goes into `evaluations` if there is one."""
     folder, bundle_folder = evidence.evaluations / name, evidence.exported / name
@@ -129,7 +129,7 @@ def _faults_of_target(
         yield "its bundle was not made of the trained checkpoint"
 
 
-def _faults_of_inputs(evaluations: Mapping[str, Evaluation], asked: Asked, evidence: Evidence) -> list[str]:
+def _faults_of_inputs(evaluations: Mapping[str, Evaluation], asked: Asked, evidence: EvidencePaths) -> list[str]:
     """Figures count where all were taken on the images and labels of the training, under the params of today."""
     inputs_of = {name: evaluation.inputs_sha256 for name, evaluation in evaluations.items()}
     names = sorted({name for inputs in inputs_of.values() for name in inputs})

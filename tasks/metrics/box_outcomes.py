@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from tasks.contracts.tables import BOX
-from tasks.metrics.error_kinds import KINDS, read_mistakes
+from tasks.metrics.error_kinds import ERROR_KINDS, assess
 from tasks.metrics.matching import IOU_50, match, scene
 
 RIGHT, IGNORED = "right", "ignored"
@@ -14,7 +14,7 @@ MARKED = ["image_id", "side", "kind", "label", "score", *BOX]
 def marked_boxes(
     truth: pd.DataFrame, predictions: pd.DataFrame, images: list[str], thresholds: dict[str, float]
 ) -> pd.DataFrame:
-    """Columns image_id, side (truth or prediction), kind (right, ignored, or one of KINDS), label, score and the box.
+    """Columns image_id, side (truth or prediction), kind (right, ignored, of ERROR_KINDS), label, score and the box.
 
     truth: columns image_id, label, the box, and `ignored` if any are; predictions: contracts.tables.PREDICTIONS;
     thresholds: operating score threshold by label. Boxes below their threshold and rows of other images or labels are
@@ -27,13 +27,15 @@ def marked_boxes(
     )
     boxes = scene(truth, predictions, images, labels)
     matches = match(boxes, IOU_50)
-    reading = read_mistakes(boxes, matches, list(thresholds.values()))
+    reading = assess(boxes, matches, list(thresholds.values()))
     truth_kind = np.full(len(truth), RIGHT, dtype=object)
-    truth_kind[reading.missed] = KINDS[0]
+    truth_kind[reading.missed] = ERROR_KINDS[0]
     truth_kind[boxes.truth.ignored] = IGNORED
     objects = truth.assign(side="truth", kind=truth_kind, score=1.0)
     hits = predictions.iloc[reading.right].assign(side="prediction", kind=RIGHT)
-    alarms = predictions.iloc[reading.false].assign(side="prediction", kind=[KINDS[number] for number in reading.kind])
+    alarms = predictions.iloc[reading.false].assign(
+        side="prediction", kind=[ERROR_KINDS[number] for number in reading.kind]
+    )
     excused = matches.ignored[:, 0] & (matches.score >= np.array([*thresholds.values(), np.inf])[matches.label])
     others = predictions.iloc[matches.row[excused]].assign(side="prediction", kind=IGNORED)
     return pd.concat([table[MARKED] for table in (objects, hits, alarms, others)], ignore_index=True)

@@ -22,19 +22,19 @@ from tasks.metrics.matching import Bools, Ints, Matches, Scene, box_pairs
 from tasks.metrics.use_case import operating
 
 BACKGROUND = "background"
-KINDS = ("missed", "background", "class", "second class", "localisation", "duplicate")
-_MISSED, _BACKGROUND, _CLASS, _SECOND_CLASS, _LOCALISATION, _DUPLICATE = range(len(KINDS))
+ERROR_KINDS = ("missed", "background", "class", "second class", "localisation", "duplicate")
+_MISSED, _BACKGROUND, _CLASS, _SECOND_CLASS, _LOCALISATION, _DUPLICATE = range(len(ERROR_KINDS))
 _COVERS, _TOUCHES = 0.5, 0.1  # IoU
 
 
 @dataclass(frozen=True)
-class Reading:
+class Assessment:
     """What became of every object and of every box at the operating thresholds; rows of `Scene`."""
 
     right: Ints  # (r,) boxes that found an object of their class
     found: Ints  # (r,) those objects
     false: Ints  # (f,) all other boxes
-    kind: Ints  # (f,) index into KINDS
+    kind: Ints  # (f,) index into ERROR_KINDS
     about: Ints  # (f,) the object that a class or localisation error takes; -1 for other kinds
     missed: Ints  # objects that nobody takes
 
@@ -43,7 +43,7 @@ class Reading:
         return self.false[self.kind == kind], self.about[self.kind == kind]
 
 
-def read_mistakes(boxes: Scene, matches: Matches, thresholds: list[float]) -> Reading:
+def assess(boxes: Scene, matches: Matches, thresholds: list[float]) -> Assessment:
     """Say of every object and every box at the operating thresholds (per class) what became of it."""
     right, wrong = operating(matches, thresholds)
     found, false = matches.found[right, 0].astype(np.int64), matches.row[wrong]
@@ -59,7 +59,7 @@ def read_mistakes(boxes: Scene, matches: Matches, thresholds: list[float]) -> Re
     free = np.setdiff1d(free, about)
     about[unclear] = _takes(boxes, false[unclear], free, own_class=True, least_iou=_TOUCHES)
     kind[unclear & (about >= 0)] = _LOCALISATION
-    return Reading(matches.row[right], found, false, kind, about, np.setdiff1d(free, about))
+    return Assessment(matches.row[right], found, false, kind, about, np.setdiff1d(free, about))
 
 
 def confusion(boxes: Scene, matches: Matches, thresholds: list[float]) -> dict[str, dict[str, int]]:
@@ -68,7 +68,7 @@ def confusion(boxes: Scene, matches: Matches, thresholds: list[float]) -> dict[s
     Off the diagonal stand the class errors. The row `background` holds the boxes of all other kinds, the column
     `background` the missed objects and those that only a badly placed box (localisation) is about.
     """
-    reading = read_mistakes(boxes, matches, thresholds)
+    reading = assess(boxes, matches, thresholds)
     labels = [*boxes.labels, BACKGROUND]
     counts = np.zeros((len(labels), len(labels)), dtype=np.int64)
     truth, predicted = boxes.truth.label, boxes.predictions.label
@@ -85,12 +85,12 @@ def confusion(boxes: Scene, matches: Matches, thresholds: list[float]) -> dict[s
 
 def error_kinds(boxes: Scene, matches: Matches, thresholds: list[float]) -> dict[str, dict[str, int]]:
     """Label -> kind -> count: false boxes under the label they carry, missed objects under their own."""
-    reading = read_mistakes(boxes, matches, thresholds)
-    counts = np.zeros((len(boxes.labels), len(KINDS)), dtype=np.int64)
+    reading = assess(boxes, matches, thresholds)
+    counts = np.zeros((len(boxes.labels), len(ERROR_KINDS)), dtype=np.int64)
     np.add.at(counts, (boxes.predictions.label[reading.false], reading.kind), 1)
     np.add.at(counts[:, _MISSED], boxes.truth.label[reading.missed], 1)
     return {
-        label: {name: int(count) for name, count in zip(KINDS, row, strict=True)}
+        label: {name: int(count) for name, count in zip(ERROR_KINDS, row, strict=True)}
         for label, row in zip(boxes.labels, counts, strict=True)
     }
 

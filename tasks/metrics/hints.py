@@ -4,7 +4,7 @@ import pandas as pd
 
 from tasks.contracts.bundle import Output
 from tasks.contracts.evaluation import Evaluation
-from tasks.metrics.error_kinds import KINDS
+from tasks.metrics.error_kinds import ERROR_KINDS
 from tasks.metrics.matching import box_pairs, scene
 
 
@@ -16,7 +16,7 @@ def suppression_hint(evaluation: Evaluation, truth: pd.DataFrame, output: Output
     """
     if output.layout != "yolo" or output.nms_agnostic:
         return None
-    counts = {kind: sum(of.get(kind, 0) for of in evaluation.errors.values()) for kind in KINDS}
+    counts = {kind: sum(of.get(kind, 0) for of in evaluation.errors.values()) for kind in ERROR_KINDS}
     total, several = sum(counts.values()), counts.pop("second class")
     hidden = objects_on_another(truth, output.nms_iou)
     if several <= max(counts.values()) or several <= hidden:

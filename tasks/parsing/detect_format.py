@@ -40,7 +40,7 @@ READS = (
 )
 
 
-class Search:
+class LabelFiles:
     """Label files of one export: those that are read, and those that are not."""
 
     def __init__(self, export: Path, is_ignored: Ignored) -> None:
@@ -50,7 +50,7 @@ class Search:
         self.claimed: set[Path] = set()  # files that something recognised stands for
         self.is_ignored = is_ignored  # whether a file is to be passed over
         self.formats: set[tuple[str, Path]] = set()  # that were met, and in which folder
-        self._held: list[Recognised] = []
+        self._recognised: list[Recognised] = []
 
     def files(self) -> Iterator[tuple[Path, list[Path]]]:
         """Folders with their files, sorted; without those that are claimed or to be ignored."""
@@ -90,7 +90,7 @@ class Search:
             log.warning("%s: %s", self.export.name, note)
             same.notes.append(note)
             return
-        self._held.append(found)
+        self._recognised.append(found)
         yield found
 
     @cached_property
@@ -104,14 +104,14 @@ class Search:
 
     def around(self, folder: Path) -> list[Recognised]:
         """What was recognised in this folder or one above it."""
-        return [one for one in self._held if folder.is_relative_to(one.folder)]
+        return [one for one in self._recognised if folder.is_relative_to(one.folder)]
 
 
 def _is_same(one: Recognised, other: Recognised) -> bool:
     return one.format != other.format and bool(one.images) and one.images <= other.images
 
 
-def _xml(path: Path, search: Search) -> Recognised | None:
+def _xml(path: Path, search: LabelFiles) -> Recognised | None:
     root = xml_stream.root_tag(path)
     if root == "annotation":
         return _voc(path.parent, search.is_ignored)
@@ -132,7 +132,7 @@ def _cvat(path: Path) -> Recognised:
     return Recognised(kind, path, path.parent, meta.labels, read, [path], meta.written, is_video)
 
 
-def _json(path: Path, search: Search) -> Recognised | None:
+def _json(path: Path, search: LabelFiles) -> Recognised | None:
     if path.name == "annotations.json" and (path.parent / "task.json").is_file():
         raise PipelineError(
             "backup of a CVAT task", str(path.parent), 'Export its annotations as "CVAT for images 1.1"'
@@ -178,7 +178,7 @@ def _media_folder(path: Path, export: Path) -> Path:
     return path.parent.parent if is_labels and path.parent != export else path.parent
 
 
-def _other_json(path: Path, search: Search) -> Recognised | None:
+def _other_json(path: Path, search: LabelFiles) -> Recognised | None:
     try:
         content = json.loads(text := read_text(path))
     except (ValueError, RecursionError) as error:
@@ -213,7 +213,7 @@ def _labelme(paths: Sequence[Path], export: Path) -> Recognised:
     )
 
 
-def _csv(path: Path, search: Search) -> Recognised | None:
+def _csv(path: Path, search: LabelFiles) -> Recognised | None:
     table = read_box_table(path)
     if table is None:
         return None
@@ -244,7 +244,7 @@ def yolo(kind: str, path: Path, layout: YoloLayout, folder: Path | None = None) 
     )
 
 
-def _yolo(kind: str, path: Path, layout: YoloLayout, search: Search) -> Recognised | None:
+def _yolo(kind: str, path: Path, layout: YoloLayout, search: LabelFiles) -> Recognised | None:
     if not layout.is_found:
         # Beside the file that describes an export others lie about, of other machines.
         if any(one.format in _YOLO for one in search.around(path.parent)):
@@ -276,16 +276,16 @@ def _voc(folder: Path, is_ignored: Callable[[Path], bool]) -> Recognised:
     )
 
 
-def _obj_data(path: Path, search: Search) -> Recognised | None:
+def _obj_data(path: Path, search: LabelFiles) -> Recognised | None:
     return _yolo("yolo", path, read_obj_data(path), search) if path.name.lower() == "obj.data" else None
 
 
-def _yaml(path: Path, search: Search) -> Recognised | None:
+def _yaml(path: Path, search: LabelFiles) -> Recognised | None:
     layout = read_data_yaml(path, search.export)
     return None if layout is None else _yolo("ultralytics_yolo", path, layout, search)
 
 
-_PROBES: dict[str, Callable[[Path, Search], Recognised | None]] = {
+_PROBES: dict[str, Callable[[Path, LabelFiles], Recognised | None]] = {
     ".data": _obj_data,
     ".yaml": _yaml,
     ".yml": _yaml,

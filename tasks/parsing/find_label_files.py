@@ -116,7 +116,7 @@ def _exports(raw: Path, faults: list[str], ignore: Ignored) -> Iterator[tuple[_E
         name = _lasting_name(export.name)
         is_outdated = latest[name] is not export
         if is_outdated:
-            _tell_mended(own_faults[folder])
+            _tell_corrected(own_faults[folder])
         else:
             faults += own_faults[folder]
         for one in found:
@@ -147,7 +147,7 @@ def _stamp(name: str) -> datetime | None:
         return None
 
 
-def _tell_mended(faults: list[str]) -> None:
+def _tell_corrected(faults: list[str]) -> None:
     """An export that was corrected stays beside its corrected version: its faults must not stop the run for ever."""
     for fault in faults:
         log.warning("there is a later version, this one is left out: %s", fault)
@@ -157,7 +157,7 @@ def _until_fault(images: Iterator[LabelledImage]) -> Iterator[LabelledImage]:
     try:
         yield from images
     except PipelineError as fault:
-        _tell_mended([str(fault)])
+        _tell_corrected([str(fault)])
 
 
 def _has_media(folder: Path) -> bool:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from tasks.formats.image_paths import RepeatedNames, base_name, has_ending_of, is_nearly, repeated_names
 from tasks.formats.labelled_image import FRAME_DELETED, SUPERSEDED, LabelFile, LabelledImage, LabelledObject, Origin
-from tasks.parsing.ledger_builder import Tally
+from tasks.parsing.ledger_builder import LedgerBuilder
 from tasks.parsing.resolve_images import Ambiguous, ImageFiles
 
 GroupBy = Literal["auto", "folder", "task", "source", "image"]
@@ -37,11 +37,13 @@ class _Speaker:
     newer: LabelFile | None  # which says all of this task, and lacks what was deleted
 
 
-class Placer:
+class ImageIdentifier:
     """Remembers which images have come. Label files must come newest first."""
 
-    def __init__(self, image_files: ImageFiles, group_by: GroupBy, rename: Mapping[str, str], tally: Tally) -> None:
-        self._image_files, self._group_by, self._rename, self._tally = image_files, group_by, rename, tally
+    def __init__(
+        self, image_files: ImageFiles, group_by: GroupBy, rename: Mapping[str, str], builder: LedgerBuilder
+    ) -> None:
+        self._image_files, self._group_by, self._rename, self._builder = image_files, group_by, rename, builder
         self.left_out: set[str] = set()  # files of images that are left out, as in images.parquet
         self._speakers: dict[int, _Speaker] = {}  # by hash of the image's identity without subset
         self._last: _Speaker | None = None
@@ -53,13 +55,13 @@ class Placer:
 
     def place(self, image: LabelledImage, label_file: LabelFile) -> PlacedImage | None:
         """Place an image; None if it is left out, or a newer export has it already."""
-        self._tally.outside += image.outside
+        self._builder.outside += image.outside
         if self._last is None or self._last.given is not image.origin or self._last.label_file is not label_file:
             self._last = self._speaker(image.origin, label_file)
         image.origin = self._last.origin
         newer = self._last.newer or self._newer_image(image.name, self._last)
         if newer is not None:
-            self._tally.superseded_by[label_file.export].add(newer.export)
+            self._builder.superseded_by[label_file.export].add(newer.export)
             self._leave_out(image, label_file, "superseded", f"{SUPERSEDED} {newer.export}")
             return None
         if image.left_out is not None:
@@ -107,14 +109,14 @@ class Placer:
         return None
 
     def _leave_out(self, image: LabelledImage, label_file: LabelFile, what: str, reason: str) -> None:
-        self._tally.image(label_file.export, "declared")
-        self._tally.image(label_file.export, what)
+        self._builder.image(label_file.export, "declared")
+        self._builder.image(label_file.export, what)
         file, _ = self._find(image, label_file)
         if isinstance(file, str):
             self.left_out.add(file)
         for labelled in image.objects:
             shape = labelled.shape if isinstance(labelled, LabelledObject) else "box"
-            self._tally.objects[label_file.export, shape, self._rename.get(labelled[0], labelled[0]), reason] += 1
+            self._builder.objects[label_file.export, shape, self._rename.get(labelled[0], labelled[0]), reason] += 1
 
     def _find(self, image: LabelledImage, label_file: LabelFile) -> tuple[str | Ambiguous | None, bool]:
         if image.file is not None:

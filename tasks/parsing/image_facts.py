@@ -36,7 +36,7 @@ def image_facts(path: Path) -> ImageFacts:
 
 
 def _upright_wh(image: Image.Image) -> tuple[int, int]:
-    """The size that `contracts.images.read_image` decodes to."""
+    """The size that `dataset.decoding.read_image` decodes to."""
     width, height = image.size
     # Of a TIFF, whose orientation is a tag of its own, Pillow gives the size as it is shown.
     is_turned = image.format != "TIFF" and _orientation(image) in _TURNED

@@ -15,7 +15,7 @@ _FRACTION = 1.01  # rounded
 Fate = tuple[str, str, str, str]  # export, shape, label, outcome
 
 
-class Tally:
+class LedgerBuilder:
     """One count per kind of object and per kind of image; all tables of the ledger are sums of these."""
 
     def __init__(self, max_megapixels: float | None = None) -> None:

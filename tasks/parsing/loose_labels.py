@@ -11,7 +11,7 @@ from tasks.formats.text_files import head_of
 from tasks.formats.yolo_classes import by_names_file, classes_layout, image_of, is_label_rows, root_of
 from tasks.formats.yolo_entries import is_label_name
 from tasks.parsing.companions import could_hold_labels, is_mask_folder, walk
-from tasks.parsing.detect_format import Search, yolo
+from tasks.parsing.detect_format import LabelFiles, yolo
 from tasks.parsing.ignored import Ignored, common_folder
 from tasks.parsing.image_names import ImageNames
 from tasks.parsing.recognised import Recognised
@@ -36,7 +36,7 @@ def recognise(export: Path, faults: list[str], is_ignored: Ignored) -> Iterator[
     faults += special
     if special:
         return  # whoever opens a pipe waits for ever
-    search = Search(export, is_ignored)
+    search = LabelFiles(export, is_ignored)
     yield from search.recognised()
     left = [path for _, paths in search.files() for path in paths if not is_image(path.name)]
     images = search.images if left else {}
@@ -68,7 +68,7 @@ def _special(export: Path) -> Iterator[str]:
         )
 
 
-def _linked(search: Search) -> Iterator[str]:
+def _linked(search: LabelFiles) -> Iterator[str]:
     """Faults of links to folders with labels that nothing is read from: links are not followed to look for labels."""
     for place, folders, _ in walk(search.export):
         for link in (place / name for name in folders if (place / name).is_symlink()):
@@ -84,7 +84,7 @@ def _linked(search: Search) -> Iterator[str]:
 
 
 def _with_class_names(
-    search: Search, rows: Sequence[Path], others: Sequence[Path], images: Mapping[str, Sequence[Path]]
+    search: LabelFiles, rows: Sequence[Path], others: Sequence[Path], images: Mapping[str, Sequence[Path]]
 ) -> Iterator[Recognised]:
     """YOLO label files by their files of class names; those without, and second ones of an image, are faults."""
     first = [path for path in rows if image_of(path, images) not in search.claimed]
@@ -129,7 +129,7 @@ def _shown(paths: Sequence[Path]) -> str:
     return f"{folder}: {', '.join(path.relative_to(folder).as_posix() for path in paths[:_SHOWN])}"
 
 
-def _masks(search: Search, images: Mapping[str, Sequence[Path]]) -> Iterator[str]:
+def _masks(search: LabelFiles, images: Mapping[str, Sequence[Path]]) -> Iterator[str]:
     """Folders of label masks. What reads other labels of their images notes them, as VOC notes its own."""
     for place, paths in search.files():
         voc = place.name.lower() in _MASK_FOLDERS

@@ -16,7 +16,7 @@ from tasks.dataset.decoding import image_path, megapixels
 from tasks.parsing.identify_images import PlacedImage
 from tasks.parsing.image_facts import ImageFacts, image_facts
 from tasks.parsing.label_rules import LabelRules
-from tasks.parsing.ledger_builder import Tally
+from tasks.parsing.ledger_builder import LedgerBuilder
 from tasks.parsing.object_columns import ObjectColumns, arrow_array, object_columns
 from tasks.parsing.resolve_images import Ambiguous
 
@@ -30,8 +30,8 @@ _READERS = 8  # threads that hash files and read headers
 class TableWriter:
     """Holds the two Parquet files open. A context manager: leaving it completes them."""
 
-    def __init__(self, raw: Path, annotations: Path, rules: LabelRules, tally: Tally) -> None:
-        self._raw, self._annotations, self._rules, self._tally = raw, annotations, rules, tally
+    def __init__(self, raw: Path, annotations: Path, rules: LabelRules, builder: LedgerBuilder) -> None:
+        self._raw, self._annotations, self._rules, self._builder = raw, annotations, rules, builder
         self._chunk: list[PlacedImage] = []  # of one label file
         self._chunk_objects = 0
         self._empty: dict[str, str] = {}  # image id -> export
@@ -67,7 +67,7 @@ class TableWriter:
         self._images.flush()
         self._objects.flush()
         for export in self._empty.values():
-            self._tally.image(export, "empty")
+            self._builder.image(export, "empty")
 
     def add(self, placed: PlacedImage) -> None:
         """Take an image with its objects."""
@@ -114,8 +114,8 @@ class TableWriter:
             return
         export = chunk[0].label_file.export
         for kind, count in Counter(self._kind(placed, fact) for placed, fact, _ in new).items():
-            self._tally.images[export, kind] += count
-        self._tally.images[export, "declared"] += len(new)
+            self._builder.images[export, kind] += count
+        self._builder.images[export, "declared"] += len(new)
         columns: dict[str, list[Any]] = {
             "image_id": [placed.image_id for placed, _, _ in new],
             "name": [placed.image.name for placed, _, _ in new],
@@ -136,56 +136,56 @@ class TableWriter:
         return fact is not None and fact.size_wh is not None and not self._is_too_large(fact.size_wh)
 
     def _is_too_large(self, size_wh: tuple[int, int]) -> bool:
-        limit = self._tally.max_megapixels
+        limit = self._builder.max_megapixels
         return limit is not None and megapixels(size_wh) > limit
 
     def _kind(self, placed: PlacedImage, fact: ImageFacts | None) -> str:
-        """Whether an image's file was found; what is wrong with it goes to the tally by name."""
+        """Whether an image's file was found; what is wrong with it goes to the builder by name."""
         image, export = placed.image, placed.label_file.export
         if isinstance(placed.file, Ambiguous):
-            self._tally.name(export, "ambiguous", f"{image.name} ({', '.join(placed.file.files[:3])})")
+            self._builder.name(export, "ambiguous", f"{image.name} ({', '.join(placed.file.files[:3])})")
             return "ambiguous"
         if fact is None or placed.file is None:
-            self._tally.name(export, "missing", image.name)
+            self._builder.name(export, "missing", image.name)
             return "missing"
         if placed.file in self.used:
-            self._tally.image(export, "shared")
-            self._tally.name(export, "shared", f"{image.name} has the file of an image of {self.used[placed.file]}")
+            self._builder.image(export, "shared")
+            self._builder.name(export, "shared", f"{image.name} has the file of an image of {self.used[placed.file]}")
         self.used.setdefault(placed.file, export)
         if placed.is_nearly_named:
-            self._tally.image(export, "nearly_named")
-            self._tally.name(export, "nearly_named", f"{image.name} is {placed.file.removeprefix('raw/')}")
+            self._builder.image(export, "nearly_named")
+            self._builder.name(export, "nearly_named", f"{image.name} is {placed.file.removeprefix('raw/')}")
         if fact.size_wh is None:
-            self._tally.image(export, "unreadable")
-            self._tally.name(export, "unreadable", image.name)
+            self._builder.image(export, "unreadable")
+            self._builder.name(export, "unreadable", image.name)
         elif self._is_too_large(fact.size_wh):
-            self._tally.image(export, "unreadable")
-            self._tally.image(export, "too_large")
+            self._builder.image(export, "unreadable")
+            self._builder.image(export, "too_large")
             size = f"{fact.size_wh[0]}x{fact.size_wh[1]}, {megapixels(fact.size_wh):,.0f} megapixels"
-            limit = f"parse.max_megapixels is {self._tally.max_megapixels:g}"
-            self._tally.name(export, "too_large", f"{image.name} is {size}; {limit}")
+            limit = f"parse.max_megapixels is {self._builder.max_megapixels:g}"
+            self._builder.name(export, "too_large", f"{image.name} is {size}; {limit}")
         elif image.width is not None and (image.width, image.height) != fact.size_wh:
             self._note_size(export, image.name, (image.width, image.height), fact.size_wh)
         return "found"
 
     def _note_size(self, export: str, name: str, given: tuple[int, int | None], real: tuple[int, int]) -> None:
         sizes = f"{name} is {real[0]}x{real[1]}, labelled as {given[0]}x{given[1]}"
-        self._tally.image(export, "size_mismatches")
-        self._tally.name(export, "size_mismatches", sizes)
+        self._builder.image(export, "size_mismatches")
+        self._builder.name(export, "size_mismatches", sizes)
         factors = [mine / theirs for mine, theirs in zip(real, given, strict=True) if theirs]
         if max(abs(factor - 1) for factor in factors) > _ROUNDING:
             kind = "turned" if given == real[::-1] else "resized"
-            self._tally.image(export, kind)
-            self._tally.other_sizes[export].setdefault(kind, sizes)
+            self._builder.image(export, kind)
+            self._builder.other_sizes[export].setdefault(kind, sizes)
 
     def _write_objects(self, chunk: list[PlacedImage], sizes: list[tuple[int, int]]) -> None:
         per_image = [0] * len(chunk)
         if any(placed.image.objects for placed in chunk):
             columns = object_columns(chunk, sizes, self._rules)
-            self._tally.count(chunk[0].label_file.export, columns.shapes, columns.labels, columns.faults)
-            self._tally.clipped += columns.clipped
-            self._tally.ignored.update(columns.ignored)
-            self._tally.cut_texts += columns.cut_texts
+            self._builder.count(chunk[0].label_file.export, columns.shapes, columns.labels, columns.faults)
+            self._builder.clipped += columns.clipped
+            self._builder.ignored.update(columns.ignored)
+            self._builder.cut_texts += columns.cut_texts
             self._note(chunk, columns)
             self._objects.add(columns.table)
             self._note_furthest(chunk[0], columns.table)
@@ -201,7 +201,7 @@ class TableWriter:
         if len(table) and not placed.image.relative:
             file = placed.label_file.path.relative_to(self._raw).as_posix()
             furthest = max(pc.max(table[side]).as_py() for side in ("x_max", "y_max"))
-            self._tally.furthest[file] = max(furthest, self._tally.furthest.get(file, 0.0))
+            self._builder.furthest[file] = max(furthest, self._builder.furthest.get(file, 0.0))
 
     def _note(self, chunk: list[PlacedImage], columns: ObjectColumns) -> None:
         def place(row: int) -> str:
@@ -209,7 +209,7 @@ class TableWriter:
             return f"{placed.label_file.export}: {placed.image.name}, {columns.shapes[row]}, {columns.labels[row]}"
 
         for row, reason in columns.faults.items():
-            self._tally.example(reason, place(row))
+            self._builder.example(reason, place(row))
         unknown = {label for label in set(columns.labels) if self._rules.is_unknown(label)}
         for row, label in enumerate(columns.labels) if unknown else ():
             if label in unknown and row not in columns.faults:

@@ -28,7 +28,7 @@ def release_fault(tracking: Tracking, releases: Releases, target: str) -> str:
             check_log(releases, f"{tracking.experiment} at {tracking.uri}", None, [])
             return ""
         with open_registry(tracking) as registry:
-            version = _held(registry, releases)
+            version = _vouched_champion(registry, releases)
             if version is not None:
                 registry.check_whole(version, _pulled_as(registry, version, target))
     except PipelineError as error:
@@ -44,7 +44,7 @@ def pull_champion(tracking: Tracking, target: str, to: Path, releases: Releases 
     releases: the log that the registry must agree with, and who must have signed.
     """
     with open_registry(tracking) as registry:
-        version = registry.champion() if releases is None else _held(registry, releases)
+        version = registry.champion() if releases is None else _vouched_champion(registry, releases)
         if version is not None:
             registry.pull(version, _pulled_as(registry, version, target), to)
         return version
@@ -62,7 +62,7 @@ def logged_champion(registry: Registry, releases: Releases) -> str | None:
     return version
 
 
-def _held(registry: Registry, releases: Releases) -> str | None:
+def _vouched_champion(registry: Registry, releases: Releases) -> str | None:
     """The champion's version, compared with the log and with who must have signed."""
     version = logged_champion(registry, releases)
     if version is not None and releases.verify_with:

@@ -1,14 +1,14 @@
 """Curves over the score threshold, and how far scores can be believed."""
 
 from tasks.report_page.accuracy_charts import Curve, f1_chart, interval_chart, precision_recall_chart, reliability_chart
-from tasks.report_page.inputs import Measured
+from tasks.report_page.inputs import MeasuredTarget
 from tasks.report_page.training import Chart
 
 DRAWN_APART = 6  # curves with a colour of their own
 ROWS = 16  # classes in the chart of intervals; the table has all
 
 
-def curve_charts(target: Measured) -> list[Chart]:
+def curve_charts(target: MeasuredTarget) -> list[Chart]:
     """Precision over recall, F1 over the threshold, calibration, AP per class; what has no data is left out."""
     evaluation = target.evaluation
     weakest = _weakest_first(target)
@@ -29,7 +29,7 @@ def curve_charts(target: Measured) -> list[Chart]:
     return charts
 
 
-def _curves(target: Measured, apart: list[str]) -> list[Curve]:
+def _curves(target: MeasuredTarget, apart: list[str]) -> list[Curve]:
     if target.curves.empty:
         return []
     classes = target.evaluation.classes
@@ -39,7 +39,7 @@ def _curves(target: Measured, apart: list[str]) -> list[Curve]:
     return [Curve(label, by_label[label], classes[label].threshold, label in apart) for label in order]
 
 
-def _weakest_first(target: Measured) -> list[str]:
+def _weakest_first(target: MeasuredTarget) -> list[str]:
     """Classes that have an AP, the lowest first."""
     aps = {label: of_class.ap50.value for label, of_class in target.evaluation.classes.items()}
     return [label for value, label in sorted((value, label) for label, value in aps.items() if value is not None)]

@@ -20,7 +20,7 @@ LoadImage = Callable[[str], Image | None]  # an image_id's picture; None where t
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredTarget:
     """One target: what was exported and what was measured of it."""
 
     evaluation: Evaluation
@@ -32,7 +32,7 @@ class Measured:
 
 
 # The two-sided 95 % interval of how far the first is above the second in a metric that was measured on both.
-Between = Callable[[str, Measured, Measured], tuple[float, float]]
+Between = Callable[[str, MeasuredTarget, MeasuredTarget], tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,12 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Material:
+class ReportInputs:
     """What the page is made of."""
 
     use_case: UseCase
     verdict: Verdict
-    targets: dict[str, Measured]  # the live one first, then in the order of the verdict
+    targets: dict[str, MeasuredTarget]  # the live one first, then in the order of the verdict
     predictions: pd.DataFrame  # of the live target
     data: Data
     training: Training
@@ -72,11 +72,11 @@ class Material:
     rename: Mapping[str, str]  # parse.rename
 
     @property
-    def live(self) -> Measured | None:
+    def live(self) -> MeasuredTarget | None:
         """The target that the release is about; None if it was not measured."""
         return self.measured.get(self.verdict.target)
 
     @property
-    def measured(self) -> dict[str, Measured]:
+    def measured(self) -> dict[str, MeasuredTarget]:
         """The targets that there was something to measure of."""
         return {name: target for name, target in self.targets.items() if target.evaluation.absent is None}

@@ -28,7 +28,7 @@ class ListedFinding:
 
 
 @dataclass(frozen=True)
-class Rule:
+class RuleFindings:
     """What one rule found, with its first findings."""
 
     count: RuleCount
@@ -56,7 +56,7 @@ def balance_drawn(counts: pd.DataFrame) -> Markup | None:
     return balance_chart(counts.head(BARS), "objects per class in train, val and test; the figures stand in the table")
 
 
-def rules(data: Data, load: LoadImage, most: int, thumbnails: int) -> list[Rule]:
+def rules(data: Data, load: LoadImage, most: int, thumbnails: int) -> list[RuleFindings]:
     """The rules that found something, as check orders them; the first `most` findings of each, a few with a picture.
 
     Thumbnails go round the rules, so that each gets some before one gets many.
@@ -66,11 +66,11 @@ def rules(data: Data, load: LoadImage, most: int, thumbnails: int) -> list[Rule]
     return [_rule(count, data, load, most, each) for count in found]
 
 
-def _rule(count: RuleCount, data: Data, load: LoadImage, most: int, thumbnails: int) -> Rule:
+def _rule(count: RuleCount, data: Data, load: LoadImage, most: int, thumbnails: int) -> RuleFindings:
     findings = data.findings
     rows = findings[(findings["rule"] == count.rule) & (findings["severity"] == count.severity)]
     shown = rows.head(most).to_dict("records")
-    return Rule(
+    return RuleFindings(
         count=count,
         findings=[_finding(row, data, load if place < thumbnails else None) for place, row in enumerate(shown)],
         left_out=len(rows) - len(shown),

@@ -13,7 +13,7 @@ from tasks.contracts.use_case import METRIC
 from tasks.contracts.verdict import RuleResult
 from tasks.report_page.accuracy_charts import interval_chart, tradeoff_chart
 from tasks.report_page.formatting import HEADLINES, title
-from tasks.report_page.inputs import Between, Material, Measured
+from tasks.report_page.inputs import Between, MeasuredTarget, ReportInputs
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,9 @@ def figure(evaluation: Evaluation, metric: str) -> Interval | None:
     return found if isinstance(found, Interval) else None
 
 
-def difference(first: Measured, second: Measured | None, metric: str, between: Between) -> Difference | None:
+def difference(
+    first: MeasuredTarget, second: MeasuredTarget | None, metric: str, between: Between
+) -> Difference | None:
     """How far `first` is from `second`; None where one of them was not measured."""
     if second is None:
         return None
@@ -69,22 +71,22 @@ def difference(first: Measured, second: Measured | None, metric: str, between: B
     return Difference(value, low, high, float((paired > 0).mean()), float((paired == 0).mean()))
 
 
-def drops(material: Material) -> dict[str, Difference | None]:
+def drops(inputs: ReportInputs) -> dict[str, Difference | None]:
     """Each artefact's difference from the checkpoint that it was made of, on the use case's metric."""
-    checkpoint = material.targets.get(CHECKPOINT)
+    checkpoint = inputs.targets.get(CHECKPOINT)
     return {
         name: None
         if name in (CHECKPOINT, CHAMPION)
-        else difference(target, checkpoint, material.use_case.metric, material.between)
-        for name, target in material.targets.items()
+        else difference(target, checkpoint, inputs.use_case.metric, inputs.between)
+        for name, target in inputs.targets.items()
     }
 
 
-def against_champion(material: Material) -> dict[str, Difference | None]:
+def against_champion(inputs: ReportInputs) -> dict[str, Difference | None]:
     """The live target less the champion, for every headline metric and the use case's own."""
-    live, champion = material.live, material.targets.get(CHAMPION)
-    metrics = dict.fromkeys([material.use_case.metric, *HEADLINES])
-    return {metric: difference(live, champion, metric, material.between) for metric in metrics} if live else {}
+    live, champion = inputs.live, inputs.targets.get(CHAMPION)
+    metrics = dict.fromkeys([inputs.use_case.metric, *HEADLINES])
+    return {metric: difference(live, champion, metric, inputs.between) for metric in metrics} if live else {}
 
 
 def gauge(rule: RuleResult) -> Gauge | None:
@@ -107,26 +109,26 @@ def gauge(rule: RuleResult) -> Gauge | None:
     return Gauge(value, low, high, bound)
 
 
-def targets_chart(material: Material) -> Markup | None:
+def targets_chart(inputs: ReportInputs) -> Markup | None:
     """The use case's metric of every measured target."""
-    metric = material.use_case.metric
-    rows = [(name, figure(target.evaluation, metric)) for name, target in material.measured.items()]
+    metric = inputs.use_case.metric
+    rows = [(name, figure(target.evaluation, metric)) for name, target in inputs.measured.items()]
     drawn = [(name, interval) for name, interval in rows if interval is not None]
     if not any(interval.value is not None for _, interval in drawn):
         return None
     alt = f"{title(metric)} of each target with its 95 % interval; the figures stand in the table"
-    return interval_chart(drawn, alt, title(metric), highlighted=material.verdict.target)
+    return interval_chart(drawn, alt, title(metric), highlighted=inputs.verdict.target)
 
 
-def latency_chart(material: Material) -> Markup | None:
+def latency_chart(inputs: ReportInputs) -> Markup | None:
     """The use case's metric over latency; None with fewer than two targets to compare."""
-    metric = material.use_case.metric
+    metric = inputs.use_case.metric
     points = []
-    for name, target in material.measured.items():
+    for name, target in inputs.measured.items():
         interval, latency = figure(target.evaluation, metric), target.evaluation.latency
         if interval is not None and interval.value is not None and latency is not None:
             points.append((name, latency.p50_ms, interval.value, interval))
     if len(points) < 2:
         return None
     alt = f"{title(metric)} over median latency of each target; the figures stand in the table"
-    return tradeoff_chart(points, alt, title(metric), highlighted=material.verdict.target)
+    return tradeoff_chart(points, alt, title(metric), highlighted=inputs.verdict.target)

@@ -26,7 +26,7 @@ import numpy as np
 import typer
 
 from tasks.execution.stage_command import run
-from tasks.sample.cvat_export import LABELS, Picture, write_project, write_video
+from tasks.sample.cvat_export import LABELS, ImageFile, write_project, write_video
 from tasks.sample.labelling import Seen, seen_in
 from tasks.sample.planted_faults import MISTYPED, encoded, plant
 from tasks.sample.scene import CAMERAS, Camera, sequence
@@ -39,9 +39,9 @@ FIRST_TASK = 21
 VIDEO_CAMERA = CAMERAS[-1]
 
 
-def draw_project(images: int, seed: int) -> dict[str, list[Picture]]:
+def draw_project(images: int, seed: int) -> dict[str, list[ImageFile]]:
     """Pictures by task: sequences of the four cameras in turn, `images` altogether."""
-    tasks: dict[str, list[Picture]] = {}
+    tasks: dict[str, list[ImageFile]] = {}
     for number, start in enumerate(range(0, images, FRAMES_PER_SEQUENCE)):
         camera = number % (len(CAMERAS) - 1)
         generator = np.random.default_rng([seed, number])
@@ -50,7 +50,7 @@ def draw_project(images: int, seed: int) -> dict[str, list[Picture]]:
         first_frame = int(generator.integers(0, 400))
         frames = sequence(CAMERAS[camera], count, generator.uniform(38, 50), generator)
         tasks.setdefault(f"Belt, camera {camera + 1}", []).extend(
-            Picture(
+            ImageFile(
                 name=f"{folder}/frame_{first_frame + 4 * index:06d}.jpg",
                 task_id=FIRST_TASK + camera,
                 data=encoded(frame.image),

@@ -24,7 +24,7 @@ LABELS: dict[str, tuple[str, tuple[str, ...]]] = {  # label -> its attribute and
 
 
 @dataclass
-class Picture:
+class ImageFile:
     """An image file of an export, with what is drawn on it."""
 
     name: str  # as CVAT has it, sub-folders included
@@ -33,7 +33,7 @@ class Picture:
     shapes: list[Shape] = field(default_factory=list)
 
 
-def write_project(pictures: Mapping[str, list[Picture]], labels: Iterable[str], path: Path) -> None:
+def write_project(pictures: Mapping[str, list[ImageFile]], labels: Iterable[str], path: Path) -> None:
     """Write a project whose tasks are `pictures`, by task name, as a zip with its images."""
     root, meta = _annotations()
     project = _filled(ET.SubElement(meta, "project"), {"id": 3, "name": "Belt inspection", **STAMPS})

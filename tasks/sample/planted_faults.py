@@ -6,13 +6,13 @@ import cv2
 import numpy as np
 
 from tasks.dataset.decoding import Image
-from tasks.sample.cvat_export import Picture
+from tasks.sample.cvat_export import ImageFile
 from tasks.sample.labelling import Shape
 
 MISTYPED = "wahser"
 
 
-def plant(pictures: list[Picture]) -> None:
+def plant(pictures: list[ImageFile]) -> None:
     """Spoil some of the pictures, spread over the sequences.
 
     A mistyped label, a duplicate, a truncated file, a lamp that failed, a lens out of focus, a box over the border and
@@ -30,7 +30,7 @@ def plant(pictures: list[Picture]) -> None:
     twice.shapes.append(twice.shapes[0])
 
 
-def _spread(pictures: list[Picture], count: int) -> list[Picture]:
+def _spread(pictures: list[ImageFile], count: int) -> list[ImageFile]:
     """The first picture with a washer in each of so many stretches, of equal length if they can be."""
     showing = [picture for picture in pictures if any(shape.label == "washer" for shape in picture.shapes)]
     return [showing[len(showing) * stretch // count] for stretch in range(count)]

@@ -18,7 +18,7 @@ FRAME_WH = (168, 128)  # pixels
 RAIL = 9  # pixels at the top and the bottom of a frame
 SPACING = 44  # pixels of belt per part
 # Long bolts find a free place less often than they are thrown.
-KINDS = (0.32, 0.32, 0.36)  # washers, nuts, bolts
+SHARES = (0.32, 0.32, 0.36)  # washers, nuts, bolts
 CRACKED = 0.15  # of parts
 
 
@@ -83,7 +83,7 @@ def _strewn(camera: Camera, width: int, generator: Generator) -> list[Part]:
 
 def _part(camera: Camera, x: float, generator: Generator) -> Part:
     kinds: list[Kind] = ["washer", "nut", "bolt"]
-    kind = kinds[generator.choice(3, p=KINDS)]
+    kind = kinds[generator.choice(3, p=SHARES)]
     size, bore = {"washer": ((14, 21), (0.42, 0.54)), "nut": ((15, 20), (0.44, 0.52)), "bolt": ((18, 24), (0.42, 0.5))}[
         kind
     ]

@@ -37,7 +37,7 @@ TABLE_SUFFIXES = {".csv", ".tsv", ".labels", ".jsonl", ".ndjson", ".manifest", "
 DOWNLOADS_AT_ONCE = 8
 SOURCES = "Set ingest.source in params.yaml to a CVAT zip, a folder of exports, or s3://bucket/prefix"
 
-Files = Mapping[PurePosixPath, Path]  # path in the export -> file on this machine
+LocalFiles = Mapping[PurePosixPath, Path]  # path in the export -> file on this machine
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Found:
     is_zip: bool
     paths: Sequence[PurePosixPath]  # in the source, a zip's one included; other people's, good for no file name yet
     size_bytes: int  # in the source
-    fetch: Callable[[], AbstractContextManager[Files]]  # its files on this machine, while the context lasts
+    fetch: Callable[[], AbstractContextManager[LocalFiles]]  # its files on this machine, while the context lasts
     revision: str | None = None  # see contracts.manifest.Export
 
 
@@ -64,7 +64,7 @@ def exports_in(source: str, endpoint_url: str | None, work: Path) -> list[Found]
     return found
 
 
-class Part(NamedTuple):
+class ExportPaths(NamedTuple):
     """The files of one export, as paths in the source."""
 
     name: str
@@ -77,7 +77,7 @@ class Part(NamedTuple):
         return len(self.paths) == 1 and _is_zip(self.paths[0])
 
 
-def divide(paths: Iterable[PurePosixPath], name: str) -> list[Part]:
+def divide(paths: Iterable[PurePosixPath], name: str) -> list[ExportPaths]:
     """Divide the files of a source called `name` into exports, sorted by name.
 
     A zip is one export. So is a folder that directly holds labels, images or videos and no zip, with all that is below
@@ -106,7 +106,7 @@ def divide(paths: Iterable[PurePosixPath], name: str) -> list[Part]:
     return parts
 
 
-def _divide(paths: list[PurePosixPath], folder: PurePosixPath, name: str) -> Iterator[Part]:
+def _divide(paths: list[PurePosixPath], folder: PurePosixPath, name: str) -> Iterator[ExportPaths]:
     """The exports at and below `folder`, all of whose files `paths` are."""
     direct, below = [], defaultdict(list)
     for path in paths:
@@ -120,20 +120,20 @@ def _divide(paths: list[PurePosixPath], folder: PurePosixPath, name: str) -> Ite
     names = {path.name.lower() for path in direct}
     is_yolo = below and YOLO_FILES & names
     if is_yolo or (not zips and (data or CLASS_FILES & names or EXPORT_FOLDERS & {first.lower() for first in below})):
-        yield Part(name, folder, paths)
+        yield ExportPaths(name, folder, paths)
         return
-    yield from (Part(path.with_suffix("").as_posix(), folder, [path]) for path in zips)
+    yield from (ExportPaths(path.with_suffix("").as_posix(), folder, [path]) for path in zips)
     tables = [path for path in direct if path.suffix.lower() in TABLE_SUFFIXES]
     if data or tables:
         # With label files of YOLO, which are texts, beside images.
         texts = [path for path in direct if path.suffix.lower() == ".txt"]
-        yield Part(name, folder, sorted({*data, *tables, *texts}))
+        yield ExportPaths(name, folder, sorted({*data, *tables, *texts}))
     for first, inside in below.items():
         inner = folder / first
         if any(_is_zip(path) for path in inside):
             yield from _divide(inside, inner, inner.as_posix())
         else:
-            yield Part(inner.as_posix(), inner, inside)
+            yield ExportPaths(inner.as_posix(), inner, inside)
 
 
 def _is_hidden(path: PurePath) -> bool:
@@ -159,7 +159,7 @@ def _on_disk(source: Path) -> list[Found]:
     return [_in_place(part, root) for part in divide([PurePosixPath(path.relative_to(root)) for path in paths], name)]
 
 
-def _in_place(part: Part, root: Path) -> Found:
+def _in_place(part: ExportPaths, root: Path) -> Found:
     files = {path.relative_to(part.folder): root / path for path in part.paths}
     return Found(
         name=part.name,
@@ -200,7 +200,7 @@ def _is_path(key: str) -> bool:
     return str(PurePosixPath(key)) == key and not key.startswith("/") and not {".", ".."} & set(key.split("/"))
 
 
-def _stored(part: Part, objects: Mapping[PurePosixPath, StoredObject], bucket: Bucket, work: Path) -> Found:
+def _stored(part: ExportPaths, objects: Mapping[PurePosixPath, StoredObject], bucket: Bucket, work: Path) -> Found:
     wanted = {path.relative_to(part.folder): found for path, found in objects.items()}
     listing = "\n".join(f"{path} {found.size_bytes} {found.etag}" for path, found in sorted(wanted.items()))
     revision = hashlib.sha256(listing.encode()).hexdigest()
@@ -217,7 +217,7 @@ def _stored(part: Part, objects: Mapping[PurePosixPath, StoredObject], bucket: B
 
 
 @contextmanager
-def _downloaded(wanted: Mapping[PurePosixPath, StoredObject], bucket: Bucket, folder: Path) -> Iterator[Files]:
+def _downloaded(wanted: Mapping[PurePosixPath, StoredObject], bucket: Bucket, folder: Path) -> Iterator[LocalFiles]:
     size_bytes = sum(found.size_bytes for found in wanted.values())
     files = {path: folder / hashlib.sha256(path.as_posix().encode()).hexdigest() for path in wanted}
     with (

@@ -21,7 +21,7 @@ from tests.fixtures.repository import REPOSITORY
 
 HINT = "set export.nms_agnostic: true: 12 of 16 errors are boxes of several classes on one object"
 SECTIONS = ["rules", "targets", "champion", "classes", "errors", "images", "slices", "findings", "data", "split",
-            "training", "sweep", "lineage"]  # fmt: skip
+            "training", "search", "lineage"]  # fmt: skip
 
 pytest_plugins = ["tests.fixtures.report_page"]
 pytestmark = pytest.mark.slow
@@ -163,7 +163,7 @@ def test_every_target_stands_beside_the_others_with_its_figures(rich: tuple[str,
         pytest.param("train.lr0 0.005", id="params"),
         pytest.param("torch 2.13.0", id="versions"),
         pytest.param("64 train images", id="calibration images"),
-        pytest.param("12 trials for mAP50 on val", id="sweep"),
+        pytest.param("12 trials for mAP50 on val", id="search"),
     ],
 )
 def test_page_says(rich: tuple[str, dict[str, Path]], shown: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tasks.checks.descriptors import thumbnail
-from tasks.checks.near_duplicates import Picture, near_duplicates
+from tasks.checks.near_duplicates import DecodedImage, near_duplicates
 from tasks.checks.same_picture import Labels
 from tests.fixtures.check import checked, clean, encoded, scene
 
@@ -33,10 +33,12 @@ def photograph(seed: int) -> Grey:
     return np.asarray(cv2.GaussianBlur(pixels, (0, 0), 2), dtype=np.uint8)
 
 
-def picture(pixels: Grey, boxes: Sequence[Box] = ()) -> Picture:
+def picture(pixels: Grey, boxes: Sequence[Box] = ()) -> DecodedImage:
     small = thumbnail(pixels)
     scale = np.array([small.shape[1] / pixels.shape[1], small.shape[0] / pixels.shape[0]] * 2)
-    return Picture(small, Labels(np.array(boxes, dtype=float).reshape(-1, 4) * scale, np.zeros(len(boxes), np.int64)))
+    return DecodedImage(
+        small, Labels(np.array(boxes, dtype=float).reshape(-1, 4) * scale, np.zeros(len(boxes), np.int64))
+    )
 
 
 def moved(pixels: Grey, matrix: Sequence[Sequence[float]], border: int = cv2.BORDER_CONSTANT) -> Grey:
@@ -169,7 +171,7 @@ def test_a_picture_of_two_grey_values_has_copies_too(change: Callable[[Grey], ob
     boards = [cv2.rectangle(board(seed), (300, 220), (312, 232), 0, -1) for seed in range(8)]
     boxes = [(290, 210, 322, 242)]
     copies = [picture(np.asarray(change(np.asarray(each, dtype=np.uint8)), dtype=np.uint8)) for each in boards]
-    copies = [Picture(copy.thumbnail, picture(boards[0], boxes).labels) for copy in copies]
+    copies = [DecodedImage(copy.thumbnail, picture(boards[0], boxes).labels) for copy in copies]
     found = near_duplicates([*(picture(np.asarray(each, dtype=np.uint8), boxes) for each in boards), *copies], LIMIT)
     assert sorted((pair.other, pair.image) for pair in found.pairs) == [(number, number + 8) for number in range(8)]
 

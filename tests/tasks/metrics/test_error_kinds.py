@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from tasks.contracts.tables import BOX
-from tasks.metrics.error_kinds import KINDS, confusion, error_kinds
+from tasks.metrics.error_kinds import ERROR_KINDS, confusion, error_kinds
 from tasks.metrics.matching import Scene, match, scene
 from tests.fixtures.scene import Draw, random_scene
 
@@ -149,5 +149,5 @@ def test_kinds_of_errors_and_confusion_are_one_reading(draw: Draw, seed: int) ->
         assert sum(confused[other][label] for other in others) == of["class"]
         assert confused["background"][label] == sum(of.values()) - of["missed"] - of["class"]
         assert confused[label]["background"] == of["missed"] + of["localisation"]
-    for kind in KINDS:
+    for kind in ERROR_KINDS:
         assert sum(of[kind] for of in kinds.values()), f"no {kind}: the drawing does not reach it"

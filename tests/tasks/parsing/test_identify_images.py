@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tasks.formats.labelled_image import LabelFile, LabelledImage, LabelledObject, Origin
-from tasks.parsing.identify_images import GroupBy, Placer, group_of, identify
-from tasks.parsing.ledger_builder import Tally
+from tasks.parsing.identify_images import GroupBy, ImageIdentifier, group_of, identify
+from tasks.parsing.ledger_builder import LedgerBuilder
 from tasks.parsing.resolve_images import ImageFiles
 
 TASK = Origin("cvat task 5", "task 5 belt", task_id="5")
@@ -81,20 +81,20 @@ def test_id_does_not_depend_on_what_was_labelled() -> None:
 
 
 def test_newer_export_takes_over_even_from_another_subset(tmp_path: Path) -> None:
-    tally = Tally()
-    placer = Placer(ImageFiles(tmp_path, []), "auto", {"vehicle": "car"}, tally)
+    builder = LedgerBuilder()
+    identifier = ImageIdentifier(ImageFiles(tmp_path, []), "auto", {"vehicle": "car"}, builder)
     older = replace(IMAGE, subset="test", objects=[LabelledObject("vehicle", "box", 0, 0, 1, 1)])
-    assert placer.place(IMAGE, label_file("new")) is not None
-    assert placer.place(older, label_file("old")) is None
-    assert tally.objects == {("old", "box", "car", "superseded by new"): 1}
-    assert tally.superseded_by == {"old": {"new"}}
+    assert identifier.place(IMAGE, label_file("new")) is not None
+    assert identifier.place(older, label_file("old")) is None
+    assert builder.objects == {("old", "box", "car", "superseded by new"): 1}
+    assert builder.superseded_by == {"old": {"new"}}
 
 
 def test_image_listed_twice_in_one_file_is_one_image_with_all_objects(tmp_path: Path) -> None:
-    placer = Placer(ImageFiles(tmp_path, []), "auto", {}, Tally())
+    identifier = ImageIdentifier(ImageFiles(tmp_path, []), "auto", {}, LedgerBuilder())
     export = label_file("export")
     placed = [
-        placer.place(replace(IMAGE, objects=[LabelledObject("car", "box", 0, 0, 1, 1)] * 2), export) for _ in "ab"
+        identifier.place(replace(IMAGE, objects=[LabelledObject("car", "box", 0, 0, 1, 1)] * 2), export) for _ in "ab"
     ]
     assert [one.objects_before for one in placed if one] == [None, 2]
     assert len({one.image_id for one in placed if one}) == 1

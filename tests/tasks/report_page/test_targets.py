@@ -5,17 +5,17 @@ import pytest
 
 from tasks.contracts.evaluation import Evaluation, Interval
 from tasks.contracts.verdict import RuleResult
-from tasks.report_page.inputs import Measured
+from tasks.report_page.inputs import MeasuredTarget
 from tasks.report_page.targets import Gauge, difference, gauge
 
 
-def measured(value: float | None, resamples: list[float], test_sha256: str = "same") -> Measured:
+def measured(value: float | None, resamples: list[float], test_sha256: str = "same") -> MeasuredTarget:
     figure = Interval(value=value, low=None, high=None)
     evaluation = Evaluation(target="onnx", overall={"map50": figure}, test_sha256=test_sha256)
-    return Measured(evaluation, None, None, pd.DataFrame({"map50": resamples}), pd.DataFrame())
+    return MeasuredTarget(evaluation, None, None, pd.DataFrame({"map50": resamples}), pd.DataFrame())
 
 
-def between(_metric: str, _one: Measured, _other: Measured) -> tuple[float, float]:
+def between(_metric: str, _one: MeasuredTarget, _other: MeasuredTarget) -> tuple[float, float]:
     return -0.2, 0.3
 
 
@@ -34,7 +34,7 @@ def test_difference_has_the_interval_that_it_is_given_and_who_is_ahead_in_the_re
         pytest.param(measured(0.8, []), measured(0.7, []), id="no resamples"),
     ],
 )
-def test_difference_without_pairs_has_no_interval(first: Measured, second: Measured) -> None:
+def test_difference_without_pairs_has_no_interval(first: MeasuredTarget, second: MeasuredTarget) -> None:
     delta = difference(first, second, "map50", between)
     assert delta is not None
     assert delta.low is None
