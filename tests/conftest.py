@@ -35,7 +35,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     rank = dict.fromkeys((item.path for item in items), 2)  # of a file, whose tests stay in their order
     for item in items:
         rank[item.path] = min(rank[item.path], *(ranks.get(mark.name, 2) for mark in item.iter_markers()))
-    items.sort(key=lambda item: (rank[item.path], item.get_closest_marker("ends_server") is not None))
+    # Those of the whole, which lie on top, take longer than those of pieces.
+    items.sort(
+        key=lambda item: (
+            rank[item.path],
+            item.get_closest_marker("ends_server") is not None,
+            len(item.path.parts),
+        )
+    )
 
 
 @pytest.fixture(scope="session")
