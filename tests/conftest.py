@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests.fixtures.airflow_sample import add_sample
 from tests.fixtures.airflow_site import Site, alone, run_first, running_site
@@ -19,6 +20,9 @@ for name in subprocess.check_output(["git", "rev-parse", "--local-env-vars"], te
 # Nor may a developer's own settings hide what others meet: bytecode beside the modules, output that waits in a pipe.
 for name in ("PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED"):
     os.environ.pop(name, None)
+# No test is timed: on a busy machine any example may take long.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook

@@ -173,7 +173,7 @@ def test_gaps_are_as_wide_as_asked_for_where_the_scene_is_long_enough() -> None:
     assert divided(frames("s", 800)).leakage.excluded == {"gap": 20}
 
 
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=8)
 @given(
     st.lists(st.integers(3, 120), min_size=1, max_size=2).flatmap(
         lambda first: st.tuples(st.just(first), st.lists(st.integers(0, 150), min_size=len(first), max_size=len(first)))

@@ -126,7 +126,7 @@ LINKS = st.lists(st.tuples(st.sampled_from("abcdefgh"), st.integers(0, 2), st.sa
 VERSIONS = st.lists(st.tuples(SCENES, LINKS), min_size=2, max_size=3)
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(VERSIONS, st.booleans())
 def test_whatever_is_added_or_removed_nothing_moves_and_nothing_leaks(
     versions: list[tuple[dict[str, int], list[tuple[str, int, str]]]], divide: bool
@@ -134,7 +134,7 @@ def test_whatever_is_added_or_removed_nothing_moves_and_nothing_leaks(
     _grow(versions, divide=divide)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(VERSIONS, st.booleans())
 def test_nothing_moves_and_nothing_leaks_at_length(
     versions: list[tuple[dict[str, int], list[tuple[str, int, str]]]], divide: bool
