@@ -23,7 +23,9 @@ def run(main: Callable[..., None]) -> None:
     stopped by SIGTERM.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
-    signal.signal(signal.SIGTERM, _stop)
+    for number in (signal.SIGTERM, signal.SIGALRM):
+        signal.signal(number, _stop)
+    sys.unraisablehook = _stop_again
     manual = sys.modules[main.__module__].__doc__ or ""
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     # \b keeps click from re-wrapping the manual's trees and examples.
@@ -39,6 +41,14 @@ def run(main: Callable[..., None]) -> None:
     finally:
         # The last search for garbage would walk every object of torch, a second and more, right before all memory goes.
         gc.freeze()
+
+
+def _stop_again(dropped: "sys.UnraisableHookArgs") -> None:
+    # Python drops what is raised in a callback of its garbage collection, and the stage would go on.
+    if isinstance(dropped.exc_value, SystemExit | KeyboardInterrupt):
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+    else:
+        sys.__unraisablehook__(dropped)
 
 
 def _stop(_signal: int, _frame: FrameType | None) -> None:

@@ -89,6 +89,30 @@ def test_stopped_stage_leaves_no_output_and_the_next_try_cleans_up(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["adds.py", "out.txt"]
 
 
+DROPPED = """
+import os, signal, sys, time, weakref
+from tasks.execution.stage_command import run
+class Thing: pass
+def callback(_reference):
+    os.kill(os.getpid(), signal.SIGTERM)
+    sum(range(100_000))
+def main() -> None:
+    thing = Thing()
+    reference = weakref.ref(thing, callback)
+    del thing
+    print("goes on", flush=True)
+    time.sleep(60)
+run(main)
+"""
+
+
+def test_a_signal_that_python_drops_in_a_callback_stops_the_stage_all_the_same() -> None:
+    command = [sys.executable, "-c", DROPPED]
+    done = subprocess.run(command, env=repository_env(), capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout) == (143, "goes on\n")
+    assert "Traceback" not in done.stderr
+
+
 def write_folder(path: Path, text: str) -> None:
     with whole_output(path) as partial:
         partial.mkdir()
