@@ -41,7 +41,8 @@ def load_family(name: str, where: str = "train.family") -> Detector[Recipe]:
     module, _, attribute = place.partition(":")
     try:
         detector: Detector[Recipe] = getattr(import_module(module), attribute)()
-    except (ImportError, AttributeError, TypeError) as error:
+        issubclass(detector.recipe, Recipe)  # raises where it is no class, or not there
+    except Exception as error:  # whatever code of others raises
         raise PipelineError(
             f"family {name!r} cannot be loaded",
             f"{place}: {error}",

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -176,6 +177,18 @@ def test_a_family_that_lacks_methods_is_refused_with_them(tmp_path: Path, monkey
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(PipelineError, match=r"'half' cannot be loaded: half:Half: .* write_onnx.*Install what"):
         load_family("half")
+
+
+@pytest.mark.parametrize("code", ["raise ValueError('no licence')", "x = (", "class Broken: recipe = None"])
+def test_a_family_that_breaks_as_it_is_loaded_is_refused_by_name(
+    code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declare("broken", "broken:Broken", tmp_path)
+    (tmp_path / "broken.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "broken", raising=False)
+    with pytest.raises(PipelineError, match="'broken' cannot be loaded: broken:Broken: "):
+        load_family("broken")
 
 
 def test_nobody_takes_the_name_of_a_family_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
