@@ -44,6 +44,8 @@ def main() -> None:
 def _become(context: typer.Context) -> None:
     name, options = context.info_name, context.args
     if name == "rollback":
+        if options and options[0].startswith("-"):  # the version stands last
+            options = [options[-1], *options[:-1]]
         name, options = "publish", options if "--help" in options else ["--rollback", *options]
     os.execv(sys.executable, [sys.executable, "-m", f"tasks.{name}", *options])  # noqa: S606  # no shell
 

@@ -75,6 +75,8 @@ def test_code_that_runs_is_that_of_the_folder(installed: Path, workspace: Path) 
 def test_rollback_is_an_option_of_publish(installed: Path, workspace: Path) -> None:
     done = sightline(installed, workspace, "rollback", "3", "--why", "misses cracks")
     assert json.loads(done.stdout)[1:] == ["--rollback", "3", "--why", "misses cracks"]
+    turned = sightline(installed, workspace, "rollback", "--why", "misses cracks", "3")
+    assert json.loads(turned.stdout)[1:] == ["--rollback", "3", "--why", "misses cracks"]
     assert json.loads(sightline(installed, workspace, "rollback", "--help").stdout)[1:] == ["--help"]
 
 
