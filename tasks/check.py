@@ -32,7 +32,7 @@ from typing import Annotated, NamedTuple
 import numpy as np
 import pandas as pd
 import typer
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from tasks.checks.box_rules import small_for_network
 from tasks.checks.duplicate_tables import DuplicateTables, duplicate_tables
@@ -100,6 +100,13 @@ class CheckParams(Params):
     huge_box_share: float = Field(gt=0, le=1, description="boxes over more of their image")
     same_box_iou: float = Field(gt=0, le=1, description="boxes that overlap more are labelled twice")
     max_aspect_deviations: float = Field(gt=0, description="robust deviations from the class's aspect ratio")
+
+    @field_validator("suites", mode="before")
+    @classmethod
+    def _names_a_place(cls, value: object) -> object:
+        if isinstance(value, str) and not value.strip():
+            raise ValueError("it is empty; name a file or a folder, in which there may be no suite")
+        return value
 
 
 class Checked(NamedTuple):

@@ -3,9 +3,11 @@
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from html import escape
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from tasks.checks.expectations import SEVERITY_BY_NAME
@@ -27,7 +29,9 @@ _RUN = RunIdentifier(run_name="check", run_time=_RUN_TIME)
 _REMOTE_LOGO = re.compile(r"https://great-expectations-web-assets[^\s\"']+")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TIME = re.compile(r"\d{8}T\d{6}\.\d{6}Z")
-_LOCAL_TIME = re.compile(r"(1999-12-31|2000-01-01)T\d\d:\d\d:\d\dZ")  # of the run, as this machine's clock has it
+# Of the run, as this machine's clock has it.
+_LOCAL_TIME = re.compile(r"(1999-12-31|2000-01-01)T\d\d:\d\d:\d\dZ")
+_LOCAL_TIME_AND_ZONE = re.compile(r"(1999-12-31|2000-01-01) \d\d:\d\d:\d\d [A-Z\d+:-]+")
 
 
 def new_project(folder: Path, docs: Path) -> Any:
@@ -55,6 +59,11 @@ def add_page(project: Any, suite: str, result: Any, frame: pd.DataFrame, places:
     """Keep a suite's result for its page; `frame` is what it ran over, `places` says where each row stands."""
     for outcome in result.results:
         _show(outcome, frame, places)
+        outcome.success, outcome.result = bool(outcome.success), _escaped(outcome.result)
+        named = outcome.expectation_config.kwargs  # a condition, which is the suite's own, is read again
+        outcome.expectation_config.kwargs = named | _escaped(
+            {key: named[key] for key in named if key != "row_condition"}
+        )
     result.meta |= {"run_id": _RUN, "validation_time": _RUN_TIME}
     named = ExpectationSuiteIdentifier(name=suite)
     key = ValidationResultIdentifier(expectation_suite_identifier=named, run_id=_RUN, batch_identifier="all")
@@ -90,7 +99,11 @@ def _show(outcome: Any, frame: pd.DataFrame, places: pd.Series) -> None:
         return
     failing = frame.loc[result["unexpected_index_list"][:_ROWS_SHOWN]]
     values = failing[columns_of(config.kwargs)].astype(object)
-    shown = values.where(values.notna(), None).assign(where=places[failing.index].fillna("-"))
+    values = values.where(values.notna(), None)
+    if len(values.columns) > 1:  # the library would show several in the order of a set
+        texts = [", ".join(f"{name} {value}" for name, value in row.items()) for row in values.to_dict("records")]
+        values = pd.DataFrame({"values": texts}, index=values.index)
+    shown = values.assign(where=places[failing.index].fillna("-"))
     keys = ["where"]
     if "object_id" in failing and failing["object_id"].notna().any():
         shown["object"] = failing["object_id"]
@@ -99,6 +112,17 @@ def _show(outcome: Any, frame: pd.DataFrame, places: pd.Series) -> None:
     result["unexpected_index_column_names"] = keys
     result["unexpected_list"] = result["unexpected_list"][:_ROWS_SHOWN]
     result["partial_unexpected_index_list"] = None
+
+
+def _escaped(value: Any) -> Any:
+    """The same with all texts escaped: the library takes them for HTML, and names come from strangers."""
+    if isinstance(value, dict):
+        return {name: _escaped(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(_escaped, value))
+    if isinstance(value, np.generic):  # the library cannot write some of its own results
+        return value.item()
+    return escape(value) if isinstance(value, str) else value
 
 
 def columns_of(arguments: dict[str, Any]) -> list[str]:
@@ -115,4 +139,5 @@ def _clean(page: Path, docs: Path) -> None:
     numbers: dict[str, str] = {}
     text = _UUID.sub(lambda found: numbers.setdefault(found.group(), f"id-{len(numbers)}"), text)
     text = _LOCAL_TIME.sub(_RUN_TIME.strftime("%Y-%m-%dT%H:%M:%SZ"), text)
+    text = _LOCAL_TIME_AND_ZONE.sub(_RUN_TIME.strftime("%Y-%m-%d %H:%M:%S UTC"), text)
     page.write_text(_TIME.sub(_RUN_TIME.strftime("%Y%m%dT%H%M%S.%fZ"), text), encoding="utf-8")

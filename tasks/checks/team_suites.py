@@ -55,11 +55,20 @@ def _read(path: Path) -> tuple[list[TeamSuite], list[str]]:
         return [], [f"{path} is no suite: its name ends neither in .json nor in .py"]
     files = [path] if path.is_file() else [file for suffix in _SUFFIXES for file in sorted(path.rglob(f"*{suffix}"))]
     suites: list[TeamSuite] = []
-    faults: list[str] = []
+    faults = [
+        f"{link}: a linked folder is not looked into; put its files here, or name it in check.suites"
+        for link in sorted(path.rglob("*"))
+        if link.is_symlink() and link.is_dir()
+    ]
+    taken = {*OUR_SUITES}
     for file in files:
+        if file.name.startswith("_"):
+            continue  # what others import
         found, wrong = _suites_of(file)
-        taken = {*OUR_SUITES, *(suite.suite.name for suite in suites)}
-        wrong += [f"the name {suite.name!r} is taken" for _, _, suite in found if suite.name in taken]
+        for one in found:
+            if one.suite.name in taken:
+                wrong.append(f"the name {one.suite.name!r} is taken")
+            taken.add(one.suite.name)
         suites += found
         faults += [f"{file}: {fault}" for fault in wrong]
     return suites, faults
@@ -83,17 +92,24 @@ def _of_json(file: Path) -> "list[gx.ExpectationSuite]":
     from tasks.checks.library import gx  # noqa: PLC0415
 
     try:
-        written = json.loads(file.read_text(encoding="utf-8"))
+        written = json.loads(file.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise _UnusableError(f"cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise _UnusableError(f"is no JSON: {error}") from error
-    if not isinstance(written, dict) or not isinstance(written.get("expectations"), list) or not written.get("name"):
+    if not isinstance(written, dict) or not isinstance(written.get("expectations"), list) or "name" not in written:
         raise _UnusableError(
             "is no suite, which has `name` and `expectations`; save it with Great Expectations 1.0 or later"
         )
+    if not isinstance(written.get("meta", {}), dict):
+        raise _UnusableError('its `meta` is no mapping; it has the table, such as {"table": "images"}')
     # The library's own reading of a suite leaves out what it does not know, and says so in its log only.
     made = [_expectation(entry, number) for number, entry in enumerate(written["expectations"], 1)]
     parts = {name: written[name] for name in ("meta", "notes", "suite_parameters") if name in written}
-    return [gx.ExpectationSuite(name=written["name"], expectations=made, **parts)]
+    try:
+        return [gx.ExpectationSuite(name=written["name"], expectations=made, **parts)]
+    except Exception as error:  # as above
+        raise _UnusableError(_one_line(error)) from error
 
 
 def _expectation(entry: Any, number: int) -> "gxe.Expectation":
@@ -114,9 +130,10 @@ def _expectation(entry: Any, number: int) -> "gxe.Expectation":
 
 
 def _of_python(file: Path) -> "list[gx.ExpectationSuite]":
-    from tasks.checks.library import gx  # noqa: PLC0415
+    from tasks.checks.library import gx, gxe  # noqa: PLC0415
 
     gx.get_context(mode="ephemeral")  # without a context suites take no expectation once they are made
+    sys.path.insert(0, str(file.parent))  # as a script has it
     try:
         names = runpy.run_path(str(file))
     except (Exception, SystemExit) as error:
@@ -125,18 +142,26 @@ def _of_python(file: Path) -> "list[gx.ExpectationSuite]":
             lines = [error.lineno]
         line = f"line {lines[-1]} raises " if lines else "raises "
         raise _UnusableError(f"{line}{type(error).__name__}: {_one_line(error)}") from error
+    finally:
+        sys.path.remove(str(file.parent))
     suites = {id(value): value for value in names.values() if isinstance(value, gx.ExpectationSuite)}
-    if not suites:
-        raise _UnusableError("no name at its top level is an ExpectationSuite")
+    defines = any(
+        isinstance(value, type) and issubclass(value, gxe.Expectation) and value.__module__ == names["__name__"]
+        for value in names.values()
+    )
+    if not suites and not defines:
+        raise _UnusableError(
+            "no name at its top level is an ExpectationSuite; name a file that others import _like_this.py"
+        )
     return [*suites.values()]
 
 
 def _faults(suite: "gx.ExpectationSuite") -> Iterator[str]:
     columns = columns_of_tables()
-    table = suite.meta.get("table")
+    table = suite.meta.get("table") if isinstance(suite.meta, dict) else None
     if not _NAME.fullmatch(suite.name):
         yield f"the name {suite.name!r} has other characters than letters, digits, _ and -"
-    if table not in columns:
+    if not isinstance(table, str) or table not in columns:
         yield f"suite {suite.name}: its meta has the table {table!r}, choose of {', '.join(columns)}"
         return
     for number, expectation in enumerate(suite.expectations, 1):

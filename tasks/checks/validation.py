@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from html import escape
 from pathlib import Path
 from string import Template
 from typing import Any, NamedTuple
@@ -89,14 +90,23 @@ def _our_suites(tables: JudgedTables, found: Sequence[Finding], limits: RowLimit
 
 def _team_suite(tables: JudgedTables, team: TeamSuite) -> _Suite:
     """A team's suite, whose expectations are rules: `rule` in their meta names them, or else what they expect."""
-    rules = {}
+    rules: dict[str, RuleText] = {}
+    severities: dict[str, str] = {}
     for expectation in team.suite.expectations:
         meta, notes = expectation.meta or {}, expectation.notes or f"See the suite {team.suite.name} in {team.file}."
         columns = columns_of(expectation.configuration.kwargs)
         expected = ".".join([expectation.expectation_type.removeprefix("expect_"), *columns])
-        expectation.meta = meta | {"rule": f"{team.suite.name}.{meta.get('rule', expected)}"}
-        hint = notes if isinstance(notes, str) else " ".join(notes)
-        rules[expectation.meta["rule"]] = RuleText(_sentence(expectation), hint)
+        text = RuleText(_sentence(expectation), notes if isinstance(notes, str) else " ".join(notes))
+        rule = name = f"{team.suite.name}.{meta.get('rule', expected)}"
+        # One that expects something else of the same column, or is as bad as others are not, is a rule of its own.
+        number = 1
+        while (
+            rules.setdefault(rule, text) != text
+            or severities.setdefault(rule, expectation.severity) != expectation.severity
+        ):
+            number += 1
+            rule = f"{name}-{number}"
+        expectation.meta = meta | {"rule": rule}
     return _Suite(team.table, getattr(tables, team.table), team.suite, rules)
 
 
@@ -107,6 +117,10 @@ def _sentence(expectation: gxe.Expectation) -> str:
     expectation.render()
     value = expectation.rendered_content[0].value
     expectation.rendered_content = None
+    if value.template is None or value.params is None:  # the library draws a table or a graph of it
+        arguments = expectation.configuration.to_json_dict()["kwargs"]
+        told = ", ".join(f"{name} {argument}" for name, argument in arguments.items())
+        return f"{expectation.expectation_type.replace('_', ' ')}: {told}"
     return Template(value.template).safe_substitute({name: item["value"] for name, item in value.params.items()})
 
 
@@ -116,7 +130,8 @@ def _described(suite: gx.ExpectationSuite, rules: Mapping[str, RuleText]) -> gx.
         rule, sentence = expectation.meta["rule"], _sentence(expectation)
         meaning, hint = rules[rule]
         otherwise = hint if meaning == sentence else f"{meaning} {hint}"
-        expectation.description = f"{rule}\nExpected: {sentence}\nOtherwise: {otherwise}"
+        # Data Docs take it for HTML, and names of labels and files come from strangers.
+        expectation.description = escape(f"{rule}\nExpected: {sentence}\nOtherwise: {otherwise}")
     return suite
 
 
@@ -134,6 +149,8 @@ def failures(outcome: Any, frame: pd.DataFrame) -> Iterator[Finding]:
     failing = outcome.result.get("unexpected_index_list")
     if failing is None:
         observed = outcome.result.get("observed_value")
+        if observed is None:  # of sets of values
+            observed = outcome.result.get("partial_unexpected_list")
         value = float(observed) if isinstance(observed, int | float) else None
         yield Finding(rule, severity, f"observed is {observed}", value=value)
         return

@@ -93,6 +93,42 @@ def test_rows_that_fail_are_no_findings_while_mostly_holds(tmp_path: Path) -> No
     assert not checked(tmp_path, drawn, suites=str(tmp_path / "a.json")).findings["rule"].str.startswith("plates").any()
 
 
+def test_expectations_of_one_column_keep_their_own_words_and_severities(tmp_path: Path) -> None:
+    limits = [("Wide enough", "warning", 1000), ("Wide", "critical", 2000), ("Wide enough", "info", 1000)]
+    expectations = [
+        {
+            "type": "expect_column_values_to_be_between",
+            "kwargs": {"column": "width", "min_value": least},
+            "severity": severity,
+            "description": text,
+        }
+        for text, severity, least in limits
+    ]
+    of_sets = {"type": "expect_column_distinct_values_to_be_in_set", "kwargs": {"column": "source", "value_set": ["x"]}}
+    drawn_by_the_library = {
+        "type": "expect_column_quantile_values_to_be_between",
+        "kwargs": {"column": "width", "quantile_ranges": {"quantiles": [0.5], "value_ranges": [[0, 9000]]}},
+    }
+    suite = {
+        "name": "wide",
+        "meta": {"table": "images"},
+        "expectations": [*expectations, of_sets, drawn_by_the_library],
+    }
+    (tmp_path / "wide.json").write_text(json.dumps(suite))
+    found = checked(tmp_path, clean(tmp_path, 2), suites=str(tmp_path / "wide.json"))
+    rule = "wide.column_values_to_be_between.width"
+    told_of = {
+        count.rule: (count.severity, count.meaning) for count in found.report.rules if count.rule.startswith(rule)
+    }
+    assert told_of == {
+        rule: ("warning", "Wide enough"),
+        f"{rule}-2": ("error", "Wide"),
+        f"{rule}-3": ("note", "Wide enough"),
+    }
+    (message,) = found.findings.loc[found.findings["rule"].str.endswith(".source"), "message"]
+    assert message.startswith("observed is ['")
+
+
 def test_joined_table_has_each_object_once_and_no_image_without_objects() -> None:
     images = toy_images([{"image_id": "a", "name": "a.png"}, {"image_id": "empty"}])
     objects = toy_objects([{"object_id": "1", "image_id": "a"}, {"object_id": "2", "image_id": "gone"}])
@@ -102,12 +138,11 @@ def test_joined_table_has_each_object_once_and_no_image_without_objects() -> Non
 
 
 def test_suite_in_json_may_use_an_expectation_that_the_team_wrote(tmp_path: Path) -> None:
+    (tmp_path / "_common.py").write_text("import great_expectations.expectations as gxe\n")
     (tmp_path / "later.py").write_text(
-        "import great_expectations as gx\n"
-        "import great_expectations.expectations as gxe\n\n\n"
+        "from _common import gxe\n\n\n"
         "class ExpectLabelOfOurs(gxe.ExpectColumnValuesToBeInSet):\n"
-        '    """Expect a label that we know."""\n\n\n'
-        "none = gx.ExpectationSuite(name='none', meta={'table': 'images'})\n"
+        '    """Expect a label that we know."""\n'
     )
     suite = json.loads(PLATES)
     suite["expectations"] = [{"type": "expect_label_of_ours", "kwargs": {"column": "label", "value_set": ["part"]}}]
@@ -131,7 +166,11 @@ UNUSABLE = [
     ("a.json", plates(lambda suite: suite.pop("name")), "save it with Great Expectations 1.0 or later"),
     ("a.json", plates(lambda suite: suite.pop("meta")), "has the table None, choose of images, objects, objects_w"),
     ("a.json", plates(lambda suite: suite.update(meta={"table": "boxes"})), "suite plates: its meta has the table"),
+    ("a.json", plates(lambda suite: suite.update(meta=[])), "its `meta` is no mapping; it has the table, such as"),
+    ("a.json", plates(lambda suite: suite.update(meta={"table": ["images"]})), "has the table ['images'], choose of"),
+    ("a.json", plates(lambda suite: suite.update(name=3)), "name must be provided as a non-empty string"),
     ("a.json", plates(lambda suite: suite.update(name="objects")), "the name 'objects' is taken"),
+    ("a.py", f"{NIGHT}\nagain = gx.ExpectationSuite(name='night', meta={{'table': 'images'}})\n", "'night' is taken"),
     ("a.json", plates(lambda suite: suite.update(name="a/b")), "the name 'a/b' has other characters than letters"),
     ("a.json", expectation(type="expect_column_value_to_be_between"), "nearest is expect_column_values_to_be_bet"),
     ("a.json", expectation(severity="fatal"), "Invalid severity 'fatal'. Must be one of: critical, warning, info"),
@@ -160,6 +199,22 @@ def test_suite_that_cannot_be_used_is_told_by_name_before_anything_runs(
     (fault,) = told(sections)
     assert fault.startswith(f"check.suites: {name}")
     assert said in fault
+
+
+def test_what_lies_behind_links_is_told(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "suites").mkdir()
+    (tmp_path / "suites" / "more").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "suites" / "gone.json").symlink_to(tmp_path / "elsewhere" / "a.json")
+    link, gone = suite_faults(tmp_path / "suites")
+    assert "more: a linked folder is not looked into; put its files here, or name it in check.suites" in link
+    assert "gone.json: cannot be read: No such file" in gone
+
+
+def test_empty_path_of_suites_is_refused(sections: Sections) -> None:
+    sections["check"]["suites"] = " "
+    (fault,) = told(sections)
+    assert "check.suites: Value error, it is empty; name a file or a folder" in fault
 
 
 def test_params_of_0_1_are_told_what_to_add(sections: Sections, tmp_path: Path) -> None:
