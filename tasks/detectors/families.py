@@ -40,14 +40,20 @@ def load_family(name: str, where: str = "train.family") -> Detector[Recipe]:
         raise PipelineError(f"no family {name!r}", where, _known())
     module, _, attribute = place.partition(":")
     try:
-        detector: Detector[Recipe] = getattr(import_module(module), attribute)()
-        issubclass(detector.recipe, Recipe)  # raises where it is no class, or not there
+        detector = _made(getattr(import_module(module), attribute))
     except Exception as error:  # whatever code of others raises
         raise PipelineError(
             f"family {name!r} cannot be loaded",
             f"{place}: {error}",
             "Install what it needs, or correct its declaration",
         ) from error
+    return detector
+
+
+def _made(family: type[Detector[Recipe]]) -> Detector[Recipe]:
+    detector, recipe = family(), getattr(family, "recipe", None)
+    if not isinstance(recipe, type) or not issubclass(recipe, Recipe):
+        raise TypeError("its `recipe` is no subclass of Recipe")
     return detector
 
 

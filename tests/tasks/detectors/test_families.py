@@ -179,7 +179,9 @@ def test_a_family_that_lacks_methods_is_refused_with_them(tmp_path: Path, monkey
         load_family("half")
 
 
-@pytest.mark.parametrize("code", ["raise ValueError('no licence')", "x = (", "class Broken: recipe = None"])
+@pytest.mark.parametrize(
+    "code", ["raise ValueError('no licence')", "x = (", "class Broken: recipe = None", "class Broken: recipe = int"]
+)
 def test_a_family_that_breaks_as_it_is_loaded_is_refused_by_name(
     code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
