@@ -32,7 +32,7 @@ from typing import Annotated, NamedTuple
 import numpy as np
 import pandas as pd
 import typer
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from tasks.checks.box_rules import small_for_network
 from tasks.checks.duplicate_tables import DuplicateTables, duplicate_tables
@@ -44,7 +44,7 @@ from tasks.checks.label_rules import class_counts, empty_images, similar_labels
 from tasks.checks.ledger_rules import empty_exports, ledger_findings
 from tasks.checks.near_duplicate_rules import exact_duplicates, near_duplicates
 from tasks.checks.rules import RuleText
-from tasks.checks.team_suites import team_suites
+from tasks.checks.team_suites import SuitesPath, team_suites
 from tasks.contracts.check_report import (
     DUPLICATES,
     FINDINGS,
@@ -70,7 +70,7 @@ class CheckParams(Params):
     """Limits of the checks. Those in params.yaml were tuned on real data sets so that a finding is worth a look."""
 
     stop_on: list[Severity] = Field(description="severities that stop the run")
-    suites: Path = Field(
+    suites: SuitesPath = Field(
         examples=["tasks/checks/suites"], description="a team's own suites of expectations: a file or a folder"
     )
     labels: list[str] = Field(description="the class names that may occur; empty: any")
@@ -100,13 +100,6 @@ class CheckParams(Params):
     huge_box_share: float = Field(gt=0, le=1, description="boxes over more of their image")
     same_box_iou: float = Field(gt=0, le=1, description="boxes that overlap more are labelled twice")
     max_aspect_deviations: float = Field(gt=0, description="robust deviations from the class's aspect ratio")
-
-    @field_validator("suites", mode="before")
-    @classmethod
-    def _names_a_place(cls, value: object) -> object:
-        if isinstance(value, str) and not value.strip():
-            raise ValueError("it is empty; name a file or a folder, in which there may be no suite")
-        return value
 
 
 class Checked(NamedTuple):

@@ -11,7 +11,9 @@ import traceback
 from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+from pydantic import BeforeValidator
 
 from tasks.contracts.errors import PipelineError, first_of
 
@@ -22,6 +24,16 @@ HINT = "Correct the suite; docs/checks.md has an example and the tables with the
 OUR_SUITES = ("images", "objects", "dataset")
 _SUFFIXES = (".py", ".json")  # in this order: suites in JSON may use expectations that a Python file defines
 _NAME = re.compile(r"[\w-]+")  # becomes a part of paths and of the names of rules
+
+
+def _named(value: object) -> object:
+    if isinstance(value, str) and not value.strip():
+        raise ValueError("it is empty; name a file or a folder, in which there may be no suite")
+    return value
+
+
+# An empty text would be the current folder, whose every Python file would be run.
+SuitesPath = Annotated[Path, BeforeValidator(_named)]
 
 
 class TeamSuite(NamedTuple):
@@ -62,7 +74,7 @@ def _read(path: Path) -> tuple[list[TeamSuite], list[str]]:
     ]
     taken = {*OUR_SUITES}
     for file in files:
-        if file.name.startswith("_"):
+        if file.suffix == ".py" and file.name.startswith("_"):
             continue  # what others import
         found, wrong = _suites_of(file)
         for one in found:

@@ -98,7 +98,7 @@ def _team_suite(tables: JudgedTables, team: TeamSuite) -> _Suite:
         expected = ".".join([expectation.expectation_type.removeprefix("expect_"), *columns])
         text = RuleText(_sentence(expectation), notes if isinstance(notes, str) else " ".join(notes))
         rule = name = f"{team.suite.name}.{meta.get('rule', expected)}"
-        # One that expects something else of the same column, or is as bad as others are not, is a rule of its own.
+        # One that expects something else of the same column, or has another severity, is a rule of its own.
         number = 1
         while (
             rules.setdefault(rule, text) != text

@@ -205,10 +205,10 @@ def test_what_lies_behind_links_is_told(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "suites").mkdir()
     (tmp_path / "suites" / "more").symlink_to(tmp_path / "elsewhere")
-    (tmp_path / "suites" / "gone.json").symlink_to(tmp_path / "elsewhere" / "a.json")
+    (tmp_path / "suites" / "_gone.json").symlink_to(tmp_path / "elsewhere" / "a.json")
     link, gone = suite_faults(tmp_path / "suites")
     assert "more: a linked folder is not looked into; put its files here, or name it in check.suites" in link
-    assert "gone.json: cannot be read: No such file" in gone
+    assert "_gone.json: cannot be read: No such file" in gone
 
 
 def test_empty_path_of_suites_is_refused(sections: Sections) -> None:
